@@ -1,0 +1,108 @@
+"""Time and chance as arguments: every wait, instant and fresh identifier in eventflow comes from a Clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+#: A wall-clock wait is cut into pieces of this many seconds, so that a clock that jumps (suspend, NTP) is noticed.
+LONGEST_NAP = 15.0
+
+
+class Timer(Protocol):
+    """A pending callback; ``cancel`` may be called more than once and after it fired."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Where a part gets the time, waits, and fresh identifiers.
+
+    ``now`` is Unix time in seconds, ``monotonic`` never goes back. ``call_later`` runs a callback on the event loop of the caller
+    after so many seconds of *this* clock; ``sleep``, ``sleep_until`` and ``wait`` build on it. ``wait`` returns True when the event was set
+    and False when the time passed first. ``new_id`` gives a UUID whose text sorts by creation time.
+    """
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer: ...
+    async def sleep(self, seconds: float) -> None: ...
+    async def sleep_until(self, instant: float) -> None: ...
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool: ...
+    def new_id(self) -> str: ...
+
+
+class TimerClock:
+    """The waits of a Clock, made from its ``now`` and ``call_later``."""
+
+    def now(self) -> float:
+        raise NotImplementedError
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        done = asyncio.get_running_loop().create_future()
+        timer = self.call_later(seconds, lambda: done.done() or done.set_result(None))
+        try:
+            await done
+        finally:
+            timer.cancel()
+
+    async def sleep_until(self, instant: float) -> None:
+        while (left := instant - self.now()) > 0:
+            await self.sleep(min(left, LONGEST_NAP))
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        if event.is_set():
+            return True
+        if seconds is None:
+            await event.wait()
+            return True
+        waiting = asyncio.ensure_future(event.wait())
+        timer = self.call_later(seconds, waiting.cancel)
+        try:
+            await asyncio.wait({waiting})
+            return not waiting.cancelled()
+        finally:
+            timer.cancel()
+            waiting.cancel()
+
+
+class SystemClock(TimerClock):
+    """The machine's own clock and random numbers."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+    def new_id(self) -> str:
+        return time_ordered_uuid(time.time(), os.urandom(10))
+
+
+def time_ordered_uuid(now: float, chance: bytes) -> str:
+    """A version 7 UUID (RFC 9562) of a Unix time in seconds and ten random bytes: index pages fill in order."""
+    value = int(now * 1000) << 80 | int.from_bytes(chance, "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def iso(instant: float, *, milliseconds: bool = True) -> str:
+    """A Unix time as AWS writes it in events: ``2026-01-31T09:05:00.000Z``, or whole seconds."""
+    moment = datetime.fromtimestamp(instant, UTC)
+    text = moment.isoformat(timespec="milliseconds" if milliseconds else "seconds")
+    return text.replace("+00:00", "Z")

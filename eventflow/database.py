@@ -1,0 +1,208 @@
+"""One SQLite file, one writer: changes from everywhere join one transaction, and one fsync acknowledges them all (group commit)."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eventflow.errors import StorageError
+
+T = TypeVar("T")
+Change = Callable[[sqlite3.Connection], Any]
+
+#: The most changes that share one transaction; more would only make the first of them wait longer.
+LARGEST_GROUP = 512
+READERS = 2
+MEMORY = ":memory:"
+
+
+class Database:
+    """A SQLite database in WAL mode with ``synchronous=FULL``.
+
+    ``write(change)`` runs ``change(connection)`` in the writer's thread inside a transaction and returns its value once that transaction is on disk.
+    A change that raises is rolled back alone and its exception comes out of ``write``; its neighbours in the group are kept. When the
+    transaction itself cannot be committed (disk full, I/O error) every change of the group gets ``StorageError`` and none is kept.
+    ``read(query)`` runs on a separate connection in a reader's thread and sees all that was acknowledged. Changes and queries must not keep the connection.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        self._changes: queue.SimpleQueue[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
+        self._writer = self._connect()
+        self._writer.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="eventflow-read") if self.path != MEMORY else None
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="eventflow-write", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA busy_timeout = 10000")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            raise StorageError(f"The state file {self.path} cannot be opened: {error}. Check that the disk has room and the file is yours.") from error
+        return connection
+
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise StorageError(f"The state file {self.path} is closed: the daemon is stopping, send this again when it runs.")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._changes.put((change, done, loop))
+        return await done
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        if self._readers is None:
+            return await self.write(query)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+
+    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._reader_connections.append(connection)
+        return query(connection)
+
+    async def migrate(self, component: str, package: str) -> None:
+        """Bring a component's tables up to date from the numbered files ``schema/<component>_NNN.sql`` in ``package``; each runs once."""
+        folder = resources.files(package) / "schema"
+        scripts = sorted(
+            (int(entry.name.removesuffix(".sql").rpartition("_")[2]), entry.read_text())
+            for entry in folder.iterdir()
+            if entry.name.startswith(f"{component}_") and entry.name.endswith(".sql")
+        )
+
+        def bring_up_to_date(connection: sqlite3.Connection) -> None:
+            connection.execute("CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+            row = connection.execute("SELECT version FROM schema_versions WHERE component = ?", (component,)).fetchone()
+            current = row[0] if row else 0
+            newest = scripts[-1][0] if scripts else 0
+            if current > newest:
+                raise StorageError(
+                    f"The state file {self.path} was written by a newer eventflow ({component} schema {current}, this one knows {newest}). "
+                    "Install that version again, or start with another --state directory."
+                )
+            for version, script in scripts:
+                if version > current:
+                    for statement in statements(script):
+                        connection.execute(statement)
+            connection.execute(
+                "INSERT INTO schema_versions VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version", (component, newest)
+            )
+
+        await self.write(bring_up_to_date)
+
+    def close(self) -> None:
+        """Commit what was handed in, then close. Blocks for as long as that takes."""
+        if self._closed:
+            return
+        self._closed = True
+        self._changes.put(None)
+        self._thread.join()
+        if self._readers is not None:
+            self._readers.shutdown(wait=True)
+        for connection in (*self._reader_connections, self._writer):
+            connection.close()
+
+    # The writer's thread from here on.
+
+    def _run(self) -> None:
+        while (first := self._changes.get()) is not None:
+            group = [first]
+            stop = False
+            while len(group) < LARGEST_GROUP:
+                try:
+                    following = self._changes.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    stop = True
+                    break
+                group.append(following)
+            self._commit(group)
+            if stop:
+                return
+
+    def _commit(self, group: list[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop]]) -> None:
+        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for change, done, _loop in group:
+                results.append((done, *self._apply(change)))
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._abandon()
+            refusal = StorageError(f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept; free space or check the disk, then send it again.")
+            results = [(done, None, refusal) for _change, done, _loop in group]
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
+        for (_change, _done, loop), result in zip(group, results, strict=True):
+            by_loop.setdefault(loop, []).append(result)
+        for loop, resolved in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(resolve, resolved)
+            except RuntimeError:
+                # The loop is gone: whoever waited went with it, and what was committed stays committed.
+                continue
+
+    def _apply(self, change: Change) -> tuple[Any, BaseException | None]:
+        self._writer.execute("SAVEPOINT change")
+        try:
+            value = change(self._writer)
+        except sqlite3.OperationalError as error:
+            if not self._writer.in_transaction:
+                raise  # SQLite ended the whole transaction by itself (disk full, I/O error)
+            self._undo()
+            return None, error if not is_storage(error) else StorageError(f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept.")
+        except BaseException as error:
+            self._undo()
+            return None, error
+        self._writer.execute("RELEASE change")
+        return value, None
+
+    def _undo(self) -> None:
+        self._writer.execute("ROLLBACK TO change")
+        self._writer.execute("RELEASE change")
+
+    def _abandon(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+
+def resolve(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for done, value, error in results:
+        if done.done():
+            continue  # whoever waited was cancelled
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(value)
+
+
+def is_storage(error: sqlite3.OperationalError) -> bool:
+    text = str(error)
+    return "full" in text or "disk I/O" in text or "readonly" in text or "unable to open" in text
+
+
+def statements(script: str) -> list[str]:
+    """A script's statements one by one: ``executescript`` would commit the transaction that they must share."""
+    found: list[str] = []
+    current = ""
+    for line in script.splitlines():
+        current += line + "\n"
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

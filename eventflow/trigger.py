@@ -1,0 +1,139 @@
+"""All that a trigger's author needs: one class with one method, and the two verbs of its Target."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from eventflow.clock import Clock
+from eventflow.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table`` or ``queue``."""
+
+    kind: str
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Trigger(ABC):
+    """A source of events for one function.
+
+    A subclass is a frozen dataclass whose fields are plain JSON values (tuples come back as lists, so a ``__post_init__`` that
+    normalises them is welcome): the application is loaded in a process of its own, and the daemon makes the trigger again from
+    ``kind`` and ``parameters()``. ``kind`` is the name under which the class is published in the entry-point group ``eventflow.triggers``.
+
+    Settings are validated in ``__post_init__``, which raises ``SettingError`` in a sentence that names the setting, the value and the range.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    async def run(self, target: Target) -> None:
+        """Deliver events until cancelled. Call ``target.ready()`` once nothing that happens from now on can be missed.
+
+        Acknowledge the source only after ``emit`` has returned, or after ``invoke`` has returned an outcome that you can act on. An exception
+        that leaves ``run`` is reported, and ``run`` is called again after a pause: begin by catching up with what was missed.
+        """
+
+    async def sweep(self, target: Target) -> int:
+        """Look once at the source, now; deliver what is due and return how many events that were. The test harness drains triggers so."""
+        return 0
+
+    def resources(self) -> Iterable[Resource]:
+        """What must exist before ``run``; the daemon makes what is not there."""
+        return ()
+
+    def parameters(self) -> dict[str, Any]:
+        """The fields, as JSON values from which ``type(self)(**parameters)`` makes an equal trigger."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.parameters().items() if value not in (None, (), [], {}, ""))
+        return f"{type(self).__name__}({shown})"
+
+
+class Cursor(Protocol):
+    """A trigger's durable memory: text keys to JSON values, private to this trigger of this function.
+
+    ``items`` reads everything. ``update`` writes (None deletes) in one transaction and returns when that is on disk. To move the cursor
+    together with an event, pass the same mapping to ``emit(..., cursor=...)``: both are on disk, or neither.
+    """
+
+    async def items(self) -> dict[str, Any]: ...
+    async def update(self, changes: Mapping[str, Any]) -> None: ...
+
+
+class BucketSource(Protocol):
+    """A bucket as its trigger sees it: a directory, and what the object store knows of a file in it."""
+
+    name: str
+    path: Path
+
+    async def describe(self, key: str) -> ObjectVersion | None:
+        """The object as it is on disk now (its ETag is computed if it is not known yet), or None if there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One state of one object. ``size`` in bytes, ``etag`` without quotes, ``mtime_ns`` and ``inode`` of the file; ``sequencer`` grows with each
+    change of a key. ``action`` is ``Put``, ``Copy``, ``Post`` or ``CompleteMultipartUpload``; ``trace`` the trace header of the call that wrote it, if one did.
+    """
+
+    key: str
+    size: int
+    etag: str
+    mtime_ns: int
+    inode: int
+    sequencer: str
+    action: str = "Put"
+    trace: str | None = None
+    principal: str | None = None
+
+
+class QueueSource(Protocol):
+    """A queue as its trigger sees it. Messages are SQS's ``ReceiveMessage`` members as boto3 returns them, all attributes included."""
+
+    arn: str
+    region: str
+    visibility_timeout: int
+    fifo: bool
+
+    async def receive(self, limit: int, wait: float) -> Sequence[Mapping[str, Any]]: ...
+    async def delete(self, receipt_handles: Sequence[str]) -> None: ...
+    async def change_visibility(self, receipt_handles: Sequence[str], seconds: int) -> None: ...
+
+
+class Target(Protocol):
+    """One function as its trigger sees it.
+
+    ``function`` is its name, ``timeout`` its time limit in seconds, ``concurrency`` how many of its invocations may run at once; ``account`` and ``region`` serve to build ARNs.
+    ``emit`` returns once the event is on disk (its request id); an ``id`` that was emitted before for this function is ignored, and says so by returning
+    the first event's request id. ``invoke`` runs the function now and returns how it ended; it raises ``Throttled`` when there is no free concurrency.
+    ``report`` tells the daemon's log and status (a warning that people should see, once per text). ``trace`` continues a chain of causes,
+    so that a loop is recognised: pass on what the source gives you.
+    """
+
+    function: str
+    timeout: float
+    concurrency: int
+    account: str
+    region: str
+    clock: Clock
+    cursor: Cursor
+
+    async def emit(
+        self, payload: Any, *, id: str | None = None, trace: str | None = None, cursor: Mapping[str, Any] | None = None
+    ) -> str: ...
+    async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome: ...
+    def ready(self) -> None: ...
+    def report(self, message: str) -> None: ...
+    async def bucket(self, name: str) -> BucketSource: ...
+    async def queue(self, name: str) -> QueueSource: ...
