@@ -1,0 +1,258 @@
+"""App: what an application declares. Its decorators record functions, triggers and resources, and do nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Never, TypeVar, Unpack
+
+from eventflow.errors import LoadError, SettingError
+from eventflow.function import NAME, Destination, Function, FunctionSettings, checked
+from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
+from eventflow.reference import BucketRef, QueueRef, Reference, TableRef, bucket_ref, queue_ref, table_ref
+from eventflow.trigger import Resource, Trigger
+
+H = TypeVar("H", bound=Callable[..., Any])
+R = TypeVar("R", BucketRef, TableRef, QueueRef)
+Handler = Callable[[Any, Any], Any]
+
+
+@dataclass
+class Registration:
+    """What the decorators stacked on one handler have said so far. ``handler`` is the outermost of them, which the module's name is bound to."""
+
+    handler: Callable[..., Any]
+    place: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    triggers: list[Trigger] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return str(self.settings.get("name") or self.handler.__name__)
+
+    def add(self, settings: Mapping[str, Any]) -> None:
+        for setting, value in checked(self.name, settings).items():
+            if setting in self.settings and self.settings[setting] != value:
+                raise SettingError(
+                    f"Function {self.name!r} ({self.place}): its decorators say {setting}={shown(self.settings[setting])} "
+                    f"and {setting}={shown(value)}; keep one of them."
+                )
+            self.settings[setting] = value
+
+    def function(self) -> Function:
+        handler = f"{self.handler.__module__}:{self.handler.__qualname__}"
+        return Function(handler=handler, **{**checked(self.name, {"name": self.name}), **self.settings})
+
+
+class App:
+    """An application: functions, what triggers them, and the buckets, tables and queues they use.
+
+    ``@app.on(trigger, **settings)`` makes a handler a function that the trigger starts; stacked on one handler, triggers and settings add up.
+    ``@app.function(**settings)`` makes it one that is only invoked. Both return the handler untouched. ``FunctionSettings`` lists the settings.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise SettingError(f"The app name {name!r} is refused: it takes 1 to 64 of A-Z, a-z, 0-9, '_' and '-'.")
+        self.name = name
+        made_in = sys._getframe(1)
+        self.place = f"{made_in.f_code.co_filename}:{made_in.f_lineno}"
+        self._module = str(made_in.f_globals.get("__name__", "__main__"))
+        self._root = str(Path(made_in.f_code.co_filename).resolve().parent)
+        self._registrations: dict[int, Registration] = {}
+        self._references: dict[tuple[str, str], Reference] = {}
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"
+
+    def on(self, trigger: Trigger, **settings: Unpack[FunctionSettings]) -> Callable[[H], H]:
+        """Let a trigger start the function. Raises SettingError for what cannot be enforced."""
+        if not isinstance(trigger, Trigger):
+            raise SettingError(f'@app.on takes a trigger, as in @app.on(Schedule("rate(5 minutes)")), and got {shown(trigger)}.')
+
+        def record(handler: H) -> H:
+            registration = self._registration(handler)
+            if any(type(other) is type(trigger) and other.parameters() == trigger.parameters() for other in registration.triggers):
+                raise SettingError(f"Function {registration.name!r} ({registration.place}) has the trigger {trigger} twice; remove one.")
+            registration.triggers.insert(0, trigger)  # decorators run from the bottom up, and people read from the top down
+            registration.add(self._without_callables(registration.name, settings))
+            return handler
+
+        return record
+
+    def function(self, *misplaced: Never, **settings: Unpack[FunctionSettings]) -> Callable[[H], H]:
+        """Make a function that is only invoked. Raises SettingError for what cannot be enforced."""
+        if misplaced:
+            raise SettingError(
+                f"@app.function is written with parentheses and named settings, as in @app.function(memory=256); it got {shown(misplaced[0])}."
+            )
+
+        def record(handler: H) -> H:
+            registration = self._registration(handler)
+            registration.add(self._without_callables(registration.name, settings))
+            return handler
+
+        return record
+
+    def bucket(self, name: str, path: str | Path | None = None) -> BucketRef:
+        """A bucket; ``path`` is its directory, relative to the application's folder, and by default one in the state directory."""
+        return self._declare(bucket_ref(name, path))
+
+    def table(self, name: str, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S") -> TableRef:
+        """A table with a partition key and perhaps a sort key, of type ``S`` (text), ``N`` (number) or ``B`` (binary)."""
+        return self._declare(table_ref(name, key, key_type, sort, sort_type))
+
+    def queue(self, name: str, **attributes: Any) -> QueueRef:
+        """A queue. Attributes are SQS's in lower case: ``visibility_timeout``, ``delay_seconds``, ``message_retention_period``,
+        ``maximum_message_size``, ``receive_message_wait_time_seconds``, ``content_based_deduplication``; ``dead_letter_queue`` with
+        ``max_receive_count`` is its redrive policy."""
+        return self._declare(queue_ref(name, **attributes))
+
+    @property
+    def functions(self) -> dict[str, Function]:
+        """The functions by name; SettingError if two handlers have one name."""
+        found: dict[str, Registration] = {}
+        for registration in self._registrations.values():
+            other = found.setdefault(registration.name, registration)
+            if other is not registration:
+                raise SettingError(
+                    f"Two functions of app {self.name!r} are called {registration.name!r}: {other.place} and {registration.place}. "
+                    "Rename one, or give it name=... in its decorator."
+                )
+        return {name: registration.function() for name, registration in found.items()}
+
+    @property
+    def triggers(self) -> list[tuple[str, Trigger]]:
+        """Every trigger with its function's name, in the order of the source."""
+        return [(registration.name, trigger) for registration in self._registrations.values() for trigger in registration.triggers]
+
+    @property
+    def resources(self) -> list[Resource]:
+        return [reference.resource() for reference in self._references.values()]
+
+    def handler(self, name: str) -> Handler:
+        """The handler of a function, as the module's name is bound to it; LoadError names the functions there are."""
+        for registration in self._registrations.values():
+            if registration.name == name:
+                return registration.handler
+        raise LoadError(no_function(name, self.name, [registration.name for registration in self._registrations.values()]))
+
+    def manifest(
+        self, *, module: str | None = None, attribute: str | None = None, root: str | None = None, classes: TriggerClasses | None = None
+    ) -> Manifest:
+        """The application as the daemon knows it. By default ``module`` and ``root`` are those of the file that made the App; ``classes`` stands
+        in for the installed triggers, by kind. Raises SettingError or LoadError where the parts do not fit each other."""
+        functions = self.functions
+        manifest = Manifest(
+            app=self.name,
+            module=module or self._module,
+            attribute=attribute,
+            root=root or self._root,
+            functions=tuple(functions.values()),
+            triggers=tuple(entry_of(function, trigger, classes) for function, trigger in self.triggers),
+            resources=tuple(self.resources),
+        )
+        self._check_names(functions)
+        return manifest
+
+    def _registration(self, handler: Callable[..., Any]) -> Registration:
+        """What is known of a handler. A decorator in between (functools.wraps) leaves it the same function."""
+        innermost = inspect.unwrap(handler)
+        known = self._registrations.get(id(innermost))
+        if known is None:
+            check_handler(handler)
+            known = self._registrations[id(innermost)] = Registration(handler, place_of(innermost))
+        known.handler = handler
+        return known
+
+    def _without_callables(self, function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings in which a destination that was given as a handler is that function's name."""
+        return {setting: self._named(function, setting, value) for setting, value in settings.items()}
+
+    def _named(self, function: str, setting: str, value: Any) -> Any:
+        if setting not in ("on_success", "on_failure") or not callable(value):
+            return value
+        known = self._registrations.get(id(inspect.unwrap(value)))
+        if known is None:
+            raise SettingError(
+                f"Function {function!r}: {setting}={shown(value)} is no function of app {self.name!r}; put @app.function() on it first."
+            )
+        return known.name
+
+    def _declare(self, reference: R) -> R:
+        """Keep a reference; the same one may be declared again, another of its kind and name may not."""
+        kind = reference.resource().kind
+        known = self._references.setdefault((kind, reference.name), reference)
+        if known != reference:
+            raise SettingError(
+                f"App {self.name!r} declares the {kind} {reference.name!r} twice, and differently: {known!r} and {reference!r}; keep one of them."
+            )
+        return reference
+
+    def _check_names(self, functions: Mapping[str, Function]) -> None:
+        """Refuse a destination, dead-letter queue or redrive target that the application does not have."""
+        queues = {resource.name for resource in self.resources if resource.kind == "queue"}
+        queues |= {resource.name for _function, trigger in self.triggers for resource in trigger.resources() if resource.kind == "queue"}
+        for function in functions.values():
+            for setting, end in ends_of(function).items():
+                if end.name not in (queues if end.kind == "queue" else functions):
+                    raise SettingError(
+                        f"Function {function.name!r}: {setting} names the {end}, which app {self.name!r} does not have. {remedy(end, queues)}"
+                    )
+        for reference in self._references.values():
+            target = reference.dead_letter_queue if isinstance(reference, QueueRef) else None
+            if target is not None and target not in queues:
+                raise SettingError(
+                    f"Queue {reference.name!r}: dead_letter_queue names {target!r}, which app {self.name!r} does not have. "
+                    f"Declare app.queue({target!r})."
+                )
+
+
+def ends_of(function: Function) -> dict[str, Destination]:
+    """The setting and the place of each way out of a function."""
+    dead_letters = Destination("queue", function.dead_letter_queue) if function.dead_letter_queue else None
+    ends = {"on_success": function.on_success, "on_failure": function.on_failure, "dead_letter_queue": dead_letters}
+    return {setting: end for setting, end in ends.items() if end is not None}
+
+
+def remedy(end: Destination, queues: set[str]) -> str:
+    if end.kind == "queue":
+        return f"Declare app.queue({end.name!r})."
+    if end.name in queues:
+        return f"There is a queue of that name: pass what app.queue({end.name!r}) returned, not its name."
+    return "Put @app.function() on that handler, or correct the name."
+
+
+def check_handler(handler: object) -> None:
+    """Refuse what cannot be called as ``handler(event, context)``."""
+    if not callable(handler) or inspect.isclass(handler):
+        raise SettingError(
+            f"Only a function can handle events, and {shown(handler)} is none; write the decorator above `def handler(event, context):`."
+        )
+    if not hasattr(handler, "__name__") or not hasattr(handler, "__qualname__"):
+        raise SettingError(f"{shown(handler)} has no __name__ by which it could be found again; wrap it in `def handler(event, context):`.")
+    where = f"Function {handler.__name__!r} ({place_of(inspect.unwrap(handler))})"
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise SettingError(f"{where} yields; a handler returns one value. Streamed responses are not supported yet.")
+    try:
+        inspect.signature(handler).bind({}, None)
+    except TypeError as error:
+        raise SettingError(f"{where} cannot be called as handler(event, context): {error}.") from error
+    except ValueError:
+        return  # a built-in without a signature: only the call can tell
+
+
+def place_of(handler: object) -> str:
+    """``file:line`` of a function's source."""
+    code = getattr(handler, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(handler)
+
+
+def shown(value: object) -> str:
+    if isinstance(value, (QueueRef, BucketRef, TableRef, Destination)):
+        return str(value)
+    name = getattr(value, "__name__", None)
+    return f"{type(value).__name__} {name}" if name else repr(value)

@@ -1,0 +1,290 @@
+"""The settings of one function, validated once with Lambda's ranges."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from eventflow.errors import SettingError
+from eventflow.outcome import RetryPolicy
+from eventflow.reference import BucketRef, QueueRef, TableRef, check_queue_name
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
+LARGEST_ENVIRONMENT = 4_096
+LONGEST_DESCRIPTION = 256
+
+#: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
+RESERVED_VARIABLES = frozenset(
+    (
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    )
+)
+
+#: What Lambda has and nothing here enforces yet.
+UNSUPPORTED = frozenset(
+    (
+        "accelerator",
+        "architecture",
+        "architectures",
+        "capacity_provider",
+        "code_signing",
+        "durable",
+        "dead_letter_topic",
+        "ephemeral_storage",
+        "file_system",
+        "image",
+        "kms_key",
+        "layers",
+        "log_format",
+        "logging",
+        "package_type",
+        "policies",
+        "policy",
+        "provisioned_concurrency",
+        "publish",
+        "recursive_loop",
+        "role",
+        "runtime",
+        "runtime_management",
+        "snap_start",
+        "tags",
+        "tenancy",
+        "tracing",
+        "url",
+        "vpc",
+        "vpc_config",
+    )
+)
+
+#: Names under which people know a setting from AWS, SAM or Chalice.
+OTHER_NAMES = {
+    "memory_size": "memory",
+    "time_limit": "timeout",
+    "concurrency": "reserved_concurrency",
+    "reserved_concurrent_executions": "reserved_concurrency",
+    "maximum_retry_attempts": "retries",
+    "max_retries": "retries",
+    "maximum_event_age_in_seconds": "maximum_event_age",
+    "max_event_age": "maximum_event_age",
+    "environment_variables": "environment",
+    "env": "environment",
+    "variables": "environment",
+    "dlq": "dead_letter_queue",
+    "dead_letter_config": "dead_letter_queue",
+    "function_name": "name",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the record of an asynchronous event's end goes: ``kind`` is ``queue`` or ``function``."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class FunctionSettings(TypedDict, total=False):
+    """What ``@app.on(...)`` and ``@app.function(...)`` take; ``Function`` says what each means."""
+
+    name: str
+    memory: int
+    timeout: int
+    retries: int
+    maximum_event_age: int
+    reserved_concurrency: int | None
+    on_success: QueueRef | str | Callable[..., Any] | None
+    on_failure: QueueRef | str | Callable[..., Any] | None
+    dead_letter_queue: QueueRef | str | None
+    environment: Mapping[str, str]
+    description: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function. ``handler`` is ``module:qualname``; ``memory`` in MB; ``timeout`` and ``maximum_event_age`` in seconds; ``retries`` counts
+    what follows the first attempt of an asynchronous event; ``reserved_concurrency`` is how many may run at once (0 switches the function off,
+    None shares what the account has); ``on_success`` and ``on_failure`` get AWS's record of an asynchronous event's end, ``dead_letter_queue``
+    the bare event.
+    """
+
+    name: str
+    handler: str
+    memory: int = 128
+    timeout: int = 3
+    retries: int = 2
+    maximum_event_age: int = 21_600
+    reserved_concurrency: int | None = None
+    on_success: Destination | None = None
+    on_failure: Destination | None = None
+    dead_letter_queue: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    description: str = ""
+
+    @property
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(retries=self.retries, maximum_age=float(self.maximum_event_age))
+
+    def arn(self, region: str, account: str) -> str:
+        return f"arn:aws:lambda:{region}:{account}:function:{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"environment": dict(self.environment)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Function:
+        """The function that ``to_json`` wrote, its values checked again."""
+        settings = {name: value for name, value in values.items() if name != "handler"}
+        for destination in ("on_success", "on_failure"):
+            if isinstance(settings.get(destination), Mapping):
+                settings[destination] = Destination(**settings[destination])
+        return cls(handler=values["handler"], **checked(str(values.get("name")), settings))
+
+
+def checked(function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as ``Function`` keeps them; SettingError names the function, the setting, the value and what it takes."""
+    ready = {}
+    for setting, value in settings.items():
+        if setting not in CHECKS:
+            raise SettingError(f"Function {function!r}: {unknown(setting)}")
+        try:
+            ready[setting] = CHECKS[setting](value)
+        except SettingError as error:
+            raise SettingError(f"Function {function!r}: {setting}={value!r} is refused: {error}") from error
+    return ready
+
+
+def unknown(setting: str) -> str:
+    """Why a setting is not taken, and what to write instead."""
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", setting).lower()
+    if plain in UNSUPPORTED:
+        return f"the setting {setting!r} is not supported yet; remove it, nothing here would enforce it."
+    if plain in CHECKS or plain in OTHER_NAMES:
+        return f"there is no setting {setting!r}; it is called {OTHER_NAMES.get(plain, plain)!r} here."
+    close = difflib.get_close_matches(plain, CHECKS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"there is no setting {setting!r}.{hint} There are: {', '.join(CHECKS)}."
+
+
+# What each setting takes. A check returns the value as it is kept, or raises SettingError with the end of the sentence.
+
+
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
+    """A whole number in a range; True and False are none, though Python counts them as such."""
+
+    least: int
+    most: int
+    unit: str
+    optional: bool = False
+
+    def __call__(self, value: object) -> int | None:
+        if value is None and self.optional:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not self.least <= value <= self.most:
+            raise SettingError(f"it takes a whole number from {self.least} to {self.most} ({self.unit}){', or None' if self.optional else ''}.")
+        return value
+
+
+def function_name(value: object) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise SettingError("it takes 1 to 64 of A-Z, a-z, 0-9, '_' and '-'.")
+    return value
+
+
+def destination(value: object) -> Destination | None:
+    """A queue by its reference, a function by its name."""
+    if value is None:
+        return None
+    if isinstance(value, Destination):
+        value = QueueRef(value.name) if value.kind == "queue" else value.name
+    if isinstance(value, QueueRef):
+        return Destination("queue", standard_queue(value.name))
+    if isinstance(value, (BucketRef, TableRef)):
+        raise SettingError("only a queue (app.queue(...)) or a function can be a destination; a bucket, a table, a topic and a bus cannot yet.")
+    if isinstance(value, str) and value.startswith("arn:"):
+        raise SettingError(
+            "an ARN is not taken: pass the queue that app.queue(...) returned, or a function's name. A topic or a bus cannot be a destination yet."
+        )
+    try:
+        return Destination("function", function_name(value))
+    except SettingError as error:
+        raise SettingError("it takes a queue of app.queue(...), a function of this app, or that function's name.") from error
+
+
+def dead_letter_queue(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, QueueRef)):
+        raise SettingError("it takes a queue of app.queue(...) or that queue's name.")
+    check_queue_name(str(value))
+    return standard_queue(str(value))
+
+
+def standard_queue(name: str) -> str:
+    if name.endswith(".fifo"):
+        raise SettingError("Lambda sends asynchronous results to standard queues only; this one is FIFO.")
+    return name
+
+
+def environment(value: object) -> dict[str, str]:
+    """Variables of the function's process. Lambda measures their total as JSON."""
+    if not isinstance(value, Mapping):
+        raise SettingError("it takes a dict of names to texts.")
+    for name, text in value.items():
+        if not isinstance(name, str) or not VARIABLE_NAME.fullmatch(name):
+            raise SettingError(f"the name {name!r} must be a letter and then one or more letters, digits or '_'.")
+        if name in RESERVED_VARIABLES:
+            raise SettingError(f"{name} is set by the runtime itself; choose another name.")
+        if not isinstance(text, str) or "\0" in text:
+            raise SettingError(f"{name} must be text without a null character, and is {text!r}.")
+    size = len(json.dumps(dict(value), ensure_ascii=False, separators=(",", ":")).encode())
+    if size > LARGEST_ENVIRONMENT:
+        raise SettingError(f"all variables together may take {LARGEST_ENVIRONMENT} bytes as JSON, and these take {size}.")
+    return dict(value)
+
+
+def description(value: object) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_DESCRIPTION:
+        raise SettingError(f"it takes a text of at most {LONGEST_DESCRIPTION} characters.")
+    return value
+
+
+CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "name": function_name,
+    "memory": WholeNumber(128, 10_240, "MB"),
+    "timeout": WholeNumber(1, 900, "seconds"),
+    "retries": WholeNumber(0, 2, "after the first attempt"),
+    "maximum_event_age": WholeNumber(60, 21_600, "seconds"),
+    "reserved_concurrency": WholeNumber(0, 1_000, "invocations at once", optional=True),
+    "on_success": destination,
+    "on_failure": destination,
+    "dead_letter_queue": dead_letter_queue,
+    "environment": environment,
+    "description": description,
+}

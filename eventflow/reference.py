@@ -1,0 +1,200 @@
+"""References to buckets, tables and queues: what an application declares, checked against AWS's naming rules and ranges."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eventflow.errors import SettingError
+from eventflow.trigger import Resource
+
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
+BUCKET_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+FIFO = ".fifo"
+LONGEST_QUEUE_NAME = 80
+KEY_TYPES = ("S", "N", "B")
+LONGEST_PARTITION_KEY = 255
+
+#: A queue's numeric attributes: SQS's name, least, most, unit (SQS API reference, "SetQueueAttributes").
+QUEUE_NUMBERS = {
+    "visibility_timeout": ("VisibilityTimeout", 0, 43_200, "seconds"),
+    "delay_seconds": ("DelaySeconds", 0, 900, "seconds"),
+    "message_retention_period": ("MessageRetentionPeriod", 60, 1_209_600, "seconds"),
+    "maximum_message_size": ("MaximumMessageSize", 1_024, 1_048_576, "bytes"),
+    "receive_message_wait_time_seconds": ("ReceiveMessageWaitTimeSeconds", 0, 20, "seconds"),
+}
+QUEUE_ATTRIBUTES = (*QUEUE_NUMBERS, "content_based_deduplication", "dead_letter_queue", "max_receive_count")
+MOST_RECEIVES = 1_000
+
+
+@dataclass(frozen=True)
+class BucketRef:
+    """A bucket of the application. ``path`` is its directory, from the application's folder; None is one that the daemon chooses."""
+
+    name: str
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self) -> Resource:
+        return Resource("bucket", self.name, {} if self.path is None else {"path": self.path})
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A table of the application. Types are DynamoDB's: ``S``, ``N`` or ``B``."""
+
+    name: str
+    key: str
+    key_type: str = "S"
+    sort: str | None = None
+    sort_type: str = "S"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self) -> Resource:
+        """The resource, with the members of DynamoDB's ``CreateTable`` as its options."""
+        keys = [(self.key, self.key_type, "HASH")]
+        if self.sort is not None:
+            keys.append((self.sort, self.sort_type, "RANGE"))
+        options = {
+            "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind, _role in keys],
+            "KeySchema": [{"AttributeName": name, "KeyType": role} for name, _kind, role in keys],
+            "BillingMode": "PAY_PER_REQUEST",
+        }
+        return Resource("table", self.name, options)
+
+
+@dataclass(frozen=True)
+class QueueRef:
+    """A queue of the application. ``attributes`` are SQS's, as ``CreateQueue`` takes them (names in CamelCase, values as text)."""
+
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    dead_letter_queue: str | None = None
+    max_receive_count: int | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def fifo(self) -> bool:
+        return self.name.endswith(FIFO)
+
+    def resource(self) -> Resource:
+        """The resource: ``Attributes`` as for ``CreateQueue``; the redrive policy stands apart, since only the daemon can make its ARN."""
+        options: dict[str, Any] = {"Attributes": dict(self.attributes)} if self.attributes else {}
+        if self.dead_letter_queue is not None:
+            options["dead_letter_queue"] = self.dead_letter_queue
+            options["max_receive_count"] = self.max_receive_count
+        return Resource("queue", self.name, options)
+
+
+Reference = BucketRef | TableRef | QueueRef
+
+
+def bucket_ref(name: str, path: str | Path | None = None) -> BucketRef:
+    check_bucket_name(name)
+    if path is not None and not isinstance(path, (str, Path)):
+        raise SettingError(f"Bucket {name!r}: path={path!r} is refused: it takes the path of a directory.")
+    return BucketRef(name, None if path is None else str(path))
+
+
+def table_ref(name: str, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S") -> TableRef:
+    require(name, TABLE_NAME, "table", "3 to 255 of A-Z, a-z, 0-9, '_', '-' and '.'")
+    check_key(name, "key", key, key_type)
+    if sort is not None:
+        check_key(name, "sort", sort, sort_type)
+        if sort == key:
+            raise SettingError(f"Table {name!r}: key and sort are both {key!r}; the sort key must be another attribute.")
+    return TableRef(name, key, key_type, sort, sort_type)
+
+
+def queue_ref(name: str, **attributes: Any) -> QueueRef:
+    check_queue_name(name)
+    unknown = [attribute for attribute in attributes if attribute not in QUEUE_ATTRIBUTES]
+    if unknown:
+        raise SettingError(f"Queue {name!r} has no attribute {unknown[0]!r}; it has: {', '.join(QUEUE_ATTRIBUTES)}.")
+    dead_letter_queue = attributes.pop("dead_letter_queue", None)
+    max_receive_count = attributes.pop("max_receive_count", None)
+    ready = {"FifoQueue": "true"} if name.endswith(FIFO) else {}
+    for attribute, value in attributes.items():
+        aws_name, text = queue_attribute(name, attribute, value)
+        ready[aws_name] = text
+    return QueueRef(name, ready, *redrive(name, dead_letter_queue, max_receive_count))
+
+
+def check_bucket_name(name: object) -> None:
+    """Refuse a name that S3 would refuse (S3 user guide, "General purpose bucket naming rules")."""
+    require(name, BUCKET_NAME, "bucket", "3 to 63 of a-z, 0-9, '-' and '.', with a letter or digit at both ends")
+    name = str(name)
+    if ".." in name or is_address(name):
+        raise SettingError(f"The bucket name {name!r} is refused: S3 allows neither two dots in a row nor the form of an IP address.")
+    for affix in (*BUCKET_PREFIXES, *BUCKET_SUFFIXES):
+        if (affix in BUCKET_PREFIXES and name.startswith(affix)) or (affix in BUCKET_SUFFIXES and name.endswith(affix)):
+            raise SettingError(f"The bucket name {name!r} is refused: S3 keeps {affix!r} for itself.")
+
+
+def check_queue_name(name: object) -> None:
+    """Refuse a name that SQS would refuse: 1 to 80 characters, the ``.fifo`` of a FIFO queue counted."""
+    stem = name.removesuffix(FIFO) if isinstance(name, str) else name
+    rule = "1 to 80 of A-Z, a-z, 0-9, '_' and '-'; a FIFO queue's name ends in .fifo"
+    require(stem, QUEUE_NAME, "queue", rule)
+    if len(str(name)) > LONGEST_QUEUE_NAME:
+        raise SettingError(f"The queue name {name!r} is refused: it takes {rule}.")
+
+
+def check_key(table: str, setting: str, attribute: object, kind: object) -> None:
+    if not isinstance(attribute, str) or not 1 <= len(attribute.encode()) <= LONGEST_PARTITION_KEY:
+        raise SettingError(f"Table {table!r}: {setting}={attribute!r} is refused: it takes an attribute name of 1 to 255 bytes.")
+    if kind not in KEY_TYPES:
+        raise SettingError(f"Table {table!r}: {setting}_type={kind!r} is refused: it takes 'S' (text), 'N' (number) or 'B' (binary).")
+
+
+def queue_attribute(queue: str, attribute: str, value: object) -> tuple[str, str]:
+    """One attribute as SQS names and writes it."""
+    if attribute == "content_based_deduplication":
+        if not isinstance(value, bool) or (value and not queue.endswith(FIFO)):
+            raise SettingError(
+                f"Queue {queue!r}: {attribute}={value!r} is refused: it takes True or False, and True only where the name ends in .fifo."
+            )
+        return "ContentBasedDeduplication", str(value).lower()
+    aws_name, least, most, unit = QUEUE_NUMBERS[attribute]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise SettingError(f"Queue {queue!r}: {attribute}={value!r} is refused: it takes a whole number from {least} to {most} ({unit}).")
+    return aws_name, str(value)
+
+
+def redrive(queue: str, target: object, receives: object) -> tuple[str | None, int | None]:
+    """Where messages go that were received too often, and how often that is."""
+    if target is None and receives is None:
+        return None, None
+    if not isinstance(target, (QueueRef, str)) or receives is None:
+        raise SettingError(f"Queue {queue!r}: dead_letter_queue (a queue of this app) and max_receive_count go together; give both.")
+    if not isinstance(receives, int) or isinstance(receives, bool) or not 1 <= receives <= MOST_RECEIVES:
+        raise SettingError(f"Queue {queue!r}: max_receive_count={receives!r} is refused: it takes a whole number from 1 to {MOST_RECEIVES}.")
+    if str(target) == queue or str(target).endswith(FIFO) != queue.endswith(FIFO):
+        raise SettingError(f"Queue {queue!r}: dead_letter_queue={str(target)!r} is refused: it takes another queue, FIFO exactly where this one is.")
+    return str(target), receives
+
+
+def require(name: object, pattern: re.Pattern[str], noun: str, rule: str) -> None:
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise SettingError(f"The {noun} name {name!r} is refused: it takes {rule}.")
+
+
+def is_address(name: str) -> bool:
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
