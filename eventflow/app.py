@@ -5,46 +5,22 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Never, TypeVar, Unpack
 
 from eventflow.errors import LoadError, SettingError
-from eventflow.function import NAME, Destination, Function, FunctionSettings, checked
+from eventflow.function import NAME, Destination, Function, FunctionSettings
 from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
 from eventflow.reference import BucketRef, QueueRef, Reference, TableRef, bucket_ref, queue_ref, table_ref
+from eventflow.registration import Registration, check_handler, place_of, shown
+from eventflow.source import Source, import_source, locate
 from eventflow.trigger import Resource, Trigger
 
 H = TypeVar("H", bound=Callable[..., Any])
 R = TypeVar("R", BucketRef, TableRef, QueueRef)
 Handler = Callable[[Any, Any], Any]
-
-
-@dataclass
-class Registration:
-    """What the decorators stacked on one handler have said so far. ``handler`` is the outermost of them, which the module's name is bound to."""
-
-    handler: Callable[..., Any]
-    place: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    triggers: list[Trigger] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return str(self.settings.get("name") or self.handler.__name__)
-
-    def add(self, settings: Mapping[str, Any]) -> None:
-        for setting, value in checked(self.name, settings).items():
-            if setting in self.settings and self.settings[setting] != value:
-                raise SettingError(
-                    f"Function {self.name!r} ({self.place}): its decorators say {setting}={shown(self.settings[setting])} "
-                    f"and {setting}={shown(value)}; keep one of them."
-                )
-            self.settings[setting] = value
-
-    def function(self) -> Function:
-        handler = f"{self.handler.__module__}:{self.handler.__qualname__}"
-        return Function(handler=handler, **{**checked(self.name, {"name": self.name}), **self.settings})
 
 
 class App:
@@ -140,22 +116,23 @@ class App:
                 return registration.handler
         raise LoadError(no_function(name, self.name, [registration.name for registration in self._registrations.values()]))
 
-    def manifest(
-        self, *, module: str | None = None, attribute: str | None = None, root: str | None = None, classes: TriggerClasses | None = None
-    ) -> Manifest:
-        """The application as the daemon knows it. By default ``module`` and ``root`` are those of the file that made the App; ``classes`` stands
-        in for the installed triggers, by kind. Raises SettingError or LoadError where the parts do not fit each other."""
+    def manifest(self, loaded: Loaded | None = None, *, classes: TriggerClasses | None = None) -> Manifest:
+        """The application as the daemon knows it. Without ``loaded`` its module and root are those of the file that made the App, and handlers
+        need not be found by name; ``classes`` stands in for the installed triggers, by kind. Raises SettingError or LoadError where parts do not fit.
+        """
         functions = self.functions
         manifest = Manifest(
             app=self.name,
-            module=module or self._module,
-            attribute=attribute,
-            root=root or self._root,
+            module=loaded.module if loaded else self._module,
+            attribute=loaded.attribute if loaded else None,
+            root=str(loaded.root) if loaded else self._root,
             functions=tuple(functions.values()),
             triggers=tuple(entry_of(function, trigger, classes) for function, trigger in self.triggers),
             resources=tuple(self.resources),
         )
         self._check_names(functions)
+        if loaded is not None:
+            self._check_lookup()
         return manifest
 
     def _registration(self, handler: Callable[..., Any]) -> Registration:
@@ -181,6 +158,22 @@ class App:
                 f"Function {function!r}: {setting}={shown(value)} is no function of app {self.name!r}; put @app.function() on it first."
             )
         return known.name
+
+    def _check_lookup(self) -> None:
+        """Refuse a handler that an environment, which looks it up as ``module:qualname``, would not find or would take for another one."""
+        for registration in self._registrations.values():
+            found = registration.look_up()
+            other = self._registrations.get(id(inspect.unwrap(found))) if callable(found) else None
+            if other is not None and other is not registration:
+                raise LoadError(
+                    f"Function {registration.name!r} ({registration.place}) is hidden: the name {registration.handler.__qualname__!r} now means "
+                    f"function {other.name!r} ({other.place}). Give the two handlers different names in Python."
+                )
+            if not callable(found):
+                raise LoadError(
+                    f"Function {registration.name!r} ({registration.place}) cannot be found as {registration.path}: "
+                    "define it at the top level of its module."
+                )
 
     def _declare(self, reference: R) -> R:
         """Keep a reference; the same one may be declared again, another of its kind and name may not."""
@@ -226,33 +219,52 @@ def remedy(end: Destination, queues: set[str]) -> str:
     return "Put @app.function() on that handler, or correct the name."
 
 
-def check_handler(handler: object) -> None:
-    """Refuse what cannot be called as ``handler(event, context)``."""
-    if not callable(handler) or inspect.isclass(handler):
-        raise SettingError(
-            f"Only a function can handle events, and {shown(handler)} is none; write the decorator above `def handler(event, context):`."
-        )
-    if not hasattr(handler, "__name__") or not hasattr(handler, "__qualname__"):
-        raise SettingError(f"{shown(handler)} has no __name__ by which it could be found again; wrap it in `def handler(event, context):`.")
-    where = f"Function {handler.__name__!r} ({place_of(inspect.unwrap(handler))})"
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise SettingError(f"{where} yields; a handler returns one value. Streamed responses are not supported yet.")
-    try:
-        inspect.signature(handler).bind({}, None)
-    except TypeError as error:
-        raise SettingError(f"{where} cannot be called as handler(event, context): {error}.") from error
-    except ValueError:
-        return  # a built-in without a signature: only the call can tell
+@dataclass(frozen=True)
+class Loaded:
+    """An application that was imported: the module and attribute that hold it, and the folder from which the module is imported."""
+
+    app: App
+    module: str
+    attribute: str
+    root: Path
+
+    def manifest(self) -> Manifest:
+        return self.app.manifest(self)
 
 
-def place_of(handler: object) -> str:
-    """``file:line`` of a function's source."""
-    code = getattr(handler, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(handler)
+def load(reference: str) -> Loaded:
+    """Import the application that ``module:app``, ``path.py``, ``path.py:app`` or a folder names; LoadError says what is wrong.
+
+    This runs the user's code and puts its folder first on ``sys.path``: call it in a process of its own.
+    """
+    source = locate(reference)
+    module = import_source(source)
+    attribute = source.attribute or only_app(source, module)
+    return Loaded(named_app(source, module, attribute), source.module, attribute, source.root)
 
 
-def shown(value: object) -> str:
-    if isinstance(value, (QueueRef, BucketRef, TableRef, Destination)):
-        return str(value)
-    name = getattr(value, "__name__", None)
-    return f"{type(value).__name__} {name}" if name else repr(value)
+def only_app(source: Source, module: ModuleType) -> str:
+    """The name of the module's one App."""
+    found = apps_of(module)
+    if not found:
+        raise LoadError(f'{source} makes no App: write `app = App("name")` at its top level, and decorate the handlers with @app.on(...).')
+    if len({id(app) for app in found.values()}) > 1:
+        made = ", ".join(f"{name} ({app.place})" for name, app in found.items())
+        first = next(iter(found))
+        raise LoadError(f"{source} has more than one App: {made}. Say which, as in {source.file or source.module}:{first}.")
+    return next(iter(found))
+
+
+def named_app(source: Source, module: ModuleType, attribute: str) -> App:
+    found: Any = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, App):
+        return found
+    has = ", ".join(apps_of(module)) or "none"
+    what = f"has no {attribute!r}" if found is None else f"has {attribute!r}, which is {shown(found)} and no App"
+    raise LoadError(f"{source} {what}; its Apps are: {has}.")
+
+
+def apps_of(module: ModuleType) -> dict[str, App]:
+    return {name: value for name, value in vars(module).items() if isinstance(value, App)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 VERSION = "$LATEST"
+DEFAULT_TIMEOUT = 3.0
 
 
 class Identity:
@@ -44,8 +46,9 @@ class ClientContext:
 class Context:
     """One invocation, as the handler sees it (Lambda developer guide, "Using the Lambda context object to retrieve Python function information").
 
-    ``deadline`` is the Unix time in seconds at which the time limit ends, ``now`` the clock that tells the time; ``client_context`` is the
-    decoded JSON that the caller sent. All but the function's name have a default, so that a unit test can write ``Context("thumbnail")``.
+    ``deadline`` is when the time limit ends, in seconds of the clock ``now``; by default in three seconds of the machine's monotonic clock.
+    ``client_context`` is the decoded JSON that the caller sent. All but the function's name have a default, so that a unit test can write
+    ``Context("thumbnail")``.
     """
 
     function_name: str
@@ -69,8 +72,8 @@ class Context:
         function_version: str = VERSION,
         log_group_name: str | None = None,
         log_stream_name: str = "",
-        deadline: float = 3.0,
-        now: Callable[[], float] = float,
+        deadline: float | None = None,
+        now: Callable[[], float] = time.monotonic,
         identity: Identity | None = None,
         client_context: Mapping[str, Any] | None = None,
         tenant_id: str | None = None,
@@ -85,7 +88,7 @@ class Context:
         self.identity = identity or Identity()
         self.client_context = None if client_context is None else ClientContext(client_context)
         self.tenant_id = tenant_id
-        self._deadline = deadline
+        self._deadline = now() + DEFAULT_TIMEOUT if deadline is None else deadline
         self._now = now
 
     def get_remaining_time_in_millis(self) -> int:
