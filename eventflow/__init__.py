@@ -1,14 +1,29 @@
 """The serverless runtime you own: Lambda-shaped functions on files, schedules and queues, durable, on one machine.
 
-This is the front door: what applications and triggers import. Nothing inside the package imports from here.
+This is the front door: what applications and triggers import. Nothing inside the package imports from here. Each name is brought in when it is
+first used, so that a command line or a function's process pays only for what it needs.
 """
 
-from eventflow.app import App
-from eventflow.clock import Clock, iso
-from eventflow.context import Context
-from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError, Throttled
-from eventflow.outcome import Outcome, Status
-from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, Target, Trigger
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventflow.app import App
+    from eventflow.clock import Clock, iso
+    from eventflow.context import Context
+    from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError, Throttled
+    from eventflow.event import (
+        DestinationRecord,
+        S3Event,
+        ScheduledEvent,
+        SQSBatchResponse,
+        SQSEvent,
+        s3_event,
+        scheduled_event,
+        sqs_event,
+    )
+    from eventflow.outcome import Outcome, Status
+    from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, Target, Trigger
 
 __all__ = [
     "App",
@@ -16,11 +31,16 @@ __all__ = [
     "Clock",
     "Context",
     "Cursor",
+    "DestinationRecord",
     "EventflowError",
     "ObjectVersion",
     "Outcome",
     "QueueSource",
     "Resource",
+    "S3Event",
+    "SQSBatchResponse",
+    "SQSEvent",
+    "ScheduledEvent",
     "ServiceError",
     "SettingError",
     "Status",
@@ -29,4 +49,28 @@ __all__ = [
     "Throttled",
     "Trigger",
     "iso",
+    "s3_event",
+    "scheduled_event",
+    "sqs_event",
 ]
+
+_HOMES = {
+    "app": ("App",),
+    "clock": ("Clock", "iso"),
+    "context": ("Context",),
+    "errors": ("EventflowError", "ServiceError", "SettingError", "StorageError", "Throttled"),
+    "event": ("DestinationRecord", "S3Event", "SQSBatchResponse", "SQSEvent", "ScheduledEvent", "s3_event", "scheduled_event", "sqs_event"),
+    "outcome": ("Outcome", "Status"),
+    "trigger": ("BucketSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "Target", "Trigger"),
+}
+
+if not TYPE_CHECKING:  # mypy would take every name for one that exists
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"eventflow.{home}"), name)
+        raise AttributeError(f"module 'eventflow' has no attribute {name!r}; it has: {', '.join(__all__)}")
+
+    def __dir__() -> list[str]:
+        return [*globals(), *__all__]
