@@ -46,3 +46,7 @@ class Throttled(EventflowError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PayloadTooLarge(EventflowError):
+    """An event or response is larger than Lambda allows."""

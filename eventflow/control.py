@@ -1,0 +1,200 @@
+"""The control API of a running daemon: what the command line asks for, as JSON over HTTP under ``/_eventflow/``."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from eventflow.database import Database
+from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
+from eventflow.errors import EventflowError, PayloadTooLarge, StorageError, Throttled
+from eventflow.journals import history
+from eventflow.journals.sqlite import SqliteJournal
+from eventflow.outcome import Outcome, Status
+from eventflow.services.logs import LogStore
+
+PREFIX = "/_eventflow/"
+MOST_LISTED = 1000
+LARGEST_BODY = 8 * 1024 * 1024
+
+Asgi = dict[str, Any]
+Receive = Callable[[], Awaitable[Asgi]]
+Send = Callable[[Asgi], Awaitable[None]]
+
+
+class Refused(EventflowError):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Control:
+    """An ASGI application. ``describe`` gives what ``status`` and ``functions`` show; ``health`` needs no token, all else does."""
+
+    def __init__(
+        self,
+        token: str,
+        dispatcher: Dispatcher,
+        journal: SqliteJournal,
+        database: Database,
+        logs: LogStore,
+        describe: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._token = token
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._database = database
+        self._logs = logs
+        self._describe = describe
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Any]]]] = [
+            ("GET", re.compile("status"), self._status),
+            ("GET", re.compile("functions"), self._functions),
+            ("POST", re.compile("functions/([^/]+)/invoke"), self._invoke),
+            ("GET", re.compile("events"), self._list_events),
+            ("GET", re.compile("events/([^/]+)"), self._show_event),
+            ("POST", re.compile("events/([^/]+)/replay"), self._replay),
+            ("GET", re.compile("dlq"), self._list_dead),
+            ("POST", re.compile("dlq/redrive"), self._redrive),
+            ("GET", re.compile("logs/([^/]+)"), self._read_logs),
+        ]
+
+    async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
+        try:
+            status, body = 200, await self._answer(scope, receive)
+        except Refused as error:
+            status, body = error.status, {"error": str(error)}
+        except UnknownFunction as error:
+            status, body = 404, {"error": str(error)}
+        except (PayloadTooLarge, RecursionStopped) as error:
+            status, body = 400, {"error": str(error)}
+        except Throttled as error:
+            status, body = 429, {"error": f"{error} ({error.reason})"}
+        except StorageError as error:
+            status, body = 503, {"error": str(error)}
+        text = json.dumps(body).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
+
+    async def _answer(self, scope: Asgi, receive: Receive) -> Any:
+        path = scope["path"].removeprefix(PREFIX)
+        if path == "health":
+            return {"status": "ok"}
+        self._check_token(scope)
+        body = await read_json(receive)
+        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        for method, pattern, action in self._routes:
+            match = pattern.fullmatch(path)
+            if match and method == scope["method"]:
+                return await action(*(unquote(part) for part in match.groups()), query=query, body=body)
+        raise Refused(404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions.")
+
+    def _check_token(self, scope: Asgi) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+            raise Refused(401, "The control API needs the token from daemon.json in the state directory.")
+
+    async def _status(self, query: Mapping[str, str], body: Any) -> Any:
+        events = await self._database.read(history.count_events)
+        return {**self._describe(), "events": events}
+
+    async def _functions(self, query: Mapping[str, str], body: Any) -> Any:
+        description = self._describe()
+        return {"functions": description["functions"]}
+
+    async def _invoke(self, function: str, query: Mapping[str, str], body: Any) -> Any:
+        payload = json.dumps((body or {}).get("payload")).encode()
+        if (body or {}).get("async"):
+            request_id = await self._dispatcher.emit(function, payload, source="eventflow invoke")
+            return {"status_code": 202, "request_id": request_id}
+        request_id = self._dispatcher.new_id()
+        outcome = await self._dispatcher.invoke(function, payload, request_id=request_id)
+        if outcome.status is Status.SYSTEM_ERROR:
+            raise Refused(500, outcome.error_message or "The function could not be run.")
+        return answer(outcome, request_id)
+
+    async def _list_events(self, query: Mapping[str, str], body: Any) -> Any:
+        state, before = query.get("state"), query.get("before")
+        if state is not None and state not in history.STATES:
+            raise Refused(400, f"There is no state {state!r}; events are {', '.join(history.STATES)}.")
+        limit = number(query.get("limit", "100"), "limit")
+        events, following = await self._database.read(
+            lambda connection: history.list_events(
+                connection, state=state, function=query.get("function"), limit=limit, before=None if before is None else int(before)
+            )
+        )
+        return {"events": events, "next": following}
+
+    async def _show_event(self, id: str, query: Mapping[str, str], body: Any) -> Any:
+        event = await self._database.read(lambda connection: history.show_event(connection, id))
+        if event is None:
+            raise Refused(404, f"There is no event {id}; `eventflow events list` shows those that are kept.")
+        return event
+
+    async def _replay(self, id: str, query: Mapping[str, str], body: Any) -> Any:
+        event = await self._show_event(id, query, body)
+        revived = await self._revive([id])
+        if not revived:
+            raise Refused(409, f"Event {id} is {event['state']}: only a done or dead event can be replayed.")
+        return {"replayed": revived}
+
+    async def _list_dead(self, query: Mapping[str, str], body: Any) -> Any:
+        return await self._list_events({**query, "state": "dead"}, body)
+
+    async def _redrive(self, query: Mapping[str, str], body: Any) -> Any:
+        ids = (body or {}).get("ids")
+        if ids is None:
+            function = (body or {}).get("function")
+            ids = await self._database.read(lambda connection: history.dead_events(connection, function))
+        return {"redriven": await self._revive(ids)}
+
+    async def _revive(self, ids: list[str]) -> list[str]:
+        events = await self._journal.revive(ids)
+        for event in events:
+            self._dispatcher.offer(event)
+        return [event.id for event in events]
+
+    async def _read_logs(self, function: str, query: Mapping[str, str], body: Any) -> Any:
+        self._dispatcher.lane(function)
+        self._logs.flush()
+        lines, following = self._logs.read(function, query.get("since", ""), number(query.get("limit", "200"), "limit"))
+        return {"lines": [{"time": line.time, "request_id": line.request_id, "text": line.text} for line in lines], "next": following}
+
+
+async def read_json(receive: Receive) -> Any:
+    data = b""
+    more = True
+    while more:
+        message = await receive()
+        data += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(data) > LARGEST_BODY:
+            raise Refused(413, f"The request is larger than {LARGEST_BODY} bytes.")
+    try:
+        return json.loads(data) if data else None
+    except ValueError as error:
+        raise Refused(400, f"The request is not JSON: {error}.") from error
+
+
+def number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MOST_LISTED:
+        raise Refused(400, f"{name} is {text!r}; it takes a whole number from 1 to {MOST_LISTED}.")
+    return int(text)
+
+
+def answer(outcome: Outcome, request_id: str) -> dict[str, Any]:
+    return {
+        "status_code": 200,
+        "request_id": request_id,
+        "function_error": "Unhandled" if outcome.status is Status.FUNCTION_ERROR else None,
+        "payload": outcome.value(),
+        "duration_ms": outcome.duration_ms,
+        "init_ms": outcome.init_ms,
+        "billed_ms": outcome.billed_ms,
+        "max_memory_mb": outcome.max_memory_mb,
+        "log_tail": outcome.log_tail.decode(errors="replace"),
+    }

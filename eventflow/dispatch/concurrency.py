@@ -1,0 +1,61 @@
+"""How many invocations may run at once: Lambda's account limit, and what functions have reserved of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from eventflow.errors import SettingError
+from eventflow.function import Function
+
+#: AWS: 1,000 for an account and region, of which 100 cannot be reserved (Lambda quotas).
+ACCOUNT_LIMIT = 1000
+ALWAYS_UNRESERVED = 100
+
+RESERVED_EXCEEDED = "ReservedFunctionConcurrentInvocationLimitExceeded"
+ACCOUNT_EXCEEDED = "ConcurrentInvocationLimitExceeded"
+
+
+class Concurrency:
+    """Counts the environments that run something. ``acquire`` gives None when a slot was taken, else Lambda's reason why there is none."""
+
+    def __init__(self, limit: int = ACCOUNT_LIMIT) -> None:
+        self.limit = limit
+        self._reserved: dict[str, int] = {}
+        self._busy: Counter[str] = Counter()
+        self._unreserved_busy = 0
+
+    def configure(self, functions: Iterable[Function]) -> None:
+        reserved = {function.name: function.reserved_concurrency for function in functions if function.reserved_concurrency is not None}
+        total = sum(reserved.values())
+        if total > self.limit - ALWAYS_UNRESERVED:
+            raise SettingError(
+                f"The functions reserve {total} concurrent executions together ({', '.join(f'{name}: {count}' for name, count in sorted(reserved.items()))}); "
+                f"of the account's {self.limit}, {ALWAYS_UNRESERVED} must stay unreserved. Reserve at most {self.limit - ALWAYS_UNRESERVED}."
+            )
+        self._reserved = reserved
+        self._unreserved_busy = sum(count for name, count in self._busy.items() if name not in reserved)
+
+    def allowed(self, function: str) -> int:
+        """How many of this function may run at once at most."""
+        return self._reserved.get(function, self.limit - sum(self._reserved.values()))
+
+    def busy(self, function: str) -> int:
+        return self._busy[function]
+
+    def acquire(self, function: str) -> str | None:
+        reserved = self._reserved.get(function)
+        if reserved is not None:
+            if self._busy[function] >= reserved:
+                return RESERVED_EXCEEDED
+        elif self._unreserved_busy >= self.limit - sum(self._reserved.values()):
+            return ACCOUNT_EXCEEDED
+        else:
+            self._unreserved_busy += 1
+        self._busy[function] += 1
+        return None
+
+    def release(self, function: str) -> None:
+        self._busy[function] -= 1
+        if function not in self._reserved:
+            self._unreserved_busy -= 1

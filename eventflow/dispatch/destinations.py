@@ -1,0 +1,71 @@
+"""What an asynchronous event's end causes: the record for its destination, the bare event for the dead-letter queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from eventflow.clock import Clock
+from eventflow.dispatch.journal import Event, QueueMessage
+from eventflow.event import DestinationRecord, destination_record
+from eventflow.function import Destination, Function
+from eventflow.outcome import Dead, Done, Outcome
+
+#: AWS cuts the dead-letter message's ErrorMessage attribute to 1 KB.
+LONGEST_ERROR_MESSAGE = 1024
+SUCCESS = "Success"
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """What is to be sent in the transaction that settles the event."""
+
+    messages: list[QueueMessage] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+def consequences(event: Event, function: Function, step: Done | Dead, outcome: Outcome | None, arn: Callable[[str], str], clock: Clock) -> Consequences:
+    """What follows from an event's end (AWS: "Capturing records of Lambda asynchronous invocations"); a dead-letter queue and an on-failure
+    destination both get theirs when both are set."""
+    found = Consequences()
+    destination = function.on_success if isinstance(step, Done) else function.on_failure
+    if destination is not None:
+        record = record_of(event, function, step, outcome, arn, clock)
+        deliver(destination, record, event, outcome, found, clock)
+    if isinstance(step, Dead) and function.dead_letter_queue is not None:
+        found.messages.append(dead_letter(function.dead_letter_queue, event, outcome, step))
+    return found
+
+
+def record_of(event: Event, function: Function, step: Done | Dead, outcome: Outcome | None, arn: Callable[[str], str], clock: Clock) -> DestinationRecord:
+    return destination_record(
+        time=clock.now(),
+        request_id=event.id,
+        function_arn=arn(function.name),
+        condition=SUCCESS if isinstance(step, Done) else step.condition,
+        invoke_count=event.function_errors + event.system_errors + isinstance(step, Done),
+        request=json.loads(event.payload),
+        response=json.loads(outcome.payload) if outcome is not None else None,
+        function_error="Unhandled" if isinstance(step, Dead) else None,
+    )
+
+
+def deliver(destination: Destination, record: DestinationRecord, event: Event, outcome: Outcome | None, found: Consequences, clock: Clock) -> None:
+    text = json.dumps(record, separators=(",", ":"))
+    if destination.kind == "queue":
+        found.messages.append(QueueMessage(destination.name, text))
+    else:
+        source = f"destination of {event.function} ({event.id})"
+        found.events.append(Event(clock.new_id(), destination.name, text.encode(), clock.now(), trace=event.trace, source=source))
+
+
+def dead_letter(queue: str, event: Event, outcome: Outcome | None, step: Dead) -> QueueMessage:
+    """AWS: the event as it came, with RequestID, ErrorCode and ErrorMessage as message attributes."""
+    reason = (outcome.error_message if outcome is not None else None) or step.condition
+    attributes = {"RequestID": event.id, "ErrorCode": "200" if outcome is not None else "429", "ErrorMessage": cut(reason)}
+    return QueueMessage(queue, event.payload.decode(), attributes)
+
+
+def cut(text: str) -> str:
+    return text.encode()[:LONGEST_ERROR_MESSAGE].decode(errors="ignore") or "unknown"

@@ -1,0 +1,382 @@
+"""The dispatcher: accept durably, give work to whoever runs it, decide what follows from each outcome, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from eventflow.clock import Clock, Timer
+from eventflow.dispatch import trace as traces
+from eventflow.dispatch.batch import Batcher
+from eventflow.dispatch.destinations import Consequences, consequences
+from eventflow.dispatch.invocation import Invocation, Runner
+from eventflow.dispatch.journal import Attempt, CursorMove, Event, Journal, Settlement
+from eventflow.dispatch.lane import REFILL_BELOW, Lane
+from eventflow.errors import EventflowError, PayloadTooLarge, StorageError
+from eventflow.function import Function
+from eventflow.outcome import Attempts, Dead, Done, Outcome, Retry, Status, Step, next_step
+
+log = logging.getLogger("eventflow.dispatch")
+
+#: AWS: an asynchronous invocation takes 1 MB (Lambda quotas).
+LARGEST_EVENT = 1024 * 1024
+WAKE_LIMIT = 512
+STORE_AGAIN_AFTER = 1.0
+
+
+class UnknownFunction(EventflowError):
+    """No function of that name is loaded."""
+
+
+@dataclass(slots=True, eq=False)
+class Acceptance:
+    event: Event
+    cursor: CursorMove | None
+    accepted: asyncio.Future[str]
+
+
+class Dispatcher:
+    """Runs every accepted event of every function to its end.
+
+    ``runner`` pulls work through ``take`` and reports through ``ended``. ``notify`` is called with the names of queues that got messages.
+    Call ``start`` once the functions are known, and ``stop`` to take no more work; what was accepted stays in the journal.
+    """
+
+    def __init__(
+        self, journal: Journal, clock: Clock, arn: Callable[[str], str], notify: Callable[[str], None], largest_event: int = LARGEST_EVENT
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._arn = arn
+        self._notify = notify
+        self._largest_event = largest_event
+        self._runner: Runner | None = None
+        self._lanes: dict[str, Lane] = {}
+        self._accepting = Batcher(self._accept)
+        self._settling = Batcher[Settlement | Attempt](self._settle)
+        self._wakes: dict[str, float] = {}
+        self._alarm: tuple[float, Timer] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._answers: set[Invocation] = set()
+        self._stopping = False
+
+    # Life.
+
+    def attach(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def start(self, functions: Mapping[str, Function]) -> None:
+        """Take up the events that the journal holds for these functions. Call it again with a new set to change functions while running."""
+        for name, function in functions.items():
+            lane = self._lanes.get(name)
+            if lane is None:
+                self._lanes[name] = Lane(function)
+            else:
+                lane.function = function
+        for name in set(self._lanes) - set(functions):
+            del self._lanes[name]
+        for name in await self._journal.backlog():
+            if name in self._lanes and not self._lanes[name].spilled:
+                self._lanes[name].spilled = True
+                self._refill(self._lanes[name])
+        self._wakes = await self._journal.next_wake()
+        self._arm()
+
+    async def stop(self, grace: float) -> int:
+        """Give out no more work, wait up to ``grace`` seconds for what runs, settle it; returns how many invocations were still running."""
+        self._stopping = True
+        if self._alarm is not None:
+            self._alarm[1].cancel()
+        limit = self._clock.monotonic() + grace
+        while self.running and self._clock.monotonic() < limit:
+            await self._clock.sleep(0.02)
+        await self.flush()
+        return self.running
+
+    async def flush(self) -> None:
+        """Wait until all that has ended is settled on disk."""
+        await self._settling.drained()
+        await self._accepting.drained()
+
+    @property
+    def running(self) -> int:
+        return sum(len(lane.running) for lane in self._lanes.values()) + len(self._answers)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is ready, running, or on its way to disk; events that wait for a retry may exist."""
+        busy = any(lane.ready or lane.running or lane.spilled for lane in self._lanes.values())
+        return not (busy or self._answers or self._tasks) and self._accepting.idle and self._settling.idle
+
+    def functions(self) -> dict[str, Function]:
+        return {name: lane.function for name, lane in self._lanes.items()}
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """For each function how many events are ready in memory and how many run."""
+        return {name: (len(lane.ready), len(lane.running)) for name, lane in self._lanes.items()}
+
+    # Accept.
+
+    async def emit(
+        self, function: str, payload: bytes, *, key: str | None = None, trace: str | None = None, source: str = "", cursor: CursorMove | None = None
+    ) -> str:
+        """Accept an event; returns its request id once it is on disk. A cancelled caller does not undo what was handed in.
+
+        Raises ``UnknownFunction``, ``PayloadTooLarge`` (over 1 MB) or ``StorageError`` (nothing was accepted).
+        """
+        self.lane(function)
+        if len(payload) > self._largest_event:
+            raise PayloadTooLarge(f"The event for {function} has {len(payload)} bytes; an asynchronous event may have {self._largest_event}. Send a reference to it instead.")
+        event = Event(self._clock.new_id(), function, payload, self._clock.now(), key, trace, source)
+        accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._accepting.add(Acceptance(event, cursor, accepted))
+        return await accepted
+
+    async def _accept(self, batch: list[Acceptance]) -> None:
+        try:
+            results = await self._journal.append([one.event for one in batch], [one.cursor for one in batch if one.cursor is not None])
+        except Exception as error:
+            for one in batch:
+                if not one.accepted.done():
+                    one.accepted.set_exception(error)
+            return
+        for one, (request_id, fresh) in zip(batch, results, strict=True):
+            if fresh:
+                self.offer(one.event)
+            if not one.accepted.done():
+                one.accepted.set_result(request_id)
+
+    def offer(self, event: Event) -> None:
+        """Hand an event that is READY in the journal to its lane."""
+        lane = self._lanes.get(event.function)
+        if lane is not None and event.id not in lane.running and lane.offer(event):
+            self._wake(event.function)
+
+    # Claim.
+
+    def take(self, function: str, limit: int) -> list[Invocation]:
+        lane = self._lanes.get(function)
+        taken: list[Invocation] = []
+        while lane is not None and lane.ready and len(taken) < limit and not self._stopping:
+            event = lane.pop()
+            refusal = self._refusal(lane.function, event)
+            if refusal is not None:
+                self._end(event, lane.function, refusal[0], refusal[1], None)
+                continue
+            trace, count = traces.extend(event.trace, self._arn(function), event.id)
+            if count > traces.RECURSION_LIMIT:
+                self._refuse_recursion(lane.function, event, count)
+                continue
+            lane.running[event.id] = event
+            taken.append(Invocation(event.id, lane.function, event.payload, trace, event))
+        if lane is not None and lane.hungry:
+            self._refill(lane)
+        return taken
+
+    def backlog(self, function: str) -> int:
+        lane = self._lanes.get(function)
+        return 0 if lane is None or self._stopping else len(lane.ready)
+
+    def returned(self, invocations: list[Invocation]) -> None:
+        """Take back what never started: it runs later and is not charged."""
+        for invocation in reversed(invocations):
+            lane = self._lanes.get(invocation.function.name)
+            if invocation.event is None:
+                self._answer(invocation, Outcome(Status.SYSTEM_ERROR, b'{"errorType":"ServiceException","errorMessage":"The environment was lost."}', "ServiceException", "The environment was lost."))
+            elif lane is not None and lane.running.pop(invocation.request_id, None) is not None:
+                lane.restore(invocation.event)
+        for function in {invocation.function.name for invocation in invocations}:
+            self._wake(function)
+
+    def _refusal(self, function: Function, event: Event) -> tuple[Dead, str] | None:
+        """Why an event must not run any more, if so."""
+        if function.reserved_concurrency == 0:
+            return Dead("ZeroReservedConcurrency"), f"{function.name} has reserved_concurrency=0, which turns it off."
+        age = self._clock.now() - event.accepted_at
+        if age > function.maximum_event_age:
+            return Dead("EventAgeExceeded"), f"The event waited {age:.0f} s; maximum_event_age is {function.maximum_event_age} s."
+        return None
+
+    def _refuse_recursion(self, function: Function, event: Event, count: int) -> None:
+        message = (
+            f"{function.name} stands {count - 1} times in the chain of events that led to this one: a recursive loop was stopped. "
+            "Let it write somewhere that does not trigger it (another bucket or prefix)."
+        )
+        log.warning("event %s of %s: %s", event.id, function.name, message)
+        outcome = Outcome(Status.RECURSION, error_type="RecursiveLoop", error_message=message, started_at=self._clock.now())
+        self._end(event, function, Dead("RecursiveLoop"), message, outcome)
+
+    def _refill(self, lane: Lane) -> None:
+        if lane.refilling or self._stopping:
+            return
+        lane.refilling = True
+        self._spawn(self._claim(lane))
+
+    async def _claim(self, lane: Lane) -> None:
+        try:
+            events = await self._journal.claim(lane.function.name, lane.loaded, REFILL_BELOW)
+        except StorageError as error:
+            log.error("cannot claim events of %s: %s", lane.function.name, error)
+            await self._clock.sleep(STORE_AGAIN_AFTER)
+            events = None
+        lane.refilling = False
+        if events is None:
+            self._refill(lane)
+            return
+        lane.spilled = len(events) == REFILL_BELOW
+        for event in events:
+            if event.id not in lane.running:
+                lane.push(event)
+        self._wake(lane.function.name)
+
+    # Run.
+
+    async def invoke(self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None) -> Outcome:
+        """Run a function now and return how it ended. Raises ``UnknownFunction`` or ``Throttled``."""
+        lane = self.lane(function)
+        runner = self._runner
+        if runner is None or self._stopping:
+            raise StorageError("The daemon is stopping; invoke again when it runs.")
+        request_id = request_id or self._clock.new_id()
+        extended, count = traces.extend(trace, self._arn(function), request_id)
+        if count > traces.RECURSION_LIMIT:
+            raise RecursionStopped(f"{function} stands {count - 1} times in the chain of calls that led to this one: a recursive loop was stopped.")
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context)
+        runner.submit(invocation)
+        self._answers.add(invocation)
+        return await done
+
+    # Decide and settle.
+
+    def ended(self, invocation: Invocation, outcome: Outcome) -> None:
+        event, function = invocation.event, invocation.function
+        if event is None:
+            self._settling.add(Attempt(invocation.request_id, function.name, outcome, function.memory, synchronous=True))
+            self._answer(invocation, outcome)
+            return
+        event.function_errors += outcome.status is Status.FUNCTION_ERROR
+        event.system_errors += outcome.status is Status.SYSTEM_ERROR
+        now = self._clock.now()
+        step = next_step(outcome, Attempts(event.function_errors, event.system_errors, event.accepted_at), function.policy, now)
+        self._end(event, function, step, outcome.error_message or "", outcome)
+
+    def _answer(self, invocation: Invocation, outcome: Outcome) -> None:
+        self._answers.discard(invocation)
+        if invocation.answer is not None:
+            invocation.answer(outcome)
+
+    def _end(self, event: Event, function: Function, step: Step, reason: str, outcome: Outcome | None) -> None:
+        attempt = None if outcome is None else Attempt(event.id, function.name, outcome, function.memory)
+        follow = Consequences() if isinstance(step, Retry) else consequences(event, function, step, outcome, self._arn, self._clock)
+        if isinstance(step, Dead):
+            log.warning("event %s of %s is dead: %s: %s", event.id, function.name, step.condition, reason)
+        self._settling.add(Settlement(event, step, attempt, "" if isinstance(step, Done) else reason, follow.messages, follow.events))
+
+    async def _settle(self, batch: list[Settlement | Attempt]) -> None:
+        settlements = [one for one in batch if isinstance(one, Settlement)]
+        attempts = [one for one in batch if isinstance(one, Attempt)]
+        while True:
+            try:
+                await self._journal.settle(settlements, attempts)
+                break
+            except StorageError as error:
+                # What has run must not run again for want of disk: hold the outcome until it can be written.
+                log.error("%d outcomes wait to be written: %s", len(batch), error)
+                await self._clock.sleep(STORE_AGAIN_AFTER)
+        self._forget(settlements)
+        for settlement in settlements:
+            self._follow(settlement)
+
+    def _forget(self, settlements: Sequence[Settlement]) -> None:
+        for settlement in settlements:
+            lane = self._lanes.get(settlement.event.function)
+            if lane is not None:
+                lane.running.pop(settlement.event.id, None)
+
+    def _follow(self, settlement: Settlement) -> None:
+        if isinstance(settlement.step, Retry):
+            self._schedule(settlement.event.function, settlement.step.at)
+        for event in settlement.events:
+            self.offer(event)
+        for message in settlement.messages:
+            self._notify(message.queue)
+
+    # Wake what waits for its retry.
+
+    def _schedule(self, function: str, at: float) -> None:
+        if at < self._wakes.get(function, float("inf")):
+            self._wakes[function] = at
+            self._arm()
+
+    def _arm(self) -> None:
+        known = [at for function, at in self._wakes.items() if function in self._lanes]
+        if not known or self._stopping:
+            return
+        earliest = min(known)
+        if self._alarm is not None:
+            if self._alarm[0] <= earliest:
+                return
+            self._alarm[1].cancel()
+        self._alarm = (earliest, self._clock.call_later(max(0.0, earliest - self._clock.now()), self._ring))
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._clock.now()
+        due = [function for function, at in self._wakes.items() if at <= now and function in self._lanes]
+        for function in due:
+            del self._wakes[function]
+            self._spawn(self._wake_waiting(function))
+        self._arm()
+
+    async def _wake_waiting(self, function: str) -> None:
+        lane = self._lanes.get(function)
+        try:
+            events = await self._journal.wake(function, self._clock.now(), WAKE_LIMIT)
+            if len(events) == WAKE_LIMIT:
+                self._schedule(function, self._clock.now())
+            else:
+                self._wakes.update({name: at for name, at in (await self._journal.next_wake()).items() if name == function})
+        except StorageError as error:
+            log.error("cannot wake events of %s: %s", function, error)
+            self._schedule(function, self._clock.now() + STORE_AGAIN_AFTER)
+            return
+        for event in events:
+            if lane is not None:
+                lane.push(event)
+        self._wake(function)
+        self._arm()
+
+    # Small things.
+
+    def new_id(self) -> str:
+        return self._clock.new_id()
+
+    def lane(self, function: str) -> Lane:
+        lane = self._lanes.get(function)
+        if lane is None:
+            known = ", ".join(sorted(self._lanes)) or "none"
+            raise UnknownFunction(f"There is no function named {function!r}; there are: {known}.")
+        return lane
+
+    def _wake(self, function: str) -> None:
+        if self._runner is not None and not self._stopping:
+            self._runner.wake(function)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class RecursionStopped(EventflowError):
+    """A synchronous invocation would have continued a recursive loop."""
+
+
+def resolve(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not done.done():
+        done.set_result(outcome)

@@ -1,0 +1,100 @@
+"""What the dispatcher needs of a durable store of events: the Journal protocol and the values that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+from eventflow.outcome import Outcome, Step
+
+
+class State(IntEnum):
+    """Where an event stands; the numbers are what the store keeps."""
+
+    READY = 0
+    WAITING = 1
+    DONE = 2
+    DEAD = 3
+
+
+@dataclass(slots=True)
+class Event:
+    """An accepted asynchronous event. ``id`` is its request id, the same for every attempt; ``sequence`` the order of acceptance.
+
+    ``key`` is the identity its source gave it (a repeated one is ignored), ``trace`` the chain of causes, ``source`` says in words where it came from.
+    """
+
+    id: str
+    function: str
+    payload: bytes
+    accepted_at: float
+    key: str | None = None
+    trace: str | None = None
+    source: str = ""
+    function_errors: int = 0
+    system_errors: int = 0
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CursorMove:
+    """A change of a trigger's memory; ``changes`` maps keys to JSON values, None deletes."""
+
+    owner: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """A message that a settlement sends, in the same transaction."""
+
+    queue: str
+    body: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One finished run: what the ledger keeps of it, for asynchronous and synchronous invocations alike."""
+
+    event_id: str
+    function: str
+    outcome: Outcome
+    memory_mb: int
+    synchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The decision on one event after an attempt, with everything it causes. ``attempt`` is None when the event ended without running."""
+
+    event: Event
+    step: Step
+    attempt: Attempt | None
+    reason: str = ""
+    messages: Sequence[QueueMessage] = ()
+    events: Sequence[Event] = ()
+
+
+class Journal(Protocol):
+    """A durable store of events.
+
+    - ``append`` returns once every event and every cursor is on disk: for each event its request id and whether it is new. An event whose
+      ``(function, key)`` was accepted before is not stored again, and its earlier request id is given.
+    - ``claim`` gives up to ``limit`` READY events of a function with a sequence greater than ``after``, oldest first; it does not change them, because
+      one daemon owns the store: what was claimed and not settled when the daemon died is READY at the next start.
+    - ``wake`` turns up to ``limit`` WAITING events of a function whose time has come into READY ones and gives them.
+    - ``settle`` returns once the decisions, all they cause, and the ledger rows of further (synchronous) attempts are on disk, in one transaction.
+    - ``next_wake`` tells for each function with WAITING events the instant of the earliest.
+    """
+
+    async def append(self, events: Sequence[Event], cursors: Sequence[CursorMove] = ()) -> list[tuple[str, bool]]: ...
+    async def claim(self, function: str, after: int, limit: int) -> list[Event]: ...
+    async def wake(self, function: str, now: float, limit: int) -> list[Event]: ...
+    async def settle(self, settlements: Sequence[Settlement], attempts: Sequence[Attempt] = ()) -> None: ...
+    async def backlog(self) -> dict[str, int]: ...
+    async def next_wake(self) -> dict[str, float]: ...
+    async def read_cursor(self, owner: str) -> dict[str, Any]: ...
+    async def move_cursor(self, move: CursorMove) -> None: ...

@@ -1,0 +1,58 @@
+"""One function's events in memory: those that may run now, in order, and those that are running; the rest stay in the journal."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from eventflow.dispatch.journal import Event
+from eventflow.function import Function
+
+#: A lane holds no more than this; what is beyond stays on disk until there is room.
+MOST_EVENTS = 4096
+MOST_BYTES = 32 * 1024 * 1024
+REFILL_BELOW = 1024
+
+
+@dataclass(eq=False)
+class Lane:
+    """``loaded`` is the greatest sequence ever taken in; while ``spilled``, later events are on disk only and are claimed when there is room."""
+
+    function: Function
+    ready: deque[Event] = field(default_factory=deque)
+    running: dict[str, Event] = field(default_factory=dict)
+    loaded: int = 0
+    bytes: int = 0
+    spilled: bool = False
+    refilling: bool = False
+
+    def offer(self, event: Event) -> bool:
+        """Take in an event that was just accepted, unless the lane is full or has fallen behind the journal."""
+        if self.spilled or self.full:
+            self.spilled = True
+            return False
+        self.push(event)
+        return True
+
+    def push(self, event: Event) -> None:
+        self.ready.append(event)
+        self.bytes += len(event.payload)
+        self.loaded = max(self.loaded, event.sequence)
+
+    def pop(self) -> Event:
+        event = self.ready.popleft()
+        self.bytes -= len(event.payload)
+        return event
+
+    def restore(self, event: Event) -> None:
+        """Put back an event that was taken and never started, in front of its successors."""
+        self.ready.appendleft(event)
+        self.bytes += len(event.payload)
+
+    @property
+    def full(self) -> bool:
+        return len(self.ready) >= MOST_EVENTS or self.bytes >= MOST_BYTES
+
+    @property
+    def hungry(self) -> bool:
+        return self.spilled and not self.refilling and len(self.ready) < REFILL_BELOW and self.bytes < MOST_BYTES // 2

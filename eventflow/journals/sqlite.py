@@ -1,0 +1,178 @@
+"""The Journal in SQLite: appends and settlements of many events share one transaction and one fsync."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from eventflow.clock import Clock
+from eventflow.database import Database
+from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
+from eventflow.outcome import Dead, Done, Retry
+
+SendMessage = Callable[[sqlite3.Connection, QueueMessage], None]
+
+COLUMNS = "id, function, payload, accepted_at, key, trace, source, function_errors, system_errors, sequence"
+APPEND = "INSERT INTO events (id, function, key, payload, trace, source, accepted_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+FIND_KEY = "SELECT id FROM events WHERE function = ? AND key = ?"
+CLAIM = f"SELECT {COLUMNS} FROM events WHERE function = ? AND state = 0 AND sequence > ? ORDER BY sequence LIMIT ?"
+DUE = "SELECT sequence FROM events WHERE function = ? AND state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
+WAKE = f"UPDATE events SET state = 0, due_at = NULL WHERE sequence IN ({DUE}) RETURNING {COLUMNS}"
+SETTLE = "UPDATE events SET state = ?, due_at = ?, settled_at = ?, function_errors = ?, system_errors = ?, reason = ? WHERE id = ?"
+RECORD = (
+    "INSERT INTO attempts (event_id, function, synchronous, status, error_type, error_message, started_at, duration_ms, billed_ms, init_ms,"
+    " memory_mb, max_memory_mb) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+BACKLOG = "SELECT function, count(*) FROM events WHERE state = 0 GROUP BY function"
+NEXT_WAKE = "SELECT function, min(due_at) FROM events WHERE state = 1 GROUP BY function"
+READ_CURSOR = "SELECT key, value FROM cursors WHERE owner = ?"
+MOVE_CURSOR = "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET value = excluded.value"
+FORGET = "DELETE FROM cursors WHERE owner = ? AND key = ?"
+PRUNE_EVENTS = "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence > ? AND state = ? AND settled_at < ? ORDER BY sequence LIMIT ?)"
+PRUNE_ATTEMPTS = "DELETE FROM attempts WHERE sequence IN (SELECT sequence FROM attempts WHERE started_at < ? ORDER BY sequence LIMIT ?)"
+REVIVE = "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = '' WHERE id = ? AND state IN (2, 3)"
+GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
+PRUNE_CHUNK = 1000
+
+
+class SqliteJournal:
+    """``send_message`` puts a message into a queue that lives in the same database, inside the transaction of a settlement."""
+
+    def __init__(self, database: Database, clock: Clock, send_message: SendMessage) -> None:
+        self._database = database
+        self._clock = clock
+        self._send_message = send_message
+
+    async def open(self) -> None:
+        await self._database.migrate("journal", "eventflow.journals")
+
+    async def append(self, events: Sequence[Event], cursors: Sequence[CursorMove] = ()) -> list[tuple[str, bool]]:
+        def change(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
+            accepted = [append_one(connection, event) for event in events]
+            for cursor in cursors:
+                move_cursor(connection, cursor)
+            return accepted
+
+        return await self._database.write(change)
+
+    async def claim(self, function: str, after: int, limit: int) -> list[Event]:
+        # Through the writer, so that what it returns and the appends acknowledged afterwards never leave a gap between them.
+        return await self._database.write(lambda connection: events_of(connection.execute(CLAIM, (function, after, limit))))
+
+    async def wake(self, function: str, now: float, limit: int) -> list[Event]:
+        def change(connection: sqlite3.Connection) -> list[Event]:
+            return sorted(events_of(connection.execute(WAKE, (function, now, limit))), key=lambda event: event.sequence)
+
+        return await self._database.write(change)
+
+    async def settle(self, settlements: Sequence[Settlement], attempts: Sequence[Attempt] = ()) -> None:
+        now = self._clock.now()
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(SETTLE, [settled_row(settlement, now) for settlement in settlements])
+            record(connection, [settlement.attempt for settlement in settlements if settlement.attempt is not None])
+            record(connection, attempts)
+            for settlement in settlements:
+                for message in settlement.messages:
+                    self._send_message(connection, message)
+                for event in settlement.events:
+                    append_one(connection, event)
+
+        await self._database.write(change)
+
+    async def backlog(self) -> dict[str, int]:
+        return await self._database.read(lambda connection: dict(connection.execute(BACKLOG).fetchall()))
+
+    async def next_wake(self) -> dict[str, float]:
+        return await self._database.read(lambda connection: dict(connection.execute(NEXT_WAKE).fetchall()))
+
+    async def read_cursor(self, owner: str) -> dict[str, Any]:
+        rows = await self._database.read(lambda connection: connection.execute(READ_CURSOR, (owner,)).fetchall())
+        return {key: json.loads(value) for key, value in rows}
+
+    async def move_cursor(self, move: CursorMove) -> None:
+        await self._database.write(lambda connection: move_cursor(connection, move))
+
+    async def revive(self, ids: Sequence[str]) -> list[Event]:
+        """Make settled events ready again with a fresh age and fresh retries, and give them; unknown and unsettled ids are left out."""
+        now = self._clock.now()
+
+        def change(connection: sqlite3.Connection) -> list[Event]:
+            revived = [id for id in ids if connection.execute(REVIVE, (now, id)).rowcount]
+            return [event for id in revived for event in events_of(connection.execute(GET, (id,)))]
+
+        return await self._database.write(change)
+
+    async def prune(self, done_before: float, dead_before: float) -> int:
+        """Forget events that were done, or dead, before these instants, and ledger rows as old; returns how many rows went. In small
+        transactions, so that events go on meanwhile."""
+        removed = 0
+        for statement, arguments in (
+            (PRUNE_EVENTS, (0, State.DONE, done_before)),
+            (PRUNE_EVENTS, (0, State.DEAD, dead_before)),
+            (PRUNE_ATTEMPTS, (min(done_before, dead_before),)),
+        ):
+            while chunk := await self._delete(statement, arguments):
+                removed += chunk
+        return removed
+
+    async def _delete(self, statement: str, arguments: tuple[Any, ...]) -> int:
+        return await self._database.write(lambda connection: connection.execute(statement, (*arguments, PRUNE_CHUNK)).rowcount)
+
+
+def append_one(connection: sqlite3.Connection, event: Event) -> tuple[str, bool]:
+    """Store one event unless its key is known; its request id and whether it is new. Sets the event's sequence."""
+    if event.key is not None:
+        earlier = connection.execute(FIND_KEY, (event.function, event.key)).fetchone()
+        if earlier is not None:
+            return earlier[0], False
+    row = (event.id, event.function, event.key, event.payload, event.trace, event.source, event.accepted_at)
+    event.sequence = connection.execute(APPEND, row).lastrowid or 0
+    return event.id, True
+
+
+def settled_row(settlement: Settlement, now: float) -> tuple[Any, ...]:
+    event, step = settlement.event, settlement.step
+    errors = (event.function_errors, event.system_errors)
+    match step:
+        case Done():
+            return (State.DONE, None, now, *errors, settlement.reason, event.id)
+        case Retry(at=at):
+            return (State.WAITING, at, None, *errors, settlement.reason, event.id)
+        case Dead(condition=condition):
+            return (State.DEAD, None, now, *errors, f"{condition}: {settlement.reason}", event.id)
+
+
+def record(connection: sqlite3.Connection, attempts: Iterable[Attempt]) -> None:
+    connection.executemany(RECORD, [attempt_row(attempt) for attempt in attempts])
+
+
+def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    outcome = attempt.outcome
+    return (
+        attempt.event_id,
+        attempt.function,
+        attempt.synchronous,
+        str(outcome.status),
+        outcome.error_type,
+        outcome.error_message,
+        outcome.started_at,
+        outcome.duration_ms,
+        outcome.billed_ms,
+        outcome.init_ms,
+        attempt.memory_mb,
+        outcome.max_memory_mb,
+    )
+
+
+def move_cursor(connection: sqlite3.Connection, move: CursorMove) -> None:
+    kept = [(move.owner, key, json.dumps(value)) for key, value in move.changes.items() if value is not None]
+    gone = [(move.owner, key) for key, value in move.changes.items() if value is None]
+    connection.executemany(MOVE_CURSOR, kept)
+    connection.executemany(FORGET, gone)
+
+
+def events_of(rows: Iterable[tuple[Any, ...]]) -> list[Event]:
+    return [Event(*row) for row in rows]

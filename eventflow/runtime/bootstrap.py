@@ -1,0 +1,263 @@
+"""The life of a function's process: import the app, then run one invocation at a time until the daemon closes the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import logging
+import os
+import resource
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from decimal import Decimal
+from types import FrameType, TracebackType
+from typing import Any
+
+from eventflow.context import Context
+from eventflow.runtime import frames
+
+#: AWS: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+LARGEST_RESPONSE = 6_291_556
+MAXRSS_UNIT = 1024 if sys.platform == "darwin" else 1
+
+
+class FunctionFailed(Exception):
+    """An invocation or the init ended in an error object; ``exit_status`` is set when the process must end too."""
+
+    def __init__(self, error: dict[str, Any], exit_status: int | None = None) -> None:
+        super().__init__(error["errorMessage"])
+        self.error = error
+        self.exit_status = exit_status
+
+
+class Process:
+    """One environment's process. ``function`` is the daemon's description: name, handler, memory, timeout, version, log_group, log_stream."""
+
+    def __init__(self, connection: socket.socket, function: dict[str, Any]) -> None:
+        self._connection = connection
+        self._function = function
+        self._pid = os.getpid()
+        self._buffer = frames.Buffer()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self) -> int:
+        """Serve until the socket closes; returns the exit status."""
+        started = time.perf_counter()
+        try:
+            handler = find_handler(self._function["handler"])
+        except FunctionFailed as failure:
+            self._send(frames.INIT_ERROR, started, failure.error)
+            return 1
+        self._send(frames.READY, started, None)
+        while data := self._connection.recv(262_144):
+            self._buffer.feed(data)
+            for _kind, body in self._buffer.frames():
+                status = self._serve(handler, body)
+                if status is not None:
+                    return status
+        return 0
+
+    def _serve(self, handler: Callable[[Any, Any], Any], body: bytes) -> int | None:
+        request_id, arn, trace, client_context, payload = frames.read_invoke(body)
+        os.environ["_X_AMZN_TRACE_ID"] = trace
+        RequestIdFilter.request_id = request_id
+        started = time.perf_counter()
+        try:
+            response = self._invoke(handler, payload, self._context(request_id, arn, client_context))
+        except FunctionFailed as failure:
+            failure.error["requestId"] = request_id
+            fatal = failure.exit_status is not None
+            self._send(frames.FATAL if fatal else frames.ERROR, started, failure.error)
+            return failure.exit_status
+        self._send(frames.RESULT, started, response)
+        return None
+
+    def _context(self, request_id: str, arn: str, client_context: str) -> Context:
+        function = self._function
+        return Context(
+            function["name"],
+            function_version=function["version"],
+            invoked_function_arn=arn,
+            memory_limit_in_mb=function["memory"],
+            aws_request_id=request_id,
+            log_group_name=function["log_group"],
+            log_stream_name=function["log_stream"],
+            deadline=time.monotonic() + function["timeout"],
+            now=time.monotonic,
+            client_context=json.loads(client_context) if client_context else None,
+        )
+
+    def _invoke(self, handler: Callable[[Any, Any], Any], payload: bytes, context: Context) -> bytes:
+        try:
+            event = json.loads(payload)
+        except ValueError as error:
+            raise FunctionFailed(error_object("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")) from error
+        try:
+            value = handler(event, context)
+            if inspect.isawaitable(value):
+                value = self._event_loop().run_until_complete(value)
+        except MemoryError as error:
+            raise FunctionFailed(error_object("Runtime.OutOfMemory", out_of_memory(context.aws_request_id)), 1) from error
+        except Exception as error:
+            raise FunctionFailed(describe(error)) from error
+        except BaseException as error:
+            raise FunctionFailed(*exited(error, context.aws_request_id)) from error
+        finally:
+            self._leave_if_forked()
+        return marshal(value)
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        """One loop for all invocations of this process, so that clients made in one can serve the next."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop
+
+    def _leave_if_forked(self) -> None:
+        """A child that the handler forked and that came back out of the handler must not answer in our place."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def _send(self, kind: int, started: float, content: bytes | dict[str, Any] | None) -> None:
+        duration = (time.perf_counter() - started) * 1000
+        flush(sys.stdout)
+        flush(sys.stderr)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = (usage.ru_utime + usage.ru_stime) * 1000
+        measures = frames.MEASURES.pack(duration, cpu, usage.ru_maxrss // MAXRSS_UNIT, os.fstat(1).st_size)
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self._connection.sendall(frames.pack(kind, measures, body))
+
+
+def flush(stream: Any) -> None:
+    """Flush what a handler may have replaced, closed or broken."""
+    try:
+        stream.flush()
+    except (AttributeError, ValueError, OSError):
+        return
+
+
+def find_handler(name: str) -> Callable[[Any, Any], Any]:
+    """Import ``module:qualname`` or raise ``FunctionFailed`` with Lambda's error types."""
+    module_name, _, qualname = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except SyntaxError as error:
+        message = f"Syntax error in module '{module_name}': {error}"
+        raise FunctionFailed(described(error, "Runtime.UserCodeSyntaxError", message), 1) from error
+    except ImportError as error:
+        message = f"Unable to import module '{module_name}': {error}"
+        raise FunctionFailed(described(error, "Runtime.ImportModuleError", message), 1) from error
+    except SystemExit as error:
+        raise FunctionFailed(*exited(error, "")) from error
+    except Exception as error:
+        raise FunctionFailed(describe(error), 1) from error
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        message = f"Handler '{qualname}' missing on module '{module_name}'"
+        raise FunctionFailed(error_object("Runtime.HandlerNotFound", message), 1)
+    return found  # type: ignore[no-any-return]
+
+
+def marshal(value: Any) -> bytes:
+    try:
+        response = json.dumps(value, ensure_ascii=False, allow_nan=False, default=decimal_number).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise FunctionFailed(error_object("Runtime.MarshalError", f"Unable to marshal response: {error}")) from error
+    if len(response) > LARGEST_RESPONSE:
+        message = f"Response payload size exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
+        raise FunctionFailed(error_object("Function.ResponseSizeTooLarge", message))
+    return response
+
+
+def decimal_number(value: Any) -> float:
+    """Lambda's Python runtime turns ``Decimal`` (what DynamoDB's resource returns) into a JSON number."""
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Lambda's error object for a handler's exception, also printed to its log."""
+    return described(error, type(error).__name__, text_of(error))
+
+
+def described(error: BaseException, error_type: str, message: str) -> dict[str, Any]:
+    stack = traceback.format_list(traceback.extract_tb(users_traceback(error.__traceback__)))
+    log_text = f"[ERROR] {error_type}: {message}\nTraceback (most recent call last):\n" + "".join(stack)
+    write_log(log_text)
+    return error_object(error_type, message, stack)
+
+
+def users_traceback(tb: TracebackType | None) -> TracebackType | None:
+    """Without the frames of this file and of the import machinery at its top."""
+    while tb is not None and tb.tb_next is not None and is_ours(tb.tb_frame):
+        tb = tb.tb_next
+    return tb
+
+
+def is_ours(frame: FrameType) -> bool:
+    filename = frame.f_code.co_filename
+    return filename == __file__ or filename.startswith("<frozen importlib") or "/importlib/" in filename
+
+
+def text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"(the {type(error).__name__} cannot be shown as text)"
+
+
+def error_object(error_type: str, message: str, stack: list[str] | None = None) -> dict[str, Any]:
+    return {"errorMessage": message, "errorType": error_type, "requestId": "", "stackTrace": stack or []}
+
+
+def out_of_memory(request_id: str) -> str:
+    return f"RequestId: {request_id} Error: Runtime exited with error: signal: killed (out of memory)"
+
+
+def exited(error: BaseException, request_id: str) -> tuple[dict[str, Any], int]:
+    """The error object and exit status of ``sys.exit`` or another BaseException that left the handler."""
+    status = 1
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if error.code is not None and not isinstance(error.code, int):
+            write_log(f"{error.code}\n")
+    message = f"RequestId: {request_id} Error: Runtime exited with error: exit status {status}"
+    if status == 0:
+        message = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
+    return error_object("Runtime.ExitError", message), status & 0xFF
+
+
+def write_log(text: str) -> None:
+    flush(sys.stdout)
+    try:
+        os.write(1, text.encode(errors="backslashreplace"))
+    except OSError:
+        return  # the handler closed its own output
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives every log record the request id, as Lambda's Python runtime does."""
+
+    request_id = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.aws_request_id = self.request_id
+        return True
+
+
+def set_up_logging() -> None:
+    """The root logger of Lambda's Python runtime: WARNING and above, tab-separated, UTC with milliseconds."""
+    handler = logging.StreamHandler(sys.stdout)
+    formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    handler.addFilter(RequestIdFilter())
+    logging.getLogger().handlers = [handler]

@@ -1,0 +1,210 @@
+"""Memory and CPU limits of an environment: control groups where the kernel lets us make them, else a watch on the resident set."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+MEGABYTE = 1024 * 1024
+#: Lambda: 1,769 MB are one virtual CPU, and 1,024 processes and threads.
+MEMORY_OF_ONE_CPU = 1769
+MOST_PROCESSES = 1024
+SHARES_OF_ONE_CPU = 1024
+#: Where a watch stands in for a control group, allocations beyond the limit and this fail at once, before the watch looks again.
+WATCH_HEADROOM = 512 * MEGABYTE
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Confinement(Protocol):
+    """The limits of one environment. ``procs`` are the files into which the process writes itself, ``data_limit`` its RLIMIT_DATA (0: none)."""
+
+    procs: Sequence[str]
+    data_limit: int
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed something in it for want of memory."""
+        ...
+
+    def release(self) -> None:
+        """Kill what is left in it and remove it."""
+        ...
+
+
+class Limiter(Protocol):
+    """``watched`` says that nobody enforces the memory limit but whoever polls ``resident``."""
+
+    name: str
+    watched: bool
+
+    def confine(self, environment: str, memory_mb: int) -> Confinement: ...
+    def sweep(self) -> None: ...
+
+
+class Watched:
+    """No control group: the pool polls the resident set; the data segment is limited a little above."""
+
+    procs: Sequence[str] = ()
+
+    def __init__(self, memory_mb: int) -> None:
+        self.data_limit = memory_mb * MEGABYTE + WATCH_HEADROOM
+
+    def out_of_memory(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        return
+
+
+class WatchLimiter:
+    name = "resident-set watch and RLIMIT_DATA"
+    watched = True
+
+    def confine(self, environment: str, memory_mb: int) -> Watched:
+        return Watched(memory_mb)
+
+    def sweep(self) -> None:
+        return
+
+
+class Grouped:
+    """One directory per controller (version 1) or one for all (version 2)."""
+
+    data_limit = 0
+
+    def __init__(self, folders: Sequence[Path], events: Path) -> None:
+        self._folders = folders
+        self._events = events
+        self.procs = [str(folder / "cgroup.procs") for folder in folders]
+
+    def out_of_memory(self) -> bool:
+        try:
+            lines = self._events.read_text().splitlines()
+        except OSError:
+            return False
+        return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in lines)
+
+    def release(self) -> None:
+        for folder in self._folders:
+            remove(folder)
+
+
+class CgroupV1Limiter:
+    name = "cgroup v1"
+    watched = False
+
+    def __init__(self, owner: str, root: Path = CGROUPS) -> None:
+        self._parents = {controller: root / controller / "eventflow" / owner for controller in ("memory", "cpu", "pids")}
+
+    def open(self) -> None:
+        """Make the parents; raises OSError where we may not."""
+        for parent in self._parents.values():
+            parent.mkdir(parents=True, exist_ok=True)
+
+    def confine(self, environment: str, memory_mb: int) -> Grouped:
+        folders = {controller: parent / environment for controller, parent in self._parents.items()}
+        for folder in folders.values():
+            folder.mkdir()
+        (folders["memory"] / "memory.limit_in_bytes").write_text(str(memory_mb * MEGABYTE))
+        with contextlib.suppress(OSError):  # only where swap accounting is on
+            (folders["memory"] / "memory.memsw.limit_in_bytes").write_text(str(memory_mb * MEGABYTE))
+        (folders["cpu"] / "cpu.shares").write_text(str(max(2, SHARES_OF_ONE_CPU * memory_mb // MEMORY_OF_ONE_CPU)))
+        (folders["pids"] / "pids.max").write_text(str(MOST_PROCESSES))
+        return Grouped(list(folders.values()), folders["memory"] / "memory.oom_control")
+
+    def sweep(self) -> None:
+        for parent in self._parents.values():
+            remove(parent)
+
+
+class CgroupV2Limiter:
+    name = "cgroup v2"
+    watched = False
+
+    def __init__(self, owner: str, root: Path = CGROUPS) -> None:
+        self._parent = root / "eventflow" / owner
+
+    def open(self) -> None:
+        for folder in (self._parent.parent.parent, self._parent.parent, self._parent):
+            folder.mkdir(exist_ok=True)
+            (folder / "cgroup.subtree_control").write_text("+memory +cpu +pids")
+
+    def confine(self, environment: str, memory_mb: int) -> Grouped:
+        folder = self._parent / environment
+        folder.mkdir()
+        (folder / "memory.max").write_text(str(memory_mb * MEGABYTE))
+        with contextlib.suppress(OSError):  # only where there is swap
+            (folder / "memory.swap.max").write_text("0")
+        (folder / "cpu.weight").write_text(str(min(10_000, max(1, 100 * memory_mb // MEMORY_OF_ONE_CPU))))
+        (folder / "pids.max").write_text(str(MOST_PROCESSES))
+        return Grouped([folder], folder / "memory.events")
+
+    def sweep(self) -> None:
+        remove(self._parent)
+
+
+def choose_limiter(owner: str, root: Path = CGROUPS) -> Limiter:
+    """The strongest that works here; ``owner`` tells this daemon's groups from another's."""
+    if sys.platform != "linux":
+        return WatchLimiter()
+    limiter = CgroupV2Limiter(owner, root) if (root / "cgroup.controllers").exists() else CgroupV1Limiter(owner, root)
+    try:
+        limiter.open()
+        limiter.confine("probe", 128).release()
+    except OSError:
+        return WatchLimiter()
+    return limiter
+
+
+def remove(folder: Path) -> None:
+    """Remove a group and those below it, ending what still runs there; what cannot be removed now is removed at the next start's sweep."""
+    try:
+        for below in [entry for entry in folder.iterdir() if entry.is_dir()]:
+            remove(below)
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), 9)
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def resident_bytes(pids: Sequence[int]) -> dict[int, int]:
+    """The resident set of each process that still lives."""
+    if sys.platform == "linux":
+        return {pid: size for pid in pids if (size := linux_resident(pid))}
+    listing = subprocess.run(["/bin/ps", "-o", "pid=,rss=", "-p", ",".join(map(str, pids))], capture_output=True, text=True, check=False)
+    return {int(pid): int(kilobytes) * 1024 for pid, kilobytes in (line.split() for line in listing.stdout.splitlines())}
+
+
+def linux_resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm") as statm:  # noqa: PTH123 - polled often
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def available_memory() -> int | None:
+    """Bytes that new processes could use, or None where the machine does not say."""
+    try:
+        with open("/proc/meminfo") as meminfo:  # noqa: PTH123
+            for line in meminfo:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def runnable() -> int:
+    """How many threads of the machine want a CPU at this moment (0 where it does not say)."""
+    try:
+        with open("/proc/loadavg") as loadavg:  # noqa: PTH123
+            return int(loadavg.read().split()[3].split("/")[0])
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,129 @@
+"""The daemon's end of the zygote: start it, ask it for forks, hear what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from eventflow.errors import LoadError
+
+#: An app that is still importing after this long is refused; Lambda gives an init 10 s, a cold disk may need more for the first.
+LOAD_SECONDS = 60.0
+
+
+class Listener(Protocol):
+    """Who is told of the processes. ``lost`` means that the zygote died, and every environment with it."""
+
+    def forked(self, environment: str, pid: int) -> None: ...
+    def exited(self, pid: int, status: int) -> None: ...
+    def lost(self, nursery: Nursery) -> None: ...
+
+
+class Nursery:
+    """One zygote process for one state of the app's code."""
+
+    def __init__(self, reference: str, variables: Mapping[str, str], listener: Listener) -> None:
+        self._reference = reference
+        self._variables = dict(variables)
+        self._listener = listener
+        self._received = b""
+        self._manifest: asyncio.Future[dict[str, Any]] | None = None
+        self._closing = False
+        self.pid = 0
+
+    async def start(self) -> dict[str, Any]:
+        """Start the zygote; the app's manifest. Raises ``LoadError`` with what is wrong with the app."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "eventflow.runtime.zygote", str(theirs.fileno()), self._reference]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=self._variables, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: ASYNC220
+        self.pid = self._process.pid
+        self._control = ours
+        ours.setblocking(False)
+        self._manifest = loop.create_future()
+        loop.add_reader(ours, self._readable)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._manifest), LOAD_SECONDS)
+        except TimeoutError:
+            await self.close()
+            raise LoadError(f"{self._reference} was still being imported after {LOAD_SECONDS:.0f} s. Move slow work from module level into the handler.") from None
+        except LoadError:
+            await self.close()
+            raise
+
+    def fork(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        """Ask for an environment. Raises OSError when the zygote cannot be asked."""
+        message = json.dumps(request).encode() + b"\n"
+        sent = socket.send_fds(self._control, [message], list(descriptors))
+        if sent < len(message):
+            # The rest of a line whose beginning went out must follow, or the zygote would wait for it for ever.
+            self._control.setblocking(True)
+            try:
+                self._control.sendall(message[sent:])
+            finally:
+                self._control.setblocking(False)
+
+    async def close(self) -> None:
+        """End the zygote and, through it, all its environments."""
+        if self._closing:
+            return
+        self._closing = True
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        try:
+            await asyncio.to_thread(self._process.wait, 2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+
+    def _readable(self) -> None:
+        try:
+            data = self._control.recv(262_144)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._ended()
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._hear(json.loads(line))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "forked" in message:
+            self._listener.forked(message["forked"], message["pid"])
+        elif "exited" in message:
+            self._listener.exited(message["exited"], message["status"])
+        elif self._manifest is not None and not self._manifest.done():
+            if "load_error" in message:
+                self._manifest.set_exception(LoadError(message["load_error"]))
+            else:
+                self._manifest.set_result(message["manifest"])
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._control)
+        if self._manifest is not None and not self._manifest.done():
+            self._manifest.set_exception(LoadError(f"The process that loads {self._reference} ended before the app was loaded."))
+        elif not self._closing:
+            self._listener.lost(self)
+
+
+def exit_reason(status: int) -> str:
+    """A wait status in the words of Lambda's errors."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"Runtime exited with error: signal: {(signal.strsignal(number) or str(number)).lower()}"
+    code = os.waitstatus_to_exitcode(status)
+    return f"Runtime exited with error: exit status {code}" if code else "Runtime exited without providing a reason"

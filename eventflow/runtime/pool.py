@@ -1,0 +1,629 @@
+"""The pool: environments of every function, grown while work waits, reused warm, killed at their limits, ended when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import json
+import logging
+import os
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from eventflow.clock import Clock, Timer
+from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
+from eventflow.dispatch.invocation import Invocation, Work
+from eventflow.errors import Throttled
+from eventflow.function import Function
+from eventflow.outcome import Outcome, Status
+from eventflow.runtime import frames
+from eventflow.runtime.environment import TAIL, Environment, Phase, failed
+from eventflow.runtime.limits import MEGABYTE, Limiter, available_memory, resident_bytes, runnable
+from eventflow.runtime.nursery import Nursery, exit_reason
+from eventflow.runtime.report import VERSION, billed_ms, end_lines, start_line
+
+log = logging.getLogger("eventflow.runtime")
+
+#: Lambda gives the init phase 10 seconds.
+INIT_SECONDS = 10.0
+#: A function whose invocations take less than this gets several at once over the socket, so that the socket costs less than the function.
+QUICK_MS = 1.0
+QUICK_WINDOW = 32
+#: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
+LOOK_SECONDS = 0.05
+#: How often growth is considered again while events wait.
+GROW_SECONDS = 0.01
+#: New environments are not made when the machine would be left with less than this.
+SPARE_MEMORY = 256 * MEGABYTE
+RESTART_SECONDS = 1.0
+
+
+class LogSink(Protocol):
+    """Where the lines of functions go."""
+
+    def write(self, function: str, request_id: str, data: bytes) -> None: ...
+
+
+@dataclass
+class Identity:
+    """What every environment is told of the daemon: ``variables`` go into its process, ``arn`` names its function."""
+
+    arn: Callable[[str], str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Crew:
+    """The environments of one function. ``urgent`` are synchronous invocations that hold a slot and wait for an environment."""
+
+    function: Function
+    environments: set[Environment] = field(default_factory=set)
+    idle: list[Environment] = field(default_factory=list)
+    urgent: deque[Invocation] = field(default_factory=deque)
+    starting: int = 0
+    usual_ms: float = 5.0
+    growing: Timer | None = None
+    blocked_until: float = 0.0
+
+
+class Pool:
+    """Runs invocations. Give it its ``work`` and a ``nursery``, then ``wake`` and ``submit``; ``replace`` swaps the code under it."""
+
+    def __init__(
+        self, work: Work, clock: Clock, concurrency: Concurrency, limiter: Limiter, logs: LogSink, identity: Identity, folder: Path, on_lost: Callable[[Nursery], None], idle_seconds: float = 120.0
+    ) -> None:
+        self._work = work
+        self._clock = clock
+        self._concurrency = concurrency
+        self._limiter = limiter
+        self._logs = logs
+        self._identity = identity
+        self._folder = folder
+        self._on_lost = on_lost
+        self._idle_seconds = idle_seconds
+        self._crews: dict[str, Crew] = {}
+        self._by_pid: dict[int, Environment] = {}
+        self._by_id: dict[str, Environment] = {}
+        self._numbers = itertools.count(1)
+        self._nursery: Nursery | None = None
+        self._deadline_timer: tuple[float, Timer] | None = None
+        self._look_timer: Timer | None = None
+        self._reap_timer: Timer | None = None
+        self._starved: set[str] = set()
+        self._closing = False
+        self._all_gone = asyncio.Event()
+
+    # Life.
+
+    def replace(self, nursery: Nursery, functions: Mapping[str, Function]) -> Nursery | None:
+        """Run these functions with this code from now on; what runs ends as it began. Returns the former nursery: close it when ``busy(former)`` is 0."""
+        former, self._nursery = self._nursery, nursery
+        for name, function in functions.items():
+            crew = self._crews.setdefault(name, Crew(function))
+            crew.function = function
+        for name in set(self._crews) - set(functions):
+            self._retire(self._crews.pop(name))
+        for crew in self._crews.values():
+            self._retire(crew)
+            self.wake(crew.function.name)
+        return former
+
+    def busy(self, nursery: Nursery) -> int:
+        """How many environments that came from this nursery still run something."""
+        return sum(1 for environment in self._by_id.values() if environment.in_flight and environment.nursery is nursery)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many environments of each function are in each phase."""
+        found: dict[str, dict[str, int]] = {}
+        for environment in self._by_id.values():
+            phases = found.setdefault(environment.function.name, {})
+            phases[environment.phase.value] = phases.get(environment.phase.value, 0) + 1
+        return found
+
+    async def close(self) -> None:
+        """End every environment now."""
+        self._closing = True
+        for timer in (self._look_timer, self._reap_timer, self._deadline_timer[1] if self._deadline_timer else None):
+            if timer is not None:
+                timer.cancel()
+        for environment in list(self._by_id.values()):
+            environment.kill()
+        if self._by_id:
+            await self._clock.wait(self._all_gone, 2.0)
+        if self._nursery is not None:
+            await self._nursery.close()
+        for environment in list(self._by_id.values()):
+            self._forget(environment)
+        self._limiter.sweep()
+
+    # Work comes in.
+
+    def submit(self, invocation: Invocation) -> None:
+        """Run a synchronous invocation at once. Raises ``Throttled``."""
+        name = invocation.function.name
+        crew = self._crews[name]
+        reason = self._concurrency.acquire(name)
+        if reason is not None:
+            raise Throttled(f"Rate Exceeded: {name} runs {self._concurrency.busy(name)} times at once, which is its limit.", reason)
+        while crew.idle:
+            environment = crew.idle.pop()
+            self._assign(environment, [invocation])
+            return
+        if not self._room():
+            self._concurrency.release(name)
+            raise Throttled("Rate Exceeded: the machine has no memory left for another environment.", ACCOUNT_EXCEEDED)
+        crew.urgent.append(invocation)
+        self._start_urgent(crew)
+
+    def wake(self, function: str) -> None:
+        """Give a function's waiting events to idle environments; grow when there are none."""
+        crew = self._crews.get(function)
+        if crew is None or self._closing:
+            return
+        while crew.idle and self._work.backlog(function):
+            environment = crew.idle.pop()
+            if not self._feed(crew, environment):
+                crew.idle.append(environment)
+                return
+        self._start_urgent(crew)
+        if self._work.backlog(function) > 0:
+            self._grow(crew)
+
+    def _start_urgent(self, crew: Crew) -> None:
+        while self._nursery is not None and crew.starting < len(crew.urgent):
+            if not self._start(crew):
+                return
+
+    def _feed(self, crew: Crew, environment: Environment) -> bool:
+        """Give a free environment its next work, if there is any and a slot for it."""
+        if crew.urgent:
+            self._assign(environment, [crew.urgent.popleft()])
+            return True
+        name = crew.function.name
+        if not self._work.backlog(name):
+            return False
+        if self._concurrency.acquire(name) is not None:
+            self._starved.add(name)
+            return False
+        invocations = self._work.take(name, self._window(crew))
+        if not invocations:
+            self._release(name)
+            return False
+        self._assign(environment, invocations)
+        return True
+
+    def _window(self, crew: Crew) -> int:
+        """How many invocations an environment gets at once: more than one only where they are so quick that none would wait noticeably."""
+        if crew.usual_ms >= QUICK_MS:
+            return 1
+        share = self._work.backlog(crew.function.name) // max(1, len(crew.environments))
+        return max(1, min(QUICK_WINDOW, share))
+
+    def _assign(self, environment: Environment, invocations: list[Invocation]) -> None:
+        environment.phase = Phase.BUSY
+        self._look_soon()
+        first = not environment.in_flight
+        environment.in_flight.extend(invocations)
+        arn = self._identity.arn(environment.function.name)
+        data = b"".join(frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations)
+        if not environment.send(data):
+            asyncio.get_running_loop().add_writer(environment.connection, self._writable, environment)
+        if first:
+            self._begin(environment)
+
+    def _writable(self, environment: Environment) -> None:
+        if environment.send_rest():
+            asyncio.get_running_loop().remove_writer(environment.connection)
+
+    def _begin(self, environment: Environment) -> None:
+        """The first invocation in flight starts running now."""
+        invocation = environment.in_flight[0]
+        environment.since = self._clock.monotonic()
+        environment.started_at = self._clock.now()
+        line = start_line(invocation)
+        environment.tail = line
+        self._logs.write(environment.function.name, invocation.request_id, line)
+        self._expect(environment, environment.since + environment.function.timeout)
+
+    # Growth.
+
+    def _grow(self, crew: Crew) -> None:
+        """Start environments for a backlog: one for each processor at once, more while the machine's processors are not all wanted."""
+        if crew.growing is not None or self._nursery is None:
+            return
+        name = crew.function.name
+        waiting = self._work.backlog(name) - crew.starting
+        allowed = self._concurrency.allowed(name) - len(crew.environments)
+        blocked = crew.blocked_until > self._clock.monotonic()
+        wanted = 0 if blocked else min(waiting, allowed, self._step(crew))
+        for _ in range(wanted):
+            if not self._room() or not self._start(crew):
+                break
+        if waiting > 0 and allowed > 0:
+            crew.growing = self._clock.call_later(GROW_SECONDS, lambda: self._grow_again(crew))
+
+    def _step(self, crew: Crew) -> int:
+        processors = os.cpu_count() or 1
+        active = sum(1 for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY))
+        if active < processors:
+            return processors - active
+        if crew.usual_ms < QUICK_MS or crew.starting >= processors or runnable() > processors:
+            return 0
+        return max(2, len(crew.environments) // 2)
+
+    def _grow_again(self, crew: Crew) -> None:
+        crew.growing = None
+        self.wake(crew.function.name)
+
+    def _room(self) -> bool:
+        available = available_memory()
+        return available is None or available > SPARE_MEMORY
+
+    def _start(self, crew: Crew) -> bool:
+        """Fork an environment; False when that could not be asked for."""
+        function, now = crew.function, self._clock.monotonic()
+        try:
+            environment = self._prepare(function, now)
+        except OSError as error:
+            self._cannot_start(crew, error)
+            return False
+        crew.environments.add(environment)
+        crew.starting += 1
+        self._by_id[environment.id] = environment
+        asyncio.get_running_loop().add_reader(environment.connection, self._readable, environment)
+        self._expect(environment, now + INIT_SECONDS)
+        self._look_soon()
+        return True
+
+    def _prepare(self, function: Function, now: float) -> Environment:
+        if self._nursery is None:
+            raise OSError("the process that environments are forked from is not running")
+        name = str(next(self._numbers))
+        folder = self._folder / name
+        (folder / "tmp").mkdir(parents=True)
+        confinement = self._limiter.confine(name, function.memory)
+        descriptor, path = tempfile.mkstemp(dir=folder)
+        os.close(descriptor)
+        output = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        os.unlink(path)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        stream = f"{self._clock.new_id().replace('-', '')}"
+        environment = Environment(name, function, self._nursery, ours, output, confinement, folder, now, now + INIT_SECONDS, log_stream=stream)
+        with theirs:
+            try:
+                self._nursery.fork(self._request(environment), [theirs.fileno(), output])
+            except OSError:
+                environment.release()
+                raise
+        return environment
+
+    def _request(self, environment: Environment) -> dict[str, object]:
+        function = environment.function
+        described = {
+            "name": function.name,
+            "handler": function.handler,
+            "memory": function.memory,
+            "timeout": function.timeout,
+            "version": VERSION,
+            "log_group": f"/aws/lambda/{function.name}",
+            "log_stream": environment.log_stream,
+        }
+        variables = {
+            **self._identity.variables,
+            "_HANDLER": function.handler.replace(":", "."),
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
+            "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": described["log_group"],
+            "AWS_LAMBDA_LOG_STREAM_NAME": environment.log_stream,
+            **function.environment,
+        }
+        confinement = environment.confinement
+        return {
+            "fork": environment.id,
+            "function": described,
+            "environment": variables,
+            "tmp": str(environment.folder / "tmp"),
+            "procs": list(confinement.procs),
+            "data_limit": confinement.data_limit,
+        }
+
+    def _cannot_start(self, crew: Crew, error: OSError) -> None:
+        """The machine's doing, not the function's: what waits is charged a system error, and backs off."""
+        message = f"An environment for {crew.function.name} could not be made: {error}."
+        log.error("%s", message)
+        crew.blocked_until = self._clock.monotonic() + RESTART_SECONDS
+        self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
+
+    def _fail_waiting(self, crew: Crew, outcome: Outcome) -> None:
+        """End one waiting invocation with the outcome of an environment that never came to run it."""
+        if crew.urgent:
+            invocation = crew.urgent.popleft()
+            self._release(crew.function.name)
+        else:
+            taken = self._work.take(crew.function.name, 1)
+            if not taken:
+                return
+            invocation = taken[0]
+        self._logs.write(crew.function.name, invocation.request_id, start_line(invocation) + end_lines(invocation, outcome))
+        self._work.ended(invocation, outcome)
+
+    # What environments tell.
+
+    def forked(self, environment: str, pid: int) -> None:
+        known = self._by_id.get(environment)
+        if known is None:
+            return
+        known.pid = pid
+        self._by_pid[pid] = known
+        if known.phase is Phase.ENDING:
+            known.kill()
+
+    def exited(self, pid: int, status: int) -> None:
+        environment = self._by_pid.pop(pid, None)
+        if environment is None:
+            return
+        self._take_frames(environment)
+        outcome = environment.verdict
+        if environment.confinement.out_of_memory() and (outcome is None or outcome.error_type != "Sandbox.Timedout"):
+            outcome = out_of_memory(environment)
+        self._lose(environment, outcome or failed("Runtime.ExitError", exit_reason(status)))
+
+    def lost(self, nursery: Nursery) -> None:
+        """The zygote died: its environments die with it, and none of that is the functions' doing."""
+        if self._closing:
+            return
+        if nursery is self._nursery:
+            self._nursery = None
+        for environment in [one for one in self._by_id.values() if one.nursery is nursery]:
+            self._take_frames(environment)
+            environment.kill()
+            self._by_pid.pop(environment.pid, None)
+            self._lose(environment, failed("ServiceException", "The environment was lost together with the zygote.", status=Status.SYSTEM_ERROR))
+        self._on_lost(nursery)
+
+    def _readable(self, environment: Environment) -> None:
+        if not self._take_frames(environment):
+            asyncio.get_running_loop().remove_reader(environment.connection)
+            environment.kill()
+
+    def _take_frames(self, environment: Environment) -> bool:
+        try:
+            received, is_open = environment.receive()
+        except frames.FrameError as error:
+            environment.kill(failed("Runtime.ExitError", f"The function's process wrote something of its own to the runtime's socket: {error}."))
+            return False
+        for kind, body in received:
+            self._hear(environment, kind, body)
+        return is_open
+
+    def _hear(self, environment: Environment, kind: int, body: bytes) -> None:
+        duration, _cpu, peak_kib, log_end = frames.MEASURES.unpack_from(body)
+        content = body[frames.MEASURES.size :]
+        if kind == frames.READY:
+            self._ready(environment, duration, log_end)
+        elif kind == frames.INIT_ERROR:
+            self._init_failed(environment, duration, log_end, content)
+        elif environment.in_flight and environment.phase is not Phase.ENDING:
+            self._finish(environment, kind, duration, peak_kib, log_end, content)
+
+    def _ready(self, environment: Environment, duration: float, log_end: int) -> None:
+        crew = self._crews.get(environment.function.name)
+        environment.init_ms = duration
+        environment.drain(log_end, lambda data: self._logs.write(environment.function.name, "", data))
+        environment.phase = Phase.IDLE
+        environment.since = self._clock.monotonic()
+        environment.initialised = True
+        if crew is not None and environment in crew.environments:
+            crew.starting -= 1
+        self._free(environment)
+
+    def _init_failed(self, environment: Environment, duration: float, log_end: int, content: bytes) -> None:
+        environment.drain(log_end, lambda data: self._logs.write(environment.function.name, "", data))
+        outcome = error_outcome(content, duration_ms=0.0, init_ms=duration, billed=billed_ms(0.0, duration), started_at=self._clock.now())
+        environment.verdict = outcome
+
+    def _finish(self, environment: Environment, kind: int, duration: float, peak_kib: int, log_end: int, content: bytes) -> None:
+        invocation = environment.in_flight.popleft()
+        environment.drain(log_end, lambda data: self._logs.write(environment.function.name, invocation.request_id, data))
+        init_ms, environment.init_ms = environment.init_ms, None
+        peak_mb = max(1, peak_kib // 1024)
+        billed = billed_ms(duration, init_ms)
+        if kind == frames.RESULT:
+            outcome = Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, environment.started_at)
+        else:
+            outcome = error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=environment.started_at, peak_mb=peak_mb)
+        crew = self._crews.get(environment.function.name)
+        if crew is not None:
+            crew.usual_ms += (duration - crew.usual_ms) * 0.1
+        self._report(environment, invocation, outcome)
+        if environment.in_flight:
+            self._begin(environment)
+            return
+        environment.shrink_log()
+        environment.phase = Phase.ENDING if kind == frames.FATAL else Phase.IDLE
+        self._release(environment.function.name)
+        self._free(environment)
+
+    def _report(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
+        lines = end_lines(invocation, outcome)
+        self._logs.write(environment.function.name, invocation.request_id, lines)
+        if invocation.answer is not None:
+            outcome = dataclasses.replace(outcome, log_tail=(environment.tail + lines)[-TAIL:])
+        self._work.ended(invocation, outcome)
+
+    def _free(self, environment: Environment) -> None:
+        """An environment has nothing to do: feed it, keep it warm, or let it go."""
+        crew = self._crews.get(environment.function.name)
+        if environment.phase is not Phase.IDLE:
+            return
+        if crew is None or environment.nursery is not self._nursery or environment not in crew.environments or self._closing:
+            environment.kill()
+            return
+        environment.since = self._clock.monotonic()
+        if not self._feed(crew, environment):
+            crew.idle.append(environment)
+            self._reap_later()
+
+    def _release(self, name: str) -> None:
+        self._concurrency.release(name)
+        if self._starved:
+            starved, self._starved = self._starved, set()
+            for function in starved:
+                asyncio.get_running_loop().call_soon(self.wake, function)
+
+    # The end of an environment.
+
+    def _lose(self, environment: Environment, outcome: Outcome) -> None:
+        """Its process is gone: settle what it was running, give back what it had not begun."""
+        if environment.id not in self._by_id:
+            return
+        name = environment.function.name
+        running = environment.in_flight.popleft() if environment.in_flight else None
+        not_begun = list(environment.in_flight)
+        environment.in_flight.clear()
+        request_id = running.request_id if running else ""
+        environment.drain(None, lambda data: self._logs.write(name, request_id, data))
+        crew = self._crews.get(name)
+        starting = self._forget(environment)
+        if running is not None:
+            self._report(environment, running, self._measured(environment, running, outcome))
+            self._release(name)
+        elif starting and crew is not None:
+            self._fail_waiting(crew, outcome)
+        if not_begun:
+            self._work.returned(not_begun)
+        self.wake(name)
+
+    def _measured(self, environment: Environment, running: Invocation, outcome: Outcome) -> Outcome:
+        duration = (self._clock.monotonic() - environment.since) * 1000
+        named = outcome.error_message or ""
+        if not named.startswith("RequestId:") and outcome.status is Status.FUNCTION_ERROR:
+            named = f"RequestId: {running.request_id} Error: {named}"
+        body = json.dumps({"errorType": outcome.error_type, "errorMessage": named}).encode()
+        billed = billed_ms(duration, environment.init_ms)
+        return Outcome(outcome.status, body, outcome.error_type, named, duration, environment.init_ms, billed, outcome.max_memory_mb, environment.started_at)
+
+    def _forget(self, environment: Environment) -> bool:
+        """Remove every trace; whether it was still starting."""
+        crew = self._crews.get(environment.function.name)
+        starting = not environment.initialised
+        if crew is not None and environment in crew.environments:
+            crew.environments.discard(environment)
+            if environment in crew.idle:
+                crew.idle.remove(environment)
+            crew.starting -= starting
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(environment.connection)
+        loop.remove_writer(environment.connection)
+        self._by_id.pop(environment.id, None)
+        environment.release()
+        if not self._by_id:
+            self._all_gone.set()
+        return starting
+
+    def _retire(self, crew: Crew) -> None:
+        """Let a crew's environments go: idle ones now, busy ones when they have finished."""
+        for environment in crew.idle:
+            environment.kill()
+        crew.idle.clear()
+
+    # Time.
+
+    def _expect(self, environment: Environment, deadline: float) -> None:
+        environment.deadline = deadline
+        if self._deadline_timer is not None:
+            if self._deadline_timer[0] <= deadline:
+                return
+            self._deadline_timer[1].cancel()
+        self._set_deadline_timer(deadline)
+
+    def _set_deadline_timer(self, deadline: float) -> None:
+        wait = max(0.0, deadline - self._clock.monotonic())
+        self._deadline_timer = (deadline, self._clock.call_later(wait, self._enforce_deadlines))
+
+    def _enforce_deadlines(self) -> None:
+        self._deadline_timer = None
+        timed = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
+        for environment in timed:
+            if environment.deadline <= self._clock.monotonic() and self._take_frames(environment) and environment.deadline <= self._clock.monotonic():
+                self._time_out(environment)
+        left = [one.deadline for one in timed if one.phase in (Phase.STARTING, Phase.BUSY)]
+        if left and self._deadline_timer is None:
+            self._set_deadline_timer(min(left))
+
+    def _time_out(self, environment: Environment) -> None:
+        if environment.phase is Phase.STARTING:
+            message = f"The init phase of {environment.function.name} did not finish within {INIT_SECONDS:.2f} seconds"
+        elif environment.in_flight:
+            message = f"RequestId: {environment.in_flight[0].request_id} Error: Task timed out after {environment.function.timeout:.2f} seconds"
+        else:
+            return
+        environment.kill(failed("Sandbox.Timedout", message))
+
+    def _look_soon(self) -> None:
+        if self._look_timer is None and not self._closing:
+            self._look_timer = self._clock.call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Take the output of what has been running for a while, and watch memory where nothing else does."""
+        self._look_timer = None
+        active = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
+        for environment in active:
+            self._take_output(environment)
+        if self._limiter.watched:
+            self._watch_memory([one for one in active if one.pid])
+        if active:
+            self._look_soon()
+
+    def _take_output(self, environment: Environment) -> None:
+        """Of the only invocation that could have written it; with several in flight the frames tell whose it is."""
+        if len(environment.in_flight) == 1 and self._take_frames(environment) and len(environment.in_flight) == 1:
+            request_id = environment.in_flight[0].request_id
+            environment.drain(None, lambda data: self._logs.write(environment.function.name, request_id, data))
+
+    def _watch_memory(self, environments: list[Environment]) -> None:
+        if not environments:
+            return
+        sizes = resident_bytes([environment.pid for environment in environments])
+        for environment in environments:
+            if sizes.get(environment.pid, 0) > environment.function.memory * MEGABYTE:
+                environment.kill(out_of_memory(environment))
+
+    def _reap_later(self) -> None:
+        if self._reap_timer is None:
+            self._reap_timer = self._clock.call_later(self._idle_seconds / 4, self._reap)
+
+    def _reap(self) -> None:
+        """End environments that have been idle for long: without events, nothing runs."""
+        self._reap_timer = None
+        oldest = self._clock.monotonic() - self._idle_seconds
+        for crew in self._crews.values():
+            for environment in [one for one in crew.idle if one.since < oldest]:
+                crew.idle.remove(environment)
+                environment.kill()
+        if any(crew.idle for crew in self._crews.values()):
+            self._reap_later()
+
+
+def out_of_memory(environment: Environment) -> Outcome:
+    message = f"Runtime exited with error: signal: killed (out of memory: the limit is {environment.function.memory} MB)"
+    outcome = failed("Runtime.OutOfMemory", message)
+    return Outcome(outcome.status, outcome.payload, outcome.error_type, message, max_memory_mb=environment.function.memory)
+
+
+def error_outcome(
+    content: bytes, *, duration_ms: float, init_ms: float | None, billed: int, started_at: float, peak_mb: int = 0
+) -> Outcome:
+    error = json.loads(content)
+    return Outcome(
+        Status.FUNCTION_ERROR, content, str(error.get("errorType")), str(error.get("errorMessage")), duration_ms, init_ms, billed, peak_mb, started_at
+    )

@@ -1,0 +1,293 @@
+"""The zygote: a process with the app's third-party imports loaded, from which every environment is forked in milliseconds.
+
+It is started as ``python -m eventflow.runtime.zygote FD APP`` with one end of a socket pair. It first loads the app in a throwaway fork, which tells
+what the app consists of (the manifest) and which modules came from outside its folder; those it imports itself. Then it serves, one JSON line each:
+
+    daemon -> zygote: {"fork": <environment>, "function": {...}, "procs": [paths]}   with two descriptors: the process's socket, its log file
+    zygote -> daemon: {"manifest": {...}} | {"load_error": text} | {"forked": <environment>, "pid": n} | {"exited": pid, "status": wait status}
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from eventflow.app import Loaded, load
+from eventflow.errors import EventflowError
+from eventflow.runtime import bootstrap
+
+PR_SET_PDEATHSIG = 1
+MESSAGE = 262_144
+#: Lambda: 1,024 file descriptors.
+MOST_DESCRIPTORS = 1024
+
+
+class Zygote:
+    def __init__(self, control: socket.socket, reference: str) -> None:
+        self._control = control
+        self._reference = reference
+        self._received = b""
+        self._descriptors: list[int] = []
+        self._loaded: Loaded | None = None
+        self._children: set[int] = set()
+
+    def run(self) -> int:
+        report = inspect_app(self._reference)
+        if "load_error" in report:
+            self._tell(report)
+            return 1
+        for entry in report["sys_path"]:
+            if entry not in sys.path:
+                sys.path.insert(0, entry)
+        preload(report.pop("modules"))
+        warm_boto3(report.pop("service_data"))
+        gc.collect()
+        gc.freeze()
+        self._tell(report)
+        return self._serve()
+
+    def _serve(self) -> int:
+        wakeup, signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else nonblocking_pipe()
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(signalled)
+        while True:
+            readable, _, _ = select.select([self._control, wakeup], [], [])
+            if wakeup in readable:
+                os.read(wakeup, 4096)
+                self._reap()
+            if self._control in readable and not self._receive():
+                return self._end()
+
+    def _receive(self) -> bool:
+        data, descriptors, _flags, _address = socket.recv_fds(self._control, MESSAGE, 64)
+        if not data:
+            return False
+        self._received += data
+        self._descriptors += descriptors
+        *lines, self._received = self._received.split(b"\n")
+        for line in lines:
+            self._fork(json.loads(line))
+        return True
+
+    def _fork(self, request: dict[str, Any]) -> None:
+        connection, log = self._descriptors[:2]
+        del self._descriptors[:2]
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_environment(request, connection, log, parent)
+        os.close(connection)
+        os.close(log)
+        self._children.add(pid)
+        self._tell({"forked": request["fork"], "pid": pid})
+
+    def _become_environment(self, request: dict[str, Any], connection: int, log: int, parent: int) -> NoReturn:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.close()
+            become_group_leader(parent)
+            redirect(log)
+            enter_limits(request)
+            os.environ.update(request["environment"])
+            os.environ["TMPDIR"] = request["tmp"]
+            bootstrap.set_up_logging()
+            status = bootstrap.Process(socket.socket(fileno=connection), request["function"]).run()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            leave(status)
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._children:
+                self._children.discard(pid)
+                self._tell({"exited": pid, "status": status})
+
+    def _end(self) -> int:
+        """The daemon is gone or wants us gone: so are all environments."""
+        for pid in self._children:
+            kill_group(pid)
+        return 0
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def nonblocking_pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    return reader, writer
+
+
+def inspect_app(reference: str) -> dict[str, Any]:
+    """Load the app in a throwaway fork; its report, or ``{"load_error": text}``."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        try:
+            report = describe_app(reference)
+        except EventflowError as error:
+            report = {"load_error": str(error)}
+        except BaseException:
+            report = {"load_error": f"Loading {reference} failed:\n{traceback.format_exc()}"}
+        with open(writer, "wb") as pipe:  # noqa: PTH123 - a descriptor, not a path
+            pipe.write(json.dumps(report).encode())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:  # noqa: PTH123
+        text = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if not text:
+        return {"load_error": f"Loading {reference} ended its process (wait status {status}): does it call os._exit, or crash, at import?"}
+    return dict(json.loads(text))
+
+
+def describe_app(reference: str) -> dict[str, Any]:
+    path_before = list(sys.path)
+    loaded = load(reference)
+    return {
+        "manifest": loaded.app.manifest(loaded).to_json(),
+        "modules": foreign_modules(loaded.root),
+        "service_data": loaded_service_data(),
+        "sys_path": [entry for entry in sys.path if entry not in path_before],
+    }
+
+
+def foreign_modules(root: Path) -> list[str]:
+    """The imported modules that come from outside the app's folder, in the order of their import."""
+    inside = str(root) + os.sep
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        in_environment = file is not None and ("site-packages" in file or not file.startswith(inside))
+        if in_environment and name != "__main__":
+            found.append(name)
+    return found
+
+
+def preload(modules: list[str]) -> None:
+    for name in modules:
+        if name not in sys.modules:
+            try:
+                importlib.import_module(name)
+            except Exception:
+                # Some modules can be imported only by another one; then each environment imports it that way.
+                continue
+
+
+def loaded_service_data() -> list[list[Any]]:
+    """Which of botocore's data files the app's default session read at import (for its clients), as calls of its loader."""
+    session = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
+    try:
+        cache = session._session.get_component("data_loader")._cache  # noqa: SLF001
+    except AttributeError:
+        return []
+    return [list(key) for key in cache if key and key[0] in ("load_service_model", "load_data_with_path", "load_data", "list_api_versions", "determine_latest_version")]
+
+
+def warm_boto3(calls: list[list[Any]]) -> None:
+    """Read the same data files into a default session that the environments inherit, without credentials or clients."""
+    if "boto3" not in sys.modules:
+        return
+    import boto3
+
+    boto3.setup_default_session()
+    loader = boto3.DEFAULT_SESSION._session.get_component("data_loader")  # type: ignore[union-attr]  # noqa: SLF001
+    for method, *arguments in calls:
+        try:
+            getattr(loader, method)(*arguments)
+        except Exception:
+            # A cache entry of another form than we know: the environment reads that file itself.
+            continue
+
+
+def become_group_leader(parent: int) -> None:
+    """A session of its own, so that the whole group can be killed; and death together with the zygote, where the kernel can promise that."""
+    os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def redirect(log: int) -> None:
+    """Standard output and error go to the log file, nothing comes in."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(null)
+    os.close(log)
+    sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+
+
+def enter_limits(request: dict[str, Any]) -> None:
+    """Join the control groups that the daemon made for this environment; where there are none, a data-segment limit stands in."""
+    for path in request["procs"]:
+        with open(path, "w") as procs:  # noqa: PTH123
+            procs.write("0")
+    lower(resource.RLIMIT_NOFILE, MOST_DESCRIPTORS)
+    lower(resource.RLIMIT_CORE, 0)
+    if request["data_limit"]:
+        lower(resource.RLIMIT_DATA, request["data_limit"])
+
+
+def lower(kind: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    try:
+        resource.setrlimit(kind, (value, hard))
+    except (ValueError, OSError):
+        return  # a platform without this limit; `eventflow doctor` tells
+
+
+def kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def leave(status: int) -> NoReturn:
+    """End without running the exit handlers that belong to the zygote; the app's own output is flushed."""
+    bootstrap.flush(sys.stdout)
+    bootstrap.flush(sys.stderr)
+    os._exit(status)
+
+
+def main(arguments: list[str]) -> int:
+    descriptor, reference = int(arguments[0]), arguments[1]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.set_inheritable(descriptor, False)
+    return Zygote(socket.socket(fileno=descriptor), reference).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Runs triggers: starts each, waits until it watches, starts it again after a failure, stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eventflow.clock import Clock
+from eventflow.target import FunctionTarget
+from eventflow.trigger import Trigger
+
+log = logging.getLogger("eventflow.trigger")
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+READY_SECONDS = 15.0
+
+
+@dataclass(eq=False)
+class Running:
+    trigger: Trigger
+    target: FunctionTarget
+    task: asyncio.Task[None]
+    failure: str | None = None
+
+
+class Supervisor:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: dict[str, Running] = {}
+
+    async def run(self, wanted: Sequence[tuple[Trigger, FunctionTarget]]) -> None:
+        """Make these the triggers that run: those that already do go on undisturbed, others stop, new ones start. Returns when they watch."""
+        owners = {target.owner for _trigger, target in wanted}
+        await self._stop([self._running.pop(owner) for owner in set(self._running) - owners])
+        started = [self._start(trigger, target) for trigger, target in wanted if target.owner not in self._running]
+        await asyncio.gather(*(self._until_ready(one) for one in started))
+
+    async def stop(self) -> None:
+        running, self._running = list(self._running.values()), {}
+        await self._stop(running)
+
+    def status(self) -> list[dict[str, object]]:
+        """What ``eventflow status`` shows of each trigger."""
+        return [
+            {
+                "function": one.target.function,
+                "trigger": str(one.trigger),
+                "kind": one.trigger.kind,
+                "ready": one.target.is_ready.is_set(),
+                "failure": one.failure,
+                "reports": list(one.target.reports),
+            }
+            for one in self._running.values()
+        ]
+
+    def _start(self, trigger: Trigger, target: FunctionTarget) -> Running:
+        running = Running(trigger, target, task=None)  # type: ignore[arg-type]  # set on the next line, which needs the object
+        running.task = asyncio.get_running_loop().create_task(self._keep_running(running), name=f"trigger {target.owner}")
+        self._running[target.owner] = running
+        return running
+
+    async def _keep_running(self, running: Running) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await running.trigger.run(running.target)
+                running.failure = "it ended by itself"
+            except Exception as error:
+                running.failure = f"{type(error).__name__}: {error}"
+                log.exception("%s of %s failed; it starts again in %.0f s", running.trigger, running.target.function, pause)
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _until_ready(self, running: Running) -> None:
+        if not await self._clock.wait(running.target.is_ready, READY_SECONDS):
+            log.warning("%s of %s is not ready after %.0f s: %s", running.trigger, running.target.function, READY_SECONDS, running.failure or "it has not said why")
+
+    async def _stop(self, running: Sequence[Running]) -> None:
+        for one in running:
+            one.task.cancel()
+        results = await asyncio.gather(*(one.task for one in running), return_exceptions=True)
+        for one, result in zip(running, results, strict=True):
+            if isinstance(result, Exception):
+                log.error("%s of %s failed while it stopped: %s", one.trigger, one.target.function, result)

@@ -1,0 +1,102 @@
+"""What the daemon hands to a running trigger: its function's two verbs, its cursor, and the sources it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eventflow.clock import Clock
+from eventflow.dispatch.dispatcher import Dispatcher
+from eventflow.dispatch.journal import CursorMove, Journal
+from eventflow.function import Function
+from eventflow.outcome import Outcome
+from eventflow.trigger import BucketSource, QueueSource, Trigger
+
+log = logging.getLogger("eventflow.trigger")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where triggers find the embedded buckets and queues."""
+
+    bucket: Callable[[str], Awaitable[BucketSource]]
+    queue: Callable[[str], Awaitable[QueueSource]]
+
+
+class JournalCursor:
+    """A trigger's memory, kept in the journal."""
+
+    def __init__(self, journal: Journal, owner: str) -> None:
+        self._journal = journal
+        self._owner = owner
+
+    async def items(self) -> dict[str, Any]:
+        return await self._journal.read_cursor(self._owner)
+
+    async def update(self, changes: Mapping[str, Any]) -> None:
+        await self._journal.move_cursor(CursorMove(self._owner, changes))
+
+
+class FunctionTarget:
+    """A ``Target`` (see ``eventflow.trigger``) of one function for one trigger; ``account`` and ``region`` are the daemon's."""
+
+    def __init__(
+        self,
+        function: Function,
+        trigger: Trigger,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        clock: Clock,
+        sources: Sources,
+        *,
+        account: str,
+        region: str,
+        concurrency: int,
+    ) -> None:
+        self.function = function.name
+        self.timeout = float(function.timeout)
+        self.concurrency = concurrency
+        self.account = account
+        self.region = region
+        self.clock = clock
+        self.owner = owner_of(function.name, trigger)
+        self.cursor = JournalCursor(journal, self.owner)
+        self.is_ready = asyncio.Event()
+        self.reports: list[str] = []
+        self._source = f"{trigger.kind} {trigger}"
+        self._dispatcher = dispatcher
+        self._sources = sources
+
+    async def emit(self, payload: Any, *, id: str | None = None, trace: str | None = None, cursor: Mapping[str, Any] | None = None) -> str:
+        move = CursorMove(self.owner, cursor) if cursor else None
+        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        return await self._dispatcher.emit(self.function, body, key=id, trace=trace, source=self._source, cursor=move)
+
+    async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
+        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        return await self._dispatcher.invoke(self.function, body, trace=trace)
+
+    def ready(self) -> None:
+        self.is_ready.set()
+
+    def report(self, message: str) -> None:
+        if message not in self.reports:
+            self.reports.append(message)
+            log.warning("%s of %s: %s", self._source, self.function, message)
+
+    async def bucket(self, name: str) -> BucketSource:
+        return await self._sources.bucket(name)
+
+    async def queue(self, name: str) -> QueueSource:
+        return await self._sources.queue(name)
+
+
+def owner_of(function: str, trigger: Trigger) -> str:
+    """The name of a trigger's memory: the same after a restart, another one when the trigger's parameters change."""
+    parameters = json.dumps(trigger.parameters(), sort_keys=True, default=list)
+    return f"{function}/{trigger.kind}/{hashlib.sha256(parameters.encode()).hexdigest()[:16]}"
