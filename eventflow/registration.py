@@ -80,4 +80,5 @@ def shown(value: object) -> str:
     if isinstance(value, (QueueRef, BucketRef, TableRef, Destination)):
         return str(value)
     name = getattr(value, "__name__", None)
-    return f"{type(value).__name__} {name}" if name else repr(value)
+    kind = "class" if isinstance(value, type) else type(value).__name__
+    return f"{kind} {name}" if name else repr(value)
