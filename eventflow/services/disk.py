@@ -1,0 +1,63 @@
+"""Blocking work on files, done in threads, and what the operating system's refusals mean to a caller."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from eventflow.errors import EventflowError, ServiceError, StorageError
+
+T = TypeVar("T")
+THREADS = 8
+
+
+class Disk:
+    """Threads of their own, so that a slow disk does not take those of everybody else."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="eventflow-disk")
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """Run ``work`` in a thread. A caller that is cancelled meanwhile still waits for it: nobody tidies up under a thread that is at work."""
+        try:
+            return await to_the_end(asyncio.wrap_future(self._threads.submit(work, *args)))
+        except OSError as error:
+            raise refusal(error) from error
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+
+async def to_the_end(work: asyncio.Future[T] | Coroutine[Any, Any, T]) -> T:
+    """Await work that must not be left half done: a cancellation takes effect when it has ended."""
+    future = asyncio.ensure_future(work)
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        future.exception()  # looked at, so that it is not reported as lost
+        raise asyncio.CancelledError
+    return future.result()
+
+
+def refusal(error: OSError) -> EventflowError:
+    """What an operating system's error means to the caller.
+
+    A full disk is 507, which no SDK repeats by itself: a retry of the same upload a second later would only fail again, and the text says what helps.
+    """
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ServiceError(
+            "InsufficientStorage", f"The disk of this bucket is full{where}: nothing of the object was kept. Free space, then send it again.", 507
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ServiceError("AccessDenied", f"The operating system refused: {error.strerror}{where}. Give the daemon's user that right.", 403)
+    if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+        return ServiceError("InvalidArgument", f"The bucket's file system cannot hold this key: {error.strerror}{where}. Use another key.")
+    return StorageError(f"A file of a bucket could not be read or written: {error.strerror}{where}. Check the disk, then try again.")

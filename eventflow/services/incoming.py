@@ -1,0 +1,82 @@
+"""A body on its way into a bucket: written to a temporary, its ETag and checksum computed as it passes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator
+
+from eventflow.errors import ServiceError
+from eventflow.services.bucket_directory import BucketDirectory, FileState
+from eventflow.services.checksums import Checksum, encoded, new_digest
+from eventflow.services.disk import Disk
+
+PIECE = 1024 * 1024
+#: The most that one upload, or one part of one, may bring.
+LARGEST_BODY = 5 * 1024**3
+
+
+class Incoming:
+    """A temporary file of a bucket. Every method blocks; whoever made it ends with ``seal`` and a rename, or with ``discard``."""
+
+    def __init__(self, directory: BucketDirectory, name: str, algorithm: str | None) -> None:
+        self.directory = directory
+        self.name = name
+        self.size = 0
+        self._algorithm = algorithm
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._digest = new_digest(algorithm) if algorithm else None
+        self._descriptor = directory.create(name)
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+
+    def write(self, piece: bytes) -> None:
+        self._md5.update(piece)
+        if self._digest:
+            self._digest.update(piece)
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self.size += len(piece)
+
+    @property
+    def md5(self) -> bytes:
+        return self._md5.digest()
+
+    @property
+    def checksum(self) -> Checksum | None:
+        return Checksum(self._algorithm, encoded(self._digest.digest())) if self._algorithm and self._digest else None
+
+    def seal(self, mtime_ns: int) -> FileState:
+        """Give the file its time of change and put it on the disk."""
+        os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+        os.fsync(self._descriptor)
+        state = FileState.of(os.fstat(self._descriptor))
+        self._close()
+        return state
+
+    def discard(self) -> None:
+        self._close()
+        self.directory.discard(self.name)
+
+
+async def receive(body: AsyncIterable[bytes], incoming: Incoming, disk: Disk, largest: int = LARGEST_BODY) -> None:
+    """Write a whole body into a temporary, which the caller discards if this raises."""
+    async for piece in pieces(body):
+        if incoming.size + len(piece) > largest:
+            raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", MaxSizeAllowed=str(largest))
+        await disk.run(incoming.write, piece)
+
+
+async def pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of about 1 MiB: a hop to a thread is worth that much."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in body:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)

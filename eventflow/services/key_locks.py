@@ -1,0 +1,73 @@
+"""Who may change a key now: one change a key at a time, and none while its bucket is being deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+
+class Gate:
+    """A bucket that many may be inside of, or one alone."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._alone = asyncio.Lock()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        while not self._open.is_set():
+            await self._open.wait()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        async with self._alone:
+            self._open.clear()
+            try:
+                await self._empty.wait()
+                yield
+            finally:
+                self._open.set()
+
+
+class KeyLocks:
+    """The locks of all buckets; one that nobody holds or waits for takes no memory."""
+
+    def __init__(self) -> None:
+        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._folders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._gates: WeakValueDictionary[str, Gate] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def key(self, bucket: str, key: str) -> AsyncIterator[None]:
+        gate = self._gates.setdefault(bucket, Gate())
+        lock = self._keys.setdefault((bucket, key), asyncio.Lock())
+        async with gate.shared(), lock:
+            yield
+
+    @asynccontextmanager
+    async def folders(self, bucket: str) -> AsyncIterator[None]:
+        """While which empty directories stay is decided. Taken by who holds a key already, never before it."""
+        lock = self._folders.setdefault(bucket, asyncio.Lock())
+        async with lock:
+            yield
+
+    @asynccontextmanager
+    async def bucket(self, bucket: str) -> AsyncIterator[None]:
+        """Alone in the bucket: every change of a key has ended, and none begins."""
+        gate = self._gates.setdefault(bucket, Gate())
+        async with gate.exclusive():
+            yield
