@@ -1,0 +1,60 @@
+# One command for each thing that people do here. `make help` lists them; continuous integration calls nothing else.
+
+# The first Python of 3.11 or newer; PYTHON=... picks another one.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && exit; done; echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# KEEP=0 lets the demo end by itself, and tidy up.
+KEEP ?= 1
+# What pytest should run, and how: make test TESTS=tests/unit
+TESTS ?=
+
+.PHONY: all demo test test-slow check bench format help
+.DELETE_ON_ERROR:
+
+all: check test ## Everything that does not take long: checks and tests (the default)
+
+demo: $(VENV)/.with-demo ## Run the thumbnail sample on a dozen photographs; KEEP=0 ends by itself
+	@KEEP=$(KEEP) $(BIN)/python samples/thumbnails/demo.py
+
+test: $(VENV)/.with-test ## Run the tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
+	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+check: $(VENV)/.with-check ## Check format, lint, types and import contracts
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@for sample in samples/*/; do MYPYPATH="$$sample" $(BIN)/mypy "$$sample" || exit 1; done
+	@PYTHONPATH=. $(BIN)/lint-imports
+
+bench: $(VENV)/.with-test ## Measure throughput and latency
+	@$(BIN)/python -m benchmarks
+
+format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+# The virtual environment, and what each task needs in it: installed once, and again when these files change.
+
+$(VENV)/.with-%: pyproject.toml constraints.txt $(VENV)/.made
+	@echo "Installing eventflow and what '$*' needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "eventflow needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its modules venv and ensurepip are missing." >&2; \
+		echo "On Debian and Ubuntu: apt install python3-venv. Then run make again." >&2; exit 1; }
+	@echo "Creating the virtual environment $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

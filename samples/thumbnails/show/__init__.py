@@ -1,0 +1,1 @@
+"""What the demo is made of: each module is one part of the show."""
