@@ -37,7 +37,7 @@ class App:
         made_in = sys._getframe(1)
         self.place = f"{made_in.f_code.co_filename}:{made_in.f_lineno}"
         self._module = str(made_in.f_globals.get("__name__", "__main__"))
-        self._root = str(Path(made_in.f_code.co_filename).resolve().parent)
+        self._root = Path(made_in.f_code.co_filename).resolve().parent
         self._registrations: dict[int, Registration] = {}
         self._references: dict[tuple[str, str], Reference] = {}
 
@@ -107,7 +107,7 @@ class App:
 
     @property
     def resources(self) -> list[Resource]:
-        return [reference.resource() for reference in self._references.values()]
+        return [reference.resource(self._root) for reference in self._references.values()]
 
     def handler(self, name: str) -> Handler:
         """The handler of a function, as the module's name is bound to it; LoadError names the functions there are."""
@@ -121,14 +121,15 @@ class App:
         need not be found by name; ``classes`` stands in for the installed triggers, by kind. Raises SettingError or LoadError where parts do not fit.
         """
         functions = self.functions
+        root = loaded.root if loaded else self._root
         manifest = Manifest(
             app=self.name,
             module=loaded.module if loaded else self._module,
             attribute=loaded.attribute if loaded else None,
-            root=str(loaded.root) if loaded else self._root,
+            root=str(root),
             functions=tuple(functions.values()),
             triggers=tuple(entry_of(function, trigger, classes) for function, trigger in self.triggers),
-            resources=tuple(self.resources),
+            resources=tuple(reference.resource(root) for reference in self._references.values()),
         )
         self._check_names(functions)
         if loaded is not None:
@@ -177,7 +178,7 @@ class App:
 
     def _declare(self, reference: R) -> R:
         """Keep a reference; the same one may be declared again, another of its kind and name may not."""
-        kind = reference.resource().kind
+        kind = reference.kind
         known = self._references.setdefault((kind, reference.name), reference)
         if known != reference:
             raise SettingError(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from eventflow.errors import SettingError
 from eventflow.trigger import Resource
@@ -38,20 +38,23 @@ MOST_RECEIVES = 1_000
 class BucketRef:
     """A bucket of the application. ``path`` is its directory, from the application's folder; None is one that the daemon chooses."""
 
+    kind: ClassVar[str] = "bucket"
     name: str
     path: str | None = None
 
     def __str__(self) -> str:
         return self.name
 
-    def resource(self) -> Resource:
-        return Resource("bucket", self.name, {} if self.path is None else {"path": self.path})
+    def resource(self, root: Path) -> Resource:
+        """The resource, with its directory made absolute from the application's folder ``root``."""
+        return Resource(self.kind, self.name, {} if self.path is None else {"path": str(root / Path(self.path).expanduser())})
 
 
 @dataclass(frozen=True)
 class TableRef:
     """A table of the application. Types are DynamoDB's: ``S``, ``N`` or ``B``."""
 
+    kind: ClassVar[str] = "table"
     name: str
     key: str
     key_type: str = "S"
@@ -61,7 +64,7 @@ class TableRef:
     def __str__(self) -> str:
         return self.name
 
-    def resource(self) -> Resource:
+    def resource(self, root: Path) -> Resource:
         """The resource, with the members of DynamoDB's ``CreateTable`` as its options."""
         keys = [(self.key, self.key_type, "HASH")]
         if self.sort is not None:
@@ -71,13 +74,14 @@ class TableRef:
             "KeySchema": [{"AttributeName": name, "KeyType": role} for name, _kind, role in keys],
             "BillingMode": "PAY_PER_REQUEST",
         }
-        return Resource("table", self.name, options)
+        return Resource(self.kind, self.name, options)
 
 
 @dataclass(frozen=True)
 class QueueRef:
     """A queue of the application. ``attributes`` are SQS's, as ``CreateQueue`` takes them (names in CamelCase, values as text)."""
 
+    kind: ClassVar[str] = "queue"
     name: str
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
     dead_letter_queue: str | None = None
@@ -90,13 +94,13 @@ class QueueRef:
     def fifo(self) -> bool:
         return self.name.endswith(FIFO)
 
-    def resource(self) -> Resource:
+    def resource(self, root: Path) -> Resource:
         """The resource: ``Attributes`` as for ``CreateQueue``; the redrive policy stands apart, since only the daemon can make its ARN."""
         options: dict[str, Any] = {"Attributes": dict(self.attributes)} if self.attributes else {}
         if self.dead_letter_queue is not None:
             options["dead_letter_queue"] = self.dead_letter_queue
             options["max_receive_count"] = self.max_receive_count
-        return Resource("queue", self.name, options)
+        return Resource(self.kind, self.name, options)
 
 
 Reference = BucketRef | TableRef | QueueRef

@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from eventflow.errors import SettingError
 from eventflow.reference import QueueRef, bucket_ref, queue_ref, table_ref
+
+ROOT = Path("/srv/app")
 
 
 @pytest.mark.parametrize("name", ["abc", "my-bucket", "a.b.c", "1bucket9", "x" * 63])
@@ -37,14 +41,15 @@ def test_bucket_names_that_s3_refuses(name):
 
 
 def test_a_bucket_may_have_a_directory(tmp_path):
-    assert bucket_ref("uploads").resource().options == {}
-    assert bucket_ref("uploads", tmp_path).resource().options == {"path": str(tmp_path)}
+    assert bucket_ref("uploads").resource(ROOT).options == {}
+    assert bucket_ref("uploads", tmp_path).resource(ROOT).options == {"path": str(tmp_path)}
+    assert bucket_ref("uploads", "photos/new").resource(ROOT).options == {"path": "/srv/app/photos/new"}
     with pytest.raises(SettingError, match="path=5"):
         bucket_ref("uploads", 5)
 
 
 def test_a_table_is_what_create_table_takes():
-    resource = table_ref("images", "owner", sort="taken", sort_type="N").resource()
+    resource = table_ref("images", "owner", sort="taken", sort_type="N").resource(ROOT)
     assert (resource.kind, resource.name) == ("table", "images")
     assert resource.options["KeySchema"] == [{"AttributeName": "owner", "KeyType": "HASH"}, {"AttributeName": "taken", "KeyType": "RANGE"}]
     assert resource.options["AttributeDefinitions"] == [
@@ -71,7 +76,7 @@ def test_tables_that_dynamodb_refuses(arguments, expected):
 
 def test_a_queue_has_sqs_attributes():
     queue = queue_ref("orders", visibility_timeout=60, delay_seconds=0)
-    assert queue.resource().options == {"Attributes": {"VisibilityTimeout": "60", "DelaySeconds": "0"}}
+    assert queue.resource(ROOT).options == {"Attributes": {"VisibilityTimeout": "60", "DelaySeconds": "0"}}
     assert not queue.fifo
 
 
@@ -83,7 +88,7 @@ def test_a_fifo_queue_is_known_by_its_name():
 
 def test_a_redrive_policy_names_a_queue_and_a_count():
     dead = queue_ref("dead")
-    assert queue_ref("orders", dead_letter_queue=dead, max_receive_count=5).resource().options == {
+    assert queue_ref("orders", dead_letter_queue=dead, max_receive_count=5).resource(ROOT).options == {
         "dead_letter_queue": "dead",
         "max_receive_count": 5,
     }
