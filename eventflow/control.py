@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[Asgi]]
 Send = Callable[[Asgi], Awaitable[None]]
 
 
-class Refused(EventflowError):
+class ControlError(EventflowError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -65,7 +65,7 @@ class Control:
     async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
         try:
             status, body = 200, await self._answer(scope, receive)
-        except Refused as error:
+        except ControlError as error:
             status, body = error.status, {"error": str(error)}
         except UnknownFunction as error:
             status, body = 404, {"error": str(error)}
@@ -91,12 +91,12 @@ class Control:
             match = pattern.fullmatch(path)
             if match and method == scope["method"]:
                 return await action(*(unquote(part) for part in match.groups()), query=query, body=body)
-        raise Refused(404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions.")
+        raise ControlError(404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions.")
 
     def _check_token(self, scope: Asgi) -> None:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            raise Refused(401, "The control API needs the token from daemon.json in the state directory.")
+            raise ControlError(401, "The control API needs the token from daemon.json in the state directory.")
 
     async def _status(self, query: Mapping[str, str], body: Any) -> Any:
         events = await self._database.read(history.count_events)
@@ -114,13 +114,13 @@ class Control:
         request_id = self._dispatcher.new_id()
         outcome = await self._dispatcher.invoke(function, payload, request_id=request_id)
         if outcome.status is Status.SYSTEM_ERROR:
-            raise Refused(500, outcome.error_message or "The function could not be run.")
+            raise ControlError(500, outcome.error_message or "The function could not be run.")
         return answer(outcome, request_id)
 
     async def _list_events(self, query: Mapping[str, str], body: Any) -> Any:
         state, before = query.get("state"), query.get("before")
         if state is not None and state not in history.STATES:
-            raise Refused(400, f"There is no state {state!r}; events are {', '.join(history.STATES)}.")
+            raise ControlError(400, f"There is no state {state!r}; events are {', '.join(history.STATES)}.")
         limit = number(query.get("limit", "100"), "limit")
         events, following = await self._database.read(
             lambda connection: history.list_events(
@@ -132,14 +132,14 @@ class Control:
     async def _show_event(self, id: str, query: Mapping[str, str], body: Any) -> Any:
         event = await self._database.read(lambda connection: history.show_event(connection, id))
         if event is None:
-            raise Refused(404, f"There is no event {id}; `eventflow events list` shows those that are kept.")
+            raise ControlError(404, f"There is no event {id}; `eventflow events list` shows those that are kept.")
         return event
 
     async def _replay(self, id: str, query: Mapping[str, str], body: Any) -> Any:
         event = await self._show_event(id, query, body)
         revived = await self._revive([id])
         if not revived:
-            raise Refused(409, f"Event {id} is {event['state']}: only a done or dead event can be replayed.")
+            raise ControlError(409, f"Event {id} is {event['state']}: only a done or dead event can be replayed.")
         return {"replayed": revived}
 
     async def _list_dead(self, query: Mapping[str, str], body: Any) -> Any:
@@ -154,8 +154,7 @@ class Control:
 
     async def _revive(self, ids: list[str]) -> list[str]:
         events = await self._journal.revive(ids)
-        for event in events:
-            self._dispatcher.offer(event)
+        self._dispatcher.resume(events)
         return [event.id for event in events]
 
     async def _read_logs(self, function: str, query: Mapping[str, str], body: Any) -> Any:
@@ -173,16 +172,16 @@ async def read_json(receive: Receive) -> Any:
         data += message.get("body", b"")
         more = message.get("more_body", False)
         if len(data) > LARGEST_BODY:
-            raise Refused(413, f"The request is larger than {LARGEST_BODY} bytes.")
+            raise ControlError(413, f"The request is larger than {LARGEST_BODY} bytes.")
     try:
         return json.loads(data) if data else None
     except ValueError as error:
-        raise Refused(400, f"The request is not JSON: {error}.") from error
+        raise ControlError(400, f"The request is not JSON: {error}.") from error
 
 
 def number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= MOST_LISTED:
-        raise Refused(400, f"{name} is {text!r}; it takes a whole number from 1 to {MOST_LISTED}.")
+        raise ControlError(400, f"{name} is {text!r}; it takes a whole number from 1 to {MOST_LISTED}.")
     return int(text)
 
 

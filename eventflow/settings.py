@@ -261,3 +261,9 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def inherited_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The daemon's environment as functions get it: without what points boto3 at AWS or at a profile, and without the daemon's own settings."""
+    source = os.environ if environment is None else environment
+    return {name: value for name, value in source.items() if not name.startswith(("AWS_", PREFIX, "_X_AMZN"))}

@@ -33,6 +33,8 @@ class Trigger(ABC):
     """
 
     kind: ClassVar[str]
+    #: Whether ``run`` waits for nothing but the Clock, so that a test may run it on a virtual one instead of sweeping.
+    clocked: ClassVar[bool] = False
 
     @abstractmethod
     async def run(self, target: Target) -> None:

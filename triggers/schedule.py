@@ -50,6 +50,7 @@ class Schedule(Trigger):
     """
 
     kind: ClassVar[str] = "schedule"
+    clocked: ClassVar[bool] = True
 
     expression: str
     timezone: str = "UTC"

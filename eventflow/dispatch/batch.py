@@ -11,11 +11,12 @@ T = TypeVar("T")
 
 class Batcher(Generic[T]):
     """``add`` hands an item in; ``store`` gets all items of a moment together, one call at a time, in order. ``store`` must deal with its own
-    errors: it is nobody's await. ``drained`` returns when everything handed in so far has been stored.
+    errors: it is nobody's await. ``drained`` returns when everything handed in so far has been stored; ``emptied`` is called each time.
     """
 
-    def __init__(self, store: Callable[[list[T]], Awaitable[None]]) -> None:
+    def __init__(self, store: Callable[[list[T]], Awaitable[None]], emptied: Callable[[], None]) -> None:
         self._store = store
+        self._emptied = emptied
         self._items: list[T] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -42,3 +43,4 @@ class Batcher(Generic[T]):
                 await self._store(items)
         finally:
             self._flushing = None
+            self._emptied()

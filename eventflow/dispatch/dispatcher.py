@@ -56,13 +56,14 @@ class Dispatcher:
         self._largest_event = largest_event
         self._runner: Runner | None = None
         self._lanes: dict[str, Lane] = {}
-        self._accepting = Batcher(self._accept)
-        self._settling = Batcher[Settlement | Attempt](self._settle)
+        self._accepting = Batcher(self._accept, self._tell_progress)
+        self._settling = Batcher[Settlement | Attempt](self._settle, self._tell_progress)
         self._wakes: dict[str, float] = {}
         self._alarm: tuple[float, Timer] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._answers: set[Invocation] = set()
         self._stopping = False
+        self._progress = asyncio.Event()
 
     # Life.
 
@@ -112,6 +113,12 @@ class Dispatcher:
         busy = any(lane.ready or lane.running or lane.spilled for lane in self._lanes.values())
         return not (busy or self._answers or self._tasks) and self._accepting.idle and self._settling.idle
 
+    async def quiesce(self) -> None:
+        """Return when ``idle``. For tests: whoever waits here must know that nothing new keeps coming."""
+        while not self.idle:
+            self._progress.clear()
+            await self._progress.wait()
+
     def functions(self) -> dict[str, Function]:
         return {name: lane.function for name, lane in self._lanes.items()}
 
@@ -155,6 +162,15 @@ class Dispatcher:
         lane = self._lanes.get(event.function)
         if lane is not None and event.id not in lane.running and lane.offer(event):
             self._wake(event.function)
+
+    def resume(self, events: Sequence[Event]) -> None:
+        """Take in events that were accepted earlier and are READY again: whatever their place in the journal, they are not claimed any more."""
+        for event in events:
+            lane = self._lanes.get(event.function)
+            if lane is not None and event.id not in lane.running:
+                lane.push(event)
+        for function in {event.function for event in events}:
+            self._wake(function)
 
     # Claim.
 
@@ -287,7 +303,9 @@ class Dispatcher:
             except StorageError as error:
                 # What has run must not run again for want of disk: hold the outcome until it can be written.
                 log.error("%d outcomes wait to be written: %s", len(batch), error)
-                await self._clock.sleep(STORE_AGAIN_AFTER)
+            except Exception:
+                log.exception("%d outcomes wait to be written", len(batch))
+            await self._clock.sleep(STORE_AGAIN_AFTER)
         self._forget(settlements)
         for settlement in settlements:
             self._follow(settlement)
@@ -334,7 +352,6 @@ class Dispatcher:
         self._arm()
 
     async def _wake_waiting(self, function: str) -> None:
-        lane = self._lanes.get(function)
         try:
             events = await self._journal.wake(function, self._clock.now(), WAKE_LIMIT)
             if len(events) == WAKE_LIMIT:
@@ -345,10 +362,7 @@ class Dispatcher:
             log.error("cannot wake events of %s: %s", function, error)
             self._schedule(function, self._clock.now() + STORE_AGAIN_AFTER)
             return
-        for event in events:
-            if lane is not None:
-                lane.push(event)
-        self._wake(function)
+        self.resume(events)
         self._arm()
 
     # Small things.
@@ -370,7 +384,14 @@ class Dispatcher:
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _tell_progress(self) -> None:
+        self._progress.set()
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self._progress.set()
 
 
 class RecursionStopped(EventflowError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
+from eventflow.errors import ServiceError
 from eventflow.outcome import Dead, Done, Retry
+
+log = logging.getLogger("eventflow.journal")
 
 SendMessage = Callable[[sqlite3.Connection, QueueMessage], None]
 
@@ -33,6 +37,7 @@ FORGET = "DELETE FROM cursors WHERE owner = ? AND key = ?"
 PRUNE_EVENTS = "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence > ? AND state = ? AND settled_at < ? ORDER BY sequence LIMIT ?)"
 PRUNE_ATTEMPTS = "DELETE FROM attempts WHERE sequence IN (SELECT sequence FROM attempts WHERE started_at < ? ORDER BY sequence LIMIT ?)"
 REVIVE = "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = '' WHERE id = ? AND state IN (2, 3)"
+NOTE = "UPDATE events SET reason = reason || ? WHERE id = ?"
 GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
 PRUNE_CHUNK = 1000
 
@@ -75,10 +80,7 @@ class SqliteJournal:
             record(connection, [settlement.attempt for settlement in settlements if settlement.attempt is not None])
             record(connection, attempts)
             for settlement in settlements:
-                for message in settlement.messages:
-                    self._send_message(connection, message)
-                for event in settlement.events:
-                    append_one(connection, event)
+                self._cause(connection, settlement)
 
         await self._database.write(change)
 
@@ -87,6 +89,18 @@ class SqliteJournal:
 
     async def next_wake(self) -> dict[str, float]:
         return await self._database.read(lambda connection: dict(connection.execute(NEXT_WAKE).fetchall()))
+
+    def _cause(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+        for event in settlement.events:
+            append_one(connection, event)
+        for message in settlement.messages:
+            try:
+                self._send_message(connection, message)
+            except ServiceError as error:
+                # The queue is gone or refuses the message: as on AWS the event's end stands, and `events show` says what was not delivered.
+                note = f" [not delivered to queue {message.queue}: {error}]"
+                connection.execute(NOTE, (note, settlement.event.id))
+                log.error("event %s:%s", settlement.event.id, note)
 
     async def read_cursor(self, owner: str) -> dict[str, Any]:
         rows = await self._database.read(lambda connection: connection.execute(READ_CURSOR, (owner,)).fetchall())

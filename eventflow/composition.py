@@ -1,0 +1,92 @@
+"""The parts that the daemon and the test harness are both made of, put together once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from eventflow.aws.dynamodb import DynamoDBService
+from eventflow.aws.lambda_ import LambdaService
+from eventflow.aws.operation import Service
+from eventflow.aws.s3 import S3Service
+from eventflow.aws.sqs import SqsService
+from eventflow.clock import Clock, iso
+from eventflow.database import Database
+from eventflow.dispatch.concurrency import Concurrency
+from eventflow.dispatch.dispatcher import Dispatcher
+from eventflow.dispatch.journal import QueueMessage
+from eventflow.errors import LoadError
+from eventflow.function import Function
+from eventflow.journals.sqlite import SqliteJournal
+from eventflow.manifest import Manifest, required_resources
+from eventflow.services.objects import Objects
+from eventflow.services.queues import Queues
+from eventflow.services.tables import Tables
+from eventflow.target import FunctionTarget, Sources
+from eventflow.trigger import Resource, Trigger
+
+
+class Core:
+    """Journal, dispatcher and services on one database, for one account and one region. Call ``open`` before anything else."""
+
+    def __init__(self, database: Database, clock: Clock, *, buckets: Path, account: str, region: str) -> None:
+        self.database = database
+        self.clock = clock
+        self.account = account
+        self.region = region
+        self.queues = Queues(database, clock, account)
+        self.tables = Tables(database, clock, account)
+        self.objects = Objects(database, clock, buckets, account)
+        self.journal = SqliteJournal(database, clock, self._send_message)
+        self.dispatcher = Dispatcher(self.journal, clock, self.arn, lambda queue: self.queues.wake(region, queue))
+        self.concurrency = Concurrency()
+
+    async def open(self) -> None:
+        await self.journal.open()
+        await self.queues.open()
+        await self.tables.open()
+        await self.objects.open()
+
+    def arn(self, function: str) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{function}"
+
+    def aws_services(self, runtime: str) -> list[Service]:
+        """The services behind the AWS endpoint; ``runtime`` is what Lambda says the functions run on."""
+        loaded_at = iso(self.clock.now())
+        functions = LambdaService(self.dispatcher, self.concurrency, self.account, self.region, loaded_at, runtime)
+        return [functions, S3Service(self.objects), DynamoDBService(self.tables), SqsService(self.queues)]
+
+    async def ensure(self, manifest: Manifest, triggers: Iterable[tuple[str, Trigger]]) -> None:
+        """Make what the application declares and its triggers need, where it is not there yet."""
+        for resource in required_resources(manifest, triggers):
+            await self._ensure(resource)
+
+    async def _ensure(self, resource: Resource) -> None:
+        name, options = resource.name, resource.options
+        if resource.kind == "bucket":
+            path = options.get("path")
+            await self.objects.ensure_bucket(name, path=None if path is None else Path(path))
+        elif resource.kind == "queue":
+            await self.queues.ensure(self.region, name, **options)
+        elif resource.kind == "table":
+            await self.tables.ensure(self.region, name, **options)
+        else:
+            raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues and tables.")
+
+    def target(self, function: Function, trigger: Trigger) -> FunctionTarget:
+        sources = Sources(bucket=self.objects.source, queue=lambda name: self.queues.source(self.region, name))
+        return FunctionTarget(
+            function,
+            trigger,
+            self.dispatcher,
+            self.journal,
+            self.clock,
+            sources,
+            account=self.account,
+            region=self.region,
+            concurrency=self.concurrency.allowed(function.name),
+        )
+
+    def _send_message(self, connection: sqlite3.Connection, message: QueueMessage) -> None:
+        self.queues.send_in(connection, self.region, message.queue, message.body, message.attributes, self.clock.now())

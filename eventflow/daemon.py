@@ -1,0 +1,294 @@
+"""The daemon: composes the parts, starts them in order, serves until told to stop, and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from eventflow.aws.credentials import Credentials
+from eventflow.aws.endpoint import Endpoint
+from eventflow.clock import Clock, SystemClock, iso
+from eventflow.composition import Core
+from eventflow.control import Control
+from eventflow.database import Database
+from eventflow.errors import EventflowError
+from eventflow.http_server import HttpServer
+from eventflow.log_format import set_up_logging
+from eventflow.manifest import Manifest, resolve_triggers
+from eventflow.reloader import Changes
+from eventflow.runtime.limits import choose_limiter
+from eventflow.runtime.nursery import Nursery
+from eventflow.runtime.pool import Identity, Pool
+from eventflow.services.logs import LogStore
+from eventflow.settings import Settings, inherited_variables
+from eventflow.state_directory import StateDirectory
+from eventflow.supervisor import Supervisor
+
+log = logging.getLogger("eventflow.daemon")
+
+DAY = 86_400.0
+PRUNE_SECONDS = 3600.0
+DEAD_RETENTION_FACTOR = 2
+ZYGOTE_PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
+
+
+class Daemon:
+    """One application on one state directory. ``run`` returns when it was stopped; ``stop`` may be called from a signal handler."""
+
+    def __init__(self, app: str, settings: Settings, clock: Clock, *, watch: bool = False) -> None:
+        self._app = app
+        self._watch = watch
+        self._settings = settings
+        self._clock = clock
+        self._state = StateDirectory(settings.state)
+        self._stopping = asyncio.Event()
+        self._started_at = clock.now()
+        self._grace = settings.grace_seconds
+        self._manifest: Manifest | None = None
+        self._nursery: Nursery | None = None
+        self._reloading = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Stop gracefully; a second call gives running functions no more time."""
+        if self._stopping.is_set():
+            self._grace = 0.0
+        self._stopping.set()
+
+    async def run(self) -> None:
+        self._state.acquire(self._app)
+        try:
+            await self._run_owned()
+        finally:
+            self._state.release()
+
+    async def _run_owned(self) -> None:
+        server = HttpServer(self._settings.host, self._settings.port)
+        self._url = server.url
+        self._credentials = Credentials.load_or_create(self._state.credentials)
+        self._database = Database(self._state.database)
+        self._logs = LogStore(self._state.logs, self._clock)
+        try:
+            await self._compose()
+            serving = server.serve(self._endpoint())
+            try:
+                await self._start()
+                await self._serve(serving)
+            finally:
+                await self._shut_down(server)
+        finally:
+            self._logs.close()
+            self._database.close()
+            await server.close()
+
+    async def _compose(self) -> None:
+        settings, clock = self._settings, self._clock
+        self._core = Core(self._database, clock, buckets=settings.buckets, account=settings.account_id, region=settings.region)
+        await self._core.open()
+        self._dispatcher = self._core.dispatcher
+        self._limiter = choose_limiter(str(os.getpid()))
+        identity = Identity(self._core.arn)
+        self._pool = Pool(self._dispatcher, clock, self._core.concurrency, self._limiter, self._logs, identity, self._state.run, self._zygote_lost)
+        self._dispatcher.attach(self._pool)
+        self._supervisor = Supervisor(clock)
+        self._token = secrets.token_urlsafe(32)
+
+    def _endpoint(self) -> Endpoint:
+        core = self._core
+        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe)
+        services = core.aws_services(f"python{sys.version_info.major}.{sys.version_info.minor}")
+        return Endpoint(services, self._credentials, self._clock, core.account, core.region, open=self._settings.open, control=control)
+
+    # Start, serve, stop.
+
+    async def _start(self) -> None:
+        await self.load()
+        self._state.announce(
+            {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
+        )
+        functions = self._manifest.functions if self._manifest else ()
+        log.info("%s: %d functions, %d triggers; AWS endpoint %s; state in %s", self._app, len(functions), len(self._supervisor.status()), self._url, self._state.path)
+
+    async def _serve(self, serving: asyncio.Task[None]) -> None:
+        aside = [asyncio.create_task(self._prune())]
+        if self._watch:
+            aside.append(asyncio.create_task(self._reload_on_change()))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+                raise EventflowError("The HTTP server ended by itself.")
+        finally:
+            for task in (*aside, stopping):
+                task.cancel()
+            await asyncio.gather(*aside, return_exceptions=True)
+
+    async def _shut_down(self, server: HttpServer) -> None:
+        """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
+        await self._supervisor.stop()
+        log.info("stopping: waiting up to %.0f s for running functions", self._grace)
+        draining = asyncio.create_task(self._dispatcher.stop(self._grace))
+        while not draining.done():
+            await asyncio.wait({draining}, timeout=0.2)
+            if self._grace == 0.0 and not draining.done():
+                draining.cancel()
+                break
+        with contextlib.suppress(asyncio.CancelledError):
+            left = await draining
+            if left:
+                log.warning("%d invocations were still running; their events run again at the next start", left)
+        await self._pool.close()
+        await self._dispatcher.flush()
+        await server.close()
+        log.info("stopped")
+
+    async def _prune(self) -> None:
+        keep = self._settings.retention_days * DAY
+        while True:
+            now = self._clock.now()
+            removed = await self._core.journal.prune(now - keep, now - keep * DEAD_RETENTION_FACTOR)
+            if removed:
+                log.info("forgot %d old events and attempts", removed)
+            await self._clock.sleep(PRUNE_SECONDS)
+
+    # The application's code.
+
+    async def load(self) -> None:
+        """Load the application, or load it again: what runs ends with the old code, what follows gets the new. Raises ``LoadError``;
+        the former code then goes on."""
+        async with self._reloading:
+            nursery = Nursery(self._app, self._variables(), self._pool)
+            manifest = Manifest.from_json(await nursery.start())
+            try:
+                await self._take_up(manifest, nursery)
+            except BaseException:
+                await nursery.close()
+                raise
+
+    async def _take_up(self, manifest: Manifest, nursery: Nursery) -> None:
+        functions = {function.name: function for function in manifest.functions}
+        self._core.concurrency.configure(functions.values())
+        triggers = resolve_triggers(manifest)
+        await self._core.ensure(manifest, triggers)
+        self._manifest, self._nursery = manifest, nursery
+        former = self._pool.replace(nursery, functions)
+        await self._dispatcher.start(functions)
+        await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
+        if former is not None:
+            self._retire(former)
+
+    def _retire(self, former: Nursery) -> None:
+        task = asyncio.create_task(self._close_when_idle(former))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _close_when_idle(self, former: Nursery) -> None:
+        while self._pool.busy(former):
+            await self._clock.sleep(0.05)
+        await former.close()
+
+    def _zygote_lost(self, nursery: Nursery) -> None:
+        if nursery is not self._nursery or self._stopping.is_set():
+            return
+        log.error("the zygote (pid %d) died; starting another", nursery.pid)
+        task = asyncio.create_task(self._start_zygote_again())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _reload_on_change(self) -> None:
+        root = Path(self._manifest.root) if self._manifest else Path.cwd()
+        changes = Changes(root, self._state.path, self._clock)
+        changes.start()
+        log.info("watching %s: the application is loaded again when its files change", root)
+        try:
+            while True:
+                await changes.next()
+                begin = self._clock.monotonic()
+                try:
+                    await self.load()
+                    log.info("loaded the changed application in %.0f ms", (self._clock.monotonic() - begin) * 1000)
+                except EventflowError as error:
+                    log.error("the changed application is refused, the former goes on: %s", error)
+        finally:
+            changes.stop()
+
+    async def _start_zygote_again(self) -> None:
+        for attempt in range(1_000_000):
+            await self._clock.sleep(ZYGOTE_PAUSES[min(attempt, len(ZYGOTE_PAUSES) - 1)])
+            try:
+                await self.load()
+                return
+            except EventflowError as error:
+                log.error("the application cannot be loaded again: %s", error)
+
+    # What others ask.
+
+    def describe(self) -> dict[str, Any]:
+        """The daemon's state for ``eventflow status`` and ``eventflow functions``."""
+        counts, environments = self._dispatcher.counts(), self._pool.counts()
+        functions = [
+            {
+                **function.to_json(),
+                "ready": counts.get(function.name, (0, 0))[0],
+                "running": counts.get(function.name, (0, 0))[1],
+                "environments": environments.get(function.name, {}),
+                "triggers": [one["trigger"] for one in self._supervisor.status() if one["function"] == function.name],
+            }
+            for function in (self._manifest.functions if self._manifest else ())
+        ]
+        return {
+            "app": self._app,
+            "pid": os.getpid(),
+            "url": self._url,
+            "version": version("eventflow"),
+            "started_at": iso(self._started_at),
+            "state": str(self._state.path),
+            "buckets": str(self._settings.buckets),
+            "memory_limits": self._limiter.name,
+            "settings": self._settings.to_json(),
+            "functions": functions,
+            "triggers": self._supervisor.status(),
+        }
+
+    def _variables(self) -> dict[str, str]:
+        """The environment of the functions' processes: the daemon's own, pointed at this endpoint instead of AWS."""
+        return {
+            **inherited_variables(),
+            "AWS_ENDPOINT_URL": self._url,
+            "AWS_ACCESS_KEY_ID": self._credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_key,
+            "AWS_REGION": self._settings.region,
+            "AWS_DEFAULT_REGION": self._settings.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+            "EVENTFLOW_LOCAL": "1",
+            "LAMBDA_TASK_ROOT": str(Path(self._manifest.root) if self._manifest else Path.cwd()),
+            "TZ": ":UTC",
+        }
+
+
+def run(app: str, settings: Settings, *, watch: bool = False) -> int:
+    """Run the daemon until SIGTERM or SIGINT; with ``watch`` load the application again when its files change. Returns the exit status.
+
+    Raises ``EventflowError`` when it cannot start.
+    """
+    set_up_logging(settings.log_format)
+    asyncio.run(run_until_signalled(app, settings, watch))
+    return 0
+
+
+async def run_until_signalled(app: str, settings: Settings, watch: bool) -> None:
+    daemon = Daemon(app, settings, SystemClock(), watch=watch)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    await daemon.run()
