@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Unpack
 
 import click
@@ -52,6 +54,9 @@ def dev(app: str, **flags: Unpack[Flags]) -> None:
 
 def start(app: str, flags: Flags, *, watch: bool) -> None:
     settings = read_settings(folder_of(app), flags)
-    from eventflow import daemon  # the daemon is most of eventflow: no other verb waits for its import
+    raise SystemExit(daemon_module().run(app, settings, watch=watch))
 
-    raise SystemExit(daemon.run(app, settings, watch=watch))
+
+def daemon_module() -> ModuleType:
+    """The daemon is most of eventflow: only a verb that has understood its settings waits for the import."""
+    return import_module("eventflow.daemon")
