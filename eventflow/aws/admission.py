@@ -1,0 +1,123 @@
+"""Who may come in: the signature is checked as early as the body allows, and the body is handed on with everything that vouches for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from eventflow.aws.body import Arriving, TooLarge
+from eventflow.aws.chunked import STREAMING, AnySignature, ChunkedBody, Framing, SignatureChain
+from eventflow.aws.request import Request
+from eventflow.aws.sigv4 import HASH, UNSIGNED, Claim, Reason, Refused
+from eventflow.errors import ServiceError
+
+#: What a presigned address carries of its own; every other x-amz- parameter in it stands for a header.
+PRESIGNED_OWN = frozenset(f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token"))
+
+
+def declared_payload(request: Request, claim: Claim | None, *, s3: bool) -> str | None:
+    """The hash of the body that the headers state, or the word that stands in its place; None where it is to be computed. Raises Refused.
+
+    Only S3 takes unsigned and chunked bodies; elsewhere such a word changes nothing, so that the signature is checked against the real body.
+    """
+    stated = request.headers.get("x-amz-content-sha256")
+    if stated is not None and HASH.fullmatch(stated):
+        return stated
+    if not s3:
+        return None
+    if stated is None:
+        if claim is None or claim.signature.presigned_for is not None:
+            return UNSIGNED
+        raise Refused(Reason.PAYLOAD_MISSING, "Missing required header for this request: x-amz-content-sha256")
+    if stated not in STREAMING and stated != UNSIGNED:
+        raise Refused(Reason.PAYLOAD_INVALID, "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING- value, or a valid sha256 value.")
+    return stated
+
+
+class Admitted:
+    """A request whose signature was checked, and its body."""
+
+    def __init__(self, request: Request, arriving: Arriving, claim: Claim | None, limit: int) -> None:
+        self.request = request
+        self._arriving = arriving
+        self._claim = claim
+        self._limit = limit
+        self._payload: str | None = None
+        self._read: bytes | None = None
+
+    async def check(self, *, s3: bool) -> None:
+        """Check the signature: before the body where the headers state its hash, else with the body read whole.
+
+        Raises Refused, TooLarge, and ServiceError when the client goes away."""
+        self._payload = declared_payload(self.request, self._claim, s3=s3)
+        if self._payload is None:
+            self._read = await self._whole(self._arriving.pieces())
+        if self._claim is not None:
+            self._claim.check(self._payload if self._read is None else hashlib.sha256(self._read).hexdigest())  # type: ignore[arg-type]
+            if s3 and self._claim.signature.presigned_for is not None:
+                take_hoisted_headers(self.request)
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body's data. Raises ServiceError while it is read when it is not what the headers promised."""
+        if self._read is not None:
+            return once(self._read)
+        if self._payload in STREAMING:
+            return self._chunked(str(self._payload))
+        return self._hashed() if self._payload != UNSIGNED else self._arriving.pieces()
+
+    async def whole(self) -> bytes:
+        return self._read if self._read is not None else await self._whole(self.pieces())
+
+    async def _whole(self, pieces: AsyncIterator[bytes]) -> bytes:
+        if int(self.request.headers.get("content-length", "0")) > self._limit:
+            raise TooLarge
+        collected = bytearray()
+        async for piece in pieces:
+            collected += piece
+            if len(collected) > self._limit:
+                raise TooLarge
+        return bytes(collected)
+
+    async def _hashed(self) -> AsyncIterator[bytes]:
+        digest = hashlib.sha256()
+        async for piece in self._arriving.pieces():
+            digest.update(piece)
+            yield piece
+        if digest.hexdigest() != self._payload:
+            raise ServiceError("XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
+
+    def _chunked(self, encoding: str) -> AsyncIterator[bytes]:
+        headers = self.request.headers
+        framing = Framing.of(encoding, headers)
+        signer = SignatureChain(self._claim.key, self._claim.signature) if self._claim is not None and framing.signed else AnySignature()
+        unwrap_headers(headers, framing)
+        return self._decoded(ChunkedBody(self._arriving.pieces(), framing, signer))
+
+    async def _decoded(self, body: ChunkedBody) -> AsyncIterator[bytes]:
+        async for piece in body.decoded():
+            yield piece
+        # A checksum in the trailer counts as if it had been a header.
+        self.request.headers.update(body.trailers)
+
+
+def unwrap_headers(headers: dict[str, str], framing: Framing) -> None:
+    """Make the headers those of the data: its own length, and only the encodings that stay on it."""
+    headers["content-length"] = str(framing.length)
+    if "content-encoding" in headers:
+        kept = [part.strip() for part in headers["content-encoding"].split(",") if part.strip().lower() != "aws-chunked"]
+        headers["content-encoding"] = ",".join(kept)
+        if not kept:
+            del headers["content-encoding"]
+
+
+def take_hoisted_headers(request: Request) -> None:
+    """Some SDKs move a presigned request's x-amz- headers into its query; S3 reads them there."""
+    for name, values in request.query.items():
+        header = name.lower()
+        if header.startswith("x-amz-") and header not in PRESIGNED_OWN:
+            request.headers.setdefault(header, values[0])
+
+
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body

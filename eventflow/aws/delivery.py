@@ -1,0 +1,73 @@
+"""Replies on their way out: headers that every reply has, bodies in one piece or streamed for as long as somebody reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from eventflow.aws.body import Receive
+from eventflow.aws.reply import Reply
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+BODILESS = frozenset((204, 304))
+
+
+async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -> None:
+    """Send a reply. ``receive`` must have nothing left but the client's going away."""
+    body = reply.body
+    if isinstance(body, bytes):
+        await deliver_bytes(reply, b"" if head_only else body, head_only, send)
+        return
+    try:
+        await send_start(reply, send)
+        if head_only:
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await stream(body, receive, send)
+    finally:
+        await close(body)
+
+
+async def deliver_bytes(reply: Reply, body: bytes, head_only: bool, send: Send) -> None:
+    if reply.status in BODILESS:
+        body = b""
+        reply.headers.pop("content-type", None)
+    elif not head_only:
+        reply.headers["content-length"] = str(len(body))
+    await send_start(reply, send)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_start(reply: Reply, send: Send) -> None:
+    headers = [(name.lower().encode("latin-1"), wire_value(value)) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+
+
+def wire_value(value: str) -> bytes:
+    """A header's value: latin-1 gives back what a client sent us, UTF-8 serves for everything else."""
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise ValueError(f"A header cannot hold a line break: {value!r}")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8")
+
+
+async def stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    gone = asyncio.ensure_future(receive())
+    try:
+        async for piece in body:
+            if gone.done():
+                return
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def close(body: AsyncIterator[bytes]) -> None:
+    closer = getattr(body, "aclose", None)
+    if closer is not None:
+        await closer()

@@ -1,0 +1,221 @@
+"""The AWS endpoint: an ASGI application that turns signed requests into calls of operations, and their answers into replies."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from eventflow.aws.admission import Admitted
+from eventflow.aws.body import Arriving, Receive, TooLarge, check_whole, kept, promises
+from eventflow.aws.delivery import Send, deliver
+from eventflow.aws.operation import Call, Operation, Service
+from eventflow.aws.protocols.dialect import Dialect
+from eventflow.aws.protocols.refusal import UnknownOperation, Unreadable
+from eventflow.aws.protocols.s3 import host_id
+from eventflow.aws.refusals import service_error
+from eventflow.aws.reply import Reply
+from eventflow.aws.request import NotText, Request
+from eventflow.aws.routing import Router
+from eventflow.aws.sigv4 import Reason, Refused, Signature, Verifier, read_signature
+from eventflow.aws.unserved import unserved
+from eventflow.aws.wire import SpokenService, WireOperation, Wires
+from eventflow.clock import Clock
+from eventflow.errors import ServiceError, StorageError
+
+Scope = MutableMapping[str, Any]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CONTROL = "/_eventflow/"
+#: The largest body that is read whole; what an operation allows is its own rule, and smaller.
+BODY_LIMIT = 16 << 20
+log = logging.getLogger("eventflow.aws")
+
+
+class Endpoint:
+    """Every service on one port.
+
+    ``credentials`` maps access key ids to secrets. With ``open`` any credentials or none are taken: for test suites, on loopback only, which
+    the caller sees to. Requests below ``/_eventflow/`` go to ``control``, an ASGI application, untouched. ``region`` is for requests that name none.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        credentials: Mapping[str, str],
+        clock: Clock,
+        account: str,
+        region: str,
+        open: bool = False,
+        control: Asgi | None = None,
+        body_limit: int = BODY_LIMIT,
+    ) -> None:
+        self._services = {service.name: service for service in services}
+        self._wires = Wires()
+        self._verifier = Verifier(credentials, clock)
+        self._clock = clock
+        self._account = account
+        self._region = region
+        self._open = open
+        self._control = control or self._health
+        self._body_limit = body_limit
+        self._router = Router(self._services.keys(), lambda service: self._wires.of(service).target_prefix)
+
+    def load(self) -> None:
+        """Load the models of all services now instead of at their first requests."""
+        self._wires.load(self._services)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+        elif scope["path"].startswith(CONTROL):
+            await self._control(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(Request.from_scope(scope), receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
+        arriving = Arriving(receive, expected=request.has_body)
+        reply = await self._reply(request, arriving)
+        if not arriving.finished and not await finish(arriving, request):
+            # What was not read would be taken for the next request on this connection.
+            reply.headers["connection"] = "close"
+        await deliver(reply, request.method == "HEAD", receive, send)
+
+    async def _reply(self, request: Request, arriving: Arriving) -> Reply:
+        signature = claimed(request)
+        scope = signature.service if isinstance(signature, Signature) else ""
+        name = self._router.service(request, scope)
+        call = self._call(name, request, signature)
+        service = self._services.get(name)
+        if service is None:
+            return unserved(name, self._services, request, call.request_id)
+        spoken = self._wires.of(name).spoken(request)
+        try:
+            admitted = await self._admit(call, request, arriving, signature)
+            reply = await perform(service, spoken, call, request, admitted)
+        except Exception as error:
+            reply = spoken.dialect.fault(translated(error, spoken.dialect, call), call.request_id)
+        reply.headers.update(identifiers(spoken, call.request_id))
+        reply.headers.update({header.lower(): value for header, value in call.response_headers.items()})
+        return reply
+
+    def _call(self, service: str, request: Request, signature: Signature | Refused | None) -> Call:
+        signed = signature if isinstance(signature, Signature) else None
+        return Call(
+            service=service,
+            operation="",
+            region=(signed.region if signed else "") or self._region,
+            account=self._account,
+            access_key=signed.access_key if signed else "",
+            request_id=self._clock.new_id(),
+            base_url=request.base_url,
+            headers=request.headers,
+            trace=request.headers.get("x-amzn-trace-id"),
+        )
+
+    async def _admit(self, call: Call, request: Request, arriving: Arriving, signature: Signature | Refused | None) -> Admitted:
+        claim = None
+        if not self._open:
+            if isinstance(signature, Refused):
+                raise signature
+            claim = self._verifier.claim(request, signature)
+        admitted = Admitted(request, arriving, claim, self._body_limit)
+        await admitted.check(s3=call.service == "s3")
+        return admitted
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = scope["path"] == f"{CONTROL}health"
+        content = {"status": "ok", "services": sorted(self._services)} if found else {"status": "not found"}
+        reply = Reply(200 if found else 404, {"content-type": "application/json"}, json.dumps(content).encode())
+        await deliver(reply, scope["method"] == "HEAD", receive, send)
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """ASGI's lifespan: there is nothing to start or stop here, the daemon does that."""
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def perform(service: Service, spoken: SpokenService, call: Call, request: Request, admitted: Admitted) -> Reply:
+    """Find the operation, read its parameters, run it, write its answer."""
+    dialect = spoken.dialect
+    body = await admitted.whole() if dialect.names_operation_in_body else b""
+    match = dialect.find(request, body)
+    operation, implementation = chosen(service, spoken, match.operation)
+    call.operation = operation.name
+    promised = promises(request.headers, checksummed=operation.checksummed)
+    if operation.streaming:
+        call.body = kept(admitted.pieces(), promised)
+    elif not dialect.names_operation_in_body:
+        body = await admitted.whole()
+        check_whole(body, promised)
+    answer = await implementation(call, operation.read(request, match, body))
+    reply = operation.write(answer or {}, call.request_id)
+    reply.status = call.status or reply.status
+    return reply
+
+
+def chosen(service: Service, spoken: SpokenService, name: str) -> tuple[WireOperation, Operation]:
+    operation = spoken.operation(name)
+    if operation is None:
+        raise UnknownOperation(f"The service {service.name} has no operation {name!r}.")
+    implementation = service.operations.get(name)
+    if implementation is None:
+        raise ServiceError("NotImplemented", f"eventflow does not have {service.name}:{name} yet.", 501)
+    return operation, implementation
+
+
+def claimed(request: Request) -> Signature | Refused | None:
+    """The signature that a request carries, or why it cannot be read; the latter is answered once it is known in which protocol."""
+    try:
+        return read_signature(request)
+    except Refused as refused:
+        return refused
+    except NotText as error:
+        return Refused(Reason.INCOMPLETE_QUERY, str(error))
+
+
+async def finish(arriving: Arriving, request: Request) -> bool:
+    """Take in what is left of a body that nobody asked for; whether the connection is fit for another request."""
+    if "expect" in request.headers:
+        return False  # the client has not sent it yet, and must not be asked to
+    try:
+        return await arriving.drain()
+    except ServiceError:
+        return False
+
+
+def identifiers(spoken: SpokenService, request_id: str) -> dict[str, str]:
+    if spoken.dialect.family == "s3":
+        return {"x-amz-request-id": request_id, "x-amz-id-2": host_id(request_id)}
+    return {"x-amzn-requestid": request_id}
+
+
+def translated(error: Exception, dialect: Dialect, call: Call) -> ServiceError:
+    """Any error as the one that the caller sees. What nobody foresaw is a mistake of ours: logged, and told by its request id alone."""
+    s3 = dialect.family == "s3"
+    match error:
+        case ServiceError():
+            return error
+        case Refused():
+            return service_error(error, dialect.family)
+        case Unreadable():
+            return dialect.refuse(error)
+        case UnknownOperation():
+            return dialect.unknown(error.message)
+        case NotText():
+            return ServiceError("InvalidURI" if s3 else "SerializationException", f"Couldn't parse the specified URI: {error}")
+        case TooLarge() if s3:
+            return ServiceError("MaxMessageLengthExceeded", "Your request was too big.")
+        case TooLarge():
+            return ServiceError("RequestEntityTooLargeException", "Your request was too big.", 413)
+        case StorageError():
+            log.error("%s:%s could not be stored, request %s: %s", call.service, call.operation, call.request_id, error)
+            return ServiceError("ServiceUnavailable", str(error), 503)
+    log.error("%s:%s failed, request %s", call.service, call.operation or "?", call.request_id, exc_info=error)
+    message = f"The request could not be answered; the log of eventflow has the traceback of request {call.request_id}."
+    return ServiceError("InternalError" if s3 else "InternalFailure", message, 500)

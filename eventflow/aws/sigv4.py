@@ -1,0 +1,315 @@
+"""AWS Signature Version 4, seen from the server: who signed a request, and whether the signature is right."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from functools import lru_cache
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from eventflow.aws.request import Request
+from eventflow.clock import Clock
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+UNSIGNED = "UNSIGNED-PAYLOAD"
+EMPTY_HASH = hashlib.sha256(b"").hexdigest()
+#: AWS: a request is taken within 15 minutes of the time it was signed at, a presigned one lives for at most seven days.
+LARGEST_SKEW = 15 * 60
+LONGEST_LIFE = 7 * 24 * 3600
+HASH = re.compile(r"[0-9a-f]{64}")
+DATE = re.compile(r"\d{8}T\d{6}Z")
+AUTHORIZATION = re.compile(r"\s*AWS4-HMAC-SHA256\s+(.*)", re.DOTALL)
+#: Enough for every (day, region, service) of a few keys; a stranger cannot fill it, since only known keys are derived from.
+SIGNING_KEYS = 256
+
+
+class Reason(StrEnum):
+    """Why a signature was refused; ``refusals.py`` gives each the name that the caller's protocol has for it."""
+
+    MISSING = "missing"
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_QUERY = "incomplete query"
+    UNSUPPORTED = "unsupported"
+    UNKNOWN_KEY = "unknown key"
+    MISMATCH = "mismatch"
+    SKEWED = "skewed"
+    EXPIRED = "expired"
+    NOT_SIGNED = "not signed"
+    PAYLOAD_MISSING = "payload missing"
+    PAYLOAD_INVALID = "payload invalid"
+    PAYLOAD_MISMATCH = "payload mismatch"
+
+
+class Refused(Exception):
+    """A request was not signed as it must be; ``details`` are members of the error for S3."""
+
+    def __init__(self, reason: Reason, message: str, **details: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a request says of its own signature. ``presigned_for`` is the life in seconds of a presigned address, else None."""
+
+    access_key: str
+    day: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    value: str
+    date: str
+    presigned_for: int | None = None
+
+    @property
+    def scope(self) -> str:
+        return f"{self.day}/{self.region}/{self.service}/aws4_request"
+
+
+@dataclass(slots=True)
+class SigningKeys:
+    """Derived keys; deriving one costs four HMACs."""
+
+    secrets: Mapping[str, str]
+    _known: dict[tuple[str, str, str, str], bytes] = field(default_factory=dict)
+
+    def of(self, signature: Signature) -> bytes | None:
+        """The signing key, or None for an access key that nobody here has."""
+        secret = self.secrets.get(signature.access_key)
+        if secret is None:
+            return None
+        name = (secret, signature.day, signature.region, signature.service)
+        if name not in self._known:
+            if len(self._known) >= SIGNING_KEYS:
+                self._known.clear()
+            self._known[name] = signing_key(*name)
+        return self._known[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request whose signature is complete, of a known key and in time; whether it is right, ``check`` tells."""
+
+    signature: Signature
+    key: bytes
+    request: Request
+
+    def check(self, payload_hash: str) -> None:
+        """Compare the signature for a body of this hash (or the word that stands in its place). Raises Refused."""
+        canonical = canonical_request(self.request, self.signature, payload_hash)
+        to_sign = string_to_sign(self.signature, canonical)
+        if not hmac.compare_digest(sign(self.key, to_sign).hex(), self.signature.value):
+            raise Refused(
+                Reason.MISMATCH,
+                "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method; "
+                "`eventflow env` prints the key of this daemon.",
+                AWSAccessKeyId=self.signature.access_key,
+                StringToSign=to_sign,
+                SignatureProvided=self.signature.value,
+                CanonicalRequest=canonical,
+            )
+
+
+class Verifier:
+    """Checks signatures against a mapping from access key ids to secrets."""
+
+    def __init__(self, secrets: Mapping[str, str], clock: Clock) -> None:
+        self._keys = SigningKeys(secrets)
+        self._clock = clock
+
+    def claim(self, request: Request, signature: Signature | None) -> Claim:
+        """All that can be checked without the body, except the signature itself. Raises Refused."""
+        if signature is None:
+            raise Refused(Reason.MISSING, "Missing Authentication Token: the request is not signed. `eventflow env` prints the key to sign with.")
+        key = self._keys.of(signature)
+        if key is None:
+            raise Refused(
+                Reason.UNKNOWN_KEY,
+                f"The access key {signature.access_key!r} does not exist in our records. `eventflow env` prints the key of this daemon.",
+                AWSAccessKeyId=signature.access_key,
+            )
+        self._check_time(signature)
+        check_signed_headers(request, signature)
+        return Claim(signature, key, request)
+
+    def _check_time(self, signature: Signature) -> None:
+        now = self._clock.now()
+        signed_at = datetime.strptime(signature.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        if signature.presigned_for is None and abs(now - signed_at) > LARGEST_SKEW:
+            raise Refused(
+                Reason.SKEWED,
+                "The difference between the request time and the current time is too large: "
+                f"it was signed at {signature.date}, and here it is {compact(now)}. Set the clock that is wrong.",
+                RequestTime=signature.date,
+                ServerTime=compact(now),
+                MaxAllowedSkewMilliseconds=str(LARGEST_SKEW * 1000),
+            )
+        if signature.presigned_for is not None and signed_at - now > LARGEST_SKEW:
+            raise Refused(Reason.EXPIRED, f"Request is not valid yet: it was signed for {signature.date}, and here it is {compact(now)}.")
+        if signature.presigned_for is not None and now > signed_at + signature.presigned_for:
+            raise Refused(
+                Reason.EXPIRED,
+                "Request has expired",
+                **{"X-Amz-Expires": str(signature.presigned_for)},
+                Expires=compact(signed_at + signature.presigned_for),
+                ServerTime=compact(now),
+            )
+
+
+def read_signature(request: Request) -> Signature | None:
+    """The signature in the Authorization header or in a presigned address; None if there is neither. Raises Refused."""
+    header = request.headers.get("authorization")
+    if header is not None:
+        return from_header(request, header)
+    if "X-Amz-Algorithm" in request.query_string or "X-Amz-Signature" in request.query_string:
+        return from_query({name: values[0] for name, values in request.query.items()})
+    return None
+
+
+def from_header(request: Request, header: str) -> Signature:
+    found = AUTHORIZATION.fullmatch(header)
+    if found is None:
+        raise Refused(Reason.UNSUPPORTED, "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+    parts = dict(part.strip().partition("=")[::2] for part in found[1].split(","))
+    absent = [name for name in ("Credential", "SignedHeaders", "Signature") if not parts.get(name)]
+    if absent:
+        raise Refused(Reason.INCOMPLETE, f"Authorization header requires {' and '.join(repr(name) for name in absent)}.")
+    date = date_of(request)
+    return made(parts["Credential"], parts["SignedHeaders"], parts["Signature"], date, None, Reason.INCOMPLETE)
+
+
+def from_query(query: Mapping[str, str]) -> Signature:
+    absent = [name for name in PRESIGNED if not query.get(name)]
+    if absent:
+        raise Refused(Reason.INCOMPLETE_QUERY, f"Query-string authentication version 4 requires {', '.join(absent)}.")
+    if query["X-Amz-Algorithm"] != ALGORITHM:
+        raise Refused(Reason.INCOMPLETE_QUERY, f"X-Amz-Algorithm only supports {ALGORITHM}.")
+    life, date = query["X-Amz-Expires"], query["X-Amz-Date"]
+    if not (life.isascii() and life.isdigit() and len(life) <= 9 and int(life) <= LONGEST_LIFE):
+        raise Refused(Reason.INCOMPLETE_QUERY, f"X-Amz-Expires must be a number of seconds up to {LONGEST_LIFE} (seven days), not {life!r}.")
+    if not DATE.fullmatch(date):
+        raise Refused(Reason.INCOMPLETE_QUERY, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\".")
+    return made(query["X-Amz-Credential"], query["X-Amz-SignedHeaders"], query["X-Amz-Signature"], date, int(life), Reason.INCOMPLETE_QUERY)
+
+
+PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
+
+
+def made(credential: str, signed_headers: str, value: str, date: str, life: int | None, reason: Reason) -> Signature:
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
+        raise Refused(reason, f"The Credential must have the form <access key>/<yyyyMMdd>/<region>/<service>/aws4_request, not {credential!r}.")
+    access_key, day, region, service, _ = parts
+    if not date.startswith(day) or len(day) != 8:
+        raise Refused(reason, f"The date in the Credential ({day!r}) is not the day of the request ({date}).")
+    try:
+        datetime.strptime(date, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - only whether it is a date at all
+    except ValueError as error:
+        raise Refused(reason, f"{date!r} is not a date.") from error
+    return Signature(access_key, day, region, service, tuple(signed_headers.lower().split(";")), value, date, life)
+
+
+def date_of(request: Request) -> str:
+    """When a request with an Authorization header was signed, in the compact form."""
+    compact_date = request.headers.get("x-amz-date")
+    if compact_date is not None and DATE.fullmatch(compact_date):
+        return compact_date
+    plain_date = request.headers.get("date")
+    if compact_date is None and plain_date is not None:
+        try:
+            return plain_date if DATE.fullmatch(plain_date) else compact(parsedate_to_datetime(plain_date).timestamp())
+        except (ValueError, OverflowError):
+            pass
+    raise Refused(Reason.INCOMPLETE, "Authorization header requires existence of either a 'X-Amz-Date' (yyyyMMdd'T'HHmmss'Z') or a 'Date' header.")
+
+
+def check_signed_headers(request: Request, signature: Signature) -> None:
+    """Headers that change what a request means must be under the signature."""
+    signed = signature.signed_headers
+    if "host" not in signed:
+        raise Refused(Reason.NOT_SIGNED, "The header host must be signed.", HeadersNotSigned="host")
+    must = "x-amz-" if signature.service == "s3" else "x-amz-target"
+    unsigned = [name for name in request.headers if name.startswith(must) and name not in signed]
+    if unsigned:
+        names = ", ".join(unsigned)
+        raise Refused(Reason.NOT_SIGNED, f"There were headers present in the request which were not signed: {names}.", HeadersNotSigned=names)
+
+
+# The canonical request, as "Create a signed AWS API request" in the IAM User Guide defines it.
+
+
+def canonical_request(request: Request, signature: Signature, payload_hash: str) -> str:
+    headers = "".join(f"{name}:{trimmed(request.headers.get(name, ''))}\n" for name in signature.signed_headers)
+    path = s3_path(request.path) if signature.service == "s3" else encoded_path(request.path)
+    query = canonical_query(request.query_string, presigned=signature.presigned_for is not None)
+    return f"{request.method}\n{path}\n{query}\n{headers}\n{';'.join(signature.signed_headers)}\n{payload_hash}"
+
+
+def trimmed(value: str) -> str:
+    value = value.strip(" \t")
+    return re.sub(" +", " ", value) if "  " in value else value
+
+
+def s3_path(path: str) -> str:
+    """S3 signs the path encoded once, as it is."""
+    return encoded(unquote_to_bytes(path.encode("latin-1")), "/")
+
+
+@lru_cache(maxsize=256)
+def encoded_path(path: str) -> str:
+    """All other services sign the path as it is on the wire, without dot segments, encoded once more."""
+    segments: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    normal = "/" + "/".join(segments) + ("/" if path.endswith("/") and segments else "")
+    return encoded(normal.encode("latin-1"), "/")
+
+
+def canonical_query(query_string: str, *, presigned: bool) -> str:
+    if not query_string:
+        return ""
+    pairs = []
+    for pair in query_string.split("&"):
+        name, _, value = pair.partition("=")
+        if pair and not (presigned and name == "X-Amz-Signature"):
+            pairs.append((recoded(name), recoded(value)))
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+def recoded(text: str) -> str:
+    return text if text.isalnum() and text.isascii() else encoded(unquote_to_bytes(text.replace("+", " ").encode("latin-1")), "")
+
+
+def encoded(octets: bytes, safe: str) -> str:
+    return quote_from_bytes(octets, safe=f"-._~{safe}")
+
+
+def string_to_sign(signature: Signature, canonical: str) -> str:
+    digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
+    return f"{ALGORITHM}\n{signature.date}\n{signature.scope}\n{digest}"
+
+
+def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = sign(key, part)
+    return key
+
+
+def sign(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
+
+
+def compact(instant: float) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y%m%dT%H%M%SZ")
