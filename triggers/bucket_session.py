@@ -1,0 +1,260 @@
+"""One run of a bucket trigger: catch up with what happened meanwhile, then watch or poll, and begin again when the ground moves."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from eventflow import BucketSource, SettingError, Target
+from triggers.object_events import WORKERS, ObjectEvents
+from triggers.object_index import ObjectIndex
+from triggers.object_keys import ObjectKeys, is_below, is_text
+from triggers.settling import Settling
+from triggers.snapshot import Snapshot
+from triggers.watching import LINUX, PROBE, Sign, Watcher, remote_file_system
+
+#: How often, in seconds, the bucket's directory is checked to be the one that is watched: a mount over it, or a rename above it, raises no event.
+HEARTBEAT = 5.0
+#: How often everything is looked at where an observer does not tell that it lost events.
+RELOOK = 300.0
+#: A poll rests for so many times the time that its look took.
+REST = 4
+#: How often, in seconds, a directory that is gone is looked for.
+ABSENCE_PAUSE = 1.0
+WATCH_LIMITS = {
+    errno.ENOSPC: "the limit of inotify watches is reached; raise it with: sysctl fs.inotify.max_user_watches=1048576",
+    errno.EMFILE: "the limit of inotify instances is reached; raise it with: sysctl fs.inotify.max_user_instances=1024",
+}
+
+
+class BucketSession:
+    """``mode`` is ``auto``, ``events`` or ``poll``; ``settle`` in seconds; ``asked`` says whether an event of this name is wanted."""
+
+    def __init__(self, source: BucketSource, target: Target, *, keys: ObjectKeys, asked: Callable[[str], bool], mode: str, settle: float) -> None:
+        self._name = source.name
+        self._target = target
+        self._clock = target.clock
+        self._keys = keys
+        self._mode = mode
+        self._settle = settle
+        self._wake = asyncio.Event()
+        self._settling = Settling(settle, self._wake.set)
+        self._index = ObjectIndex(target.cursor)
+        self._events = ObjectEvents(source, target, self._index, self._settling, asked)
+        self._root = self._events.root
+        self._trees: set[str] = set()
+        self._touched: set[str] | None = None
+        self._broken: Sign | None = None
+        self._ready = False
+
+    async def run(self) -> None:
+        """Deliver events until cancelled."""
+        await self._working(self._follow)
+
+    async def sweep(self) -> int:
+        """Deliver what differs from the index now, every file taken as finished; how many events that were. What nothing is known of is new."""
+        await self._working(self._look_once)
+        return self._events.emitted
+
+    async def _working(self, body: Callable[[], Awaitable[None]]) -> None:
+        """Run ``body`` while workers handle the keys it notices. The first failure of either ends both."""
+        await self._index.load()
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [group.create_task(self._events.work()) for _ in range(WORKERS)]
+                await body()
+                for worker in workers:
+                    worker.cancel()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _look_once(self) -> None:
+        await self._look_at("", Sign.WRITTEN)
+        await self._events.handled()
+        if self._index.fresh:
+            await self._index.begin({})
+        await self._index.save()
+
+    # One round of this loop ends when the directory went, or events did.
+
+    async def _follow(self) -> None:
+        while True:
+            await self._directory()
+            self._broken = None
+            self._touched = set() if self._index.fresh else None
+            identity = identity_of(self._root)
+            watcher = await self._watcher()
+            try:
+                await self._catch_up(watcher)
+                self._tell_ready()
+                await self._serve(watcher, identity)
+            finally:
+                if watcher is not None:
+                    watcher.stop()
+            self._tell_why()
+
+    async def _directory(self) -> None:
+        """Wait until the bucket's directory is there."""
+        if identity_of(self._root) is not None:
+            return
+        self._report(f"its directory {self._root} is gone. Make it again or mount its disk: the trigger goes on then, by what changed meanwhile.")
+        while identity_of(self._root) is None:
+            await self._clock.sleep(ABSENCE_PAUSE)
+        self._report(f"its directory {self._root} is back; everything in it is looked at.")
+
+    async def _watcher(self) -> Watcher | None:
+        """A watcher that is known to work, or None to poll."""
+        if self._mode == "poll":
+            return None
+        kind = remote_file_system(self._root) if self._mode == "auto" else None
+        if kind is not None:
+            self._poll_because(f"{self._root} lies on {kind}, which other machines can change unnoticed here")
+            return None
+        watcher = Watcher(self._root, self._keys, self._clock, self._receive)
+        problem: str | None = "its file system tells of no changes"
+        try:
+            await asyncio.to_thread(watcher.start)
+            if await watcher.reaches():
+                self._events.open_files.prove(Path(self._root, PROBE + self._clock.new_id()))
+                problem = None
+        except OSError as error:
+            problem = WATCH_LIMITS.get(error.errno or 0) or f"its directory cannot be watched: {error.strerror}"
+        finally:
+            if problem is not None:
+                watcher.stop()
+        if problem is None:
+            return watcher
+        self._poll_because(problem)
+        return None
+
+    def _poll_because(self, problem: str) -> None:
+        if self._mode == "events":
+            raise SettingError(f"Bucket {self._name!r}: watch='events' cannot be had: {problem}. Use watch='auto' or watch='poll'.")
+        self._report(f"{problem}. So it is polled: a file fires when it has not changed for {self._settle:g} seconds.")
+
+    async def _catch_up(self, watcher: Watcher | None) -> None:
+        """Notice what came, changed and went while nobody looked. Files from before the trigger's first run are entered and do not fire."""
+        if not self._index.fresh:
+            await self._look_at("")
+            return
+        old: dict[str, str] = {}
+        await self._look_at("", old=old)
+        if watcher is not None:
+            await watcher.reaches()  # whatever happened during the look has been told by now, and is new
+        for key in self._touched or ():
+            old.pop(key, None)
+        old = {key: sight for key, sight in old.items() if not any(is_below(key, tree) for tree in self._trees)}
+        if self._broken is None:
+            await self._index.begin(old)
+            self._touched = None
+            if old:
+                self._report(f"{len(old)} objects were there before function {self._target.function!r} was asked to handle them; they do not fire.")
+
+    async def _serve(self, watcher: Watcher | None, identity: tuple[int, int] | None) -> None:
+        """Look again at what is unfinished, into directories that came, and at everything from time to time, until the ground moves."""
+        relook = self._next_look(watcher, 0.0)
+        while self._broken is None:
+            now = self._clock.monotonic()
+            due = min(now + HEARTBEAT, relook, self._settling.next or now + HEARTBEAT)
+            await self._clock.wait(self._wake, max(due - now, 0.0))
+            self._wake.clear()
+            for key in self._settling.due(self._clock.monotonic()):
+                self._events.notice(key, Sign.LOOK)
+            await self._look_into_trees()
+            started = self._clock.monotonic()
+            if started >= relook:
+                await self._look_at("")
+                relook = self._next_look(watcher, self._clock.monotonic() - started)
+            await self._index.save()
+            self._tell_oddities()
+            if identity_of(self._root) != identity:
+                self._broken = Sign.ROOT
+
+    def _next_look(self, watcher: Watcher | None, took: float) -> float:
+        """When everything is looked at again, after a look that took so many seconds."""
+        if watcher is None:
+            return self._clock.monotonic() + max(self._settle, REST * took)
+        return math.inf if LINUX else self._clock.monotonic() + RELOOK
+
+    async def _look_into_trees(self) -> None:
+        trees, self._trees = self._trees, set()
+        for tree in topmost(trees):
+            if is_text(tree):
+                await self._look_at(tree)
+            else:
+                self._events.oddities.name(tree)
+
+    async def _look_at(self, below: str, sign: Sign = Sign.LOOK, old: dict[str, str] | None = None) -> None:
+        """Notice every key from a directory downward that differs from the index. Unknown ones go into ``old`` instead."""
+        batches = Snapshot(self._root, self._keys, self._index, self._events.oddities).batches(below)
+        try:
+            while self._broken is None and (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                for key, sight in batch.items():
+                    if old is not None and sight is not None and self._index.get(key) is None:
+                        old[key] = sight
+                    else:
+                        self._events.notice(key, sign)
+                self._tell_oddities()
+                await self._events.room()
+        except FileNotFoundError:
+            self._broken = Sign.ROOT
+
+    def _receive(self, sign: Sign, path: str) -> None:
+        """Take what a watcher tells."""
+        if sign < Sign.TREE:
+            if self._touched is not None:
+                self._touched.add(path)
+            self._events.notice(path, sign)
+            return
+        if sign is Sign.TREE:
+            self._trees.add(path)
+        else:
+            self._broken = sign
+        self._wake.set()
+
+    # What people are told.
+
+    def _tell_ready(self) -> None:
+        if not self._ready and self._broken is None:
+            self._ready = True
+            self._target.ready()
+
+    def _tell_why(self) -> None:
+        """Why a round ended, where the next one does not say so itself."""
+        if self._broken is Sign.LOST:
+            self._report(
+                "so much happened at once that the system dropped notices; everything is looked at instead. "
+                "Should this come often, raise the limit with: sysctl fs.inotify.max_queued_events=262144"
+            )
+        elif self._broken is Sign.REFUSED:
+            self._poll_because(WATCH_LIMITS[errno.ENOSPC])
+            self._mode = "poll"
+
+    def _tell_oddities(self) -> None:
+        for text in self._events.oddities.untold():
+            self._report(text)
+
+    def _report(self, text: str) -> None:
+        self._target.report(f"Bucket {self._name!r}: {text}")
+
+
+def identity_of(path: str) -> tuple[int, int] | None:
+    """The device and inode of a directory, or None if there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+
+
+def topmost(trees: set[str]) -> list[str]:
+    """The directories that lie in no other of the set."""
+    kept: list[str] = []
+    for tree in sorted(trees, key=lambda path: path.split("/")):
+        if not kept or not is_below(tree, kept[-1]):
+            kept.append(tree)
+    return kept

@@ -1,0 +1,193 @@
+"""From keys that may have changed to the events of S3: each key is looked at, compared with the index, described and emitted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from eventflow import BucketSource, ObjectVersion, ServiceError, StorageError, Target, s3_event
+from triggers.object_index import ObjectIndex, entry_of, is_described, only_touched, sequencer_in, shows, sight_of
+from triggers.object_keys import is_text
+from triggers.settling import OpenFiles, Settling
+from triggers.snapshot import Oddities, sight_if_file
+from triggers.watching import Sign
+
+#: So many keys are under way at once, so that their events share the journal's transactions.
+WORKERS = 48
+#: From so many waiting keys on, whoever finds more of them waits.
+CROWD = 4_000
+UNREADABLE_PAUSE = 30.0
+REMOVED = "ObjectRemoved:Delete"
+
+
+class Look(NamedTuple):
+    """A regular file as it was a moment ago."""
+
+    sight: str
+    links: int
+
+
+class ObjectEvents:
+    """Turns signs about keys into events, each state of each key at most once.
+
+    Signs only say where to look: what is told is always the state that is there, so that several quick changes may become one event. The keys are
+    handled many at a time, one key never twice at once.
+    """
+
+    def __init__(self, source: BucketSource, target: Target, index: ObjectIndex, settling: Settling, asked: Callable[[str], bool]) -> None:
+        self.root = os.path.realpath(source.path)
+        self.open_files = OpenFiles()
+        self.oddities = Oddities()
+        self.emitted = 0
+        self._source = source
+        self._target = target
+        self._index = index
+        self._settling = settling
+        self._asked = asked
+        self._describes = any(asked(f"ObjectCreated:{action}") for action in ("Put", "Post", "Copy", "CompleteMultipartUpload"))
+        self._signs: dict[str, Sign] = {}
+        self._busy: set[str] = set()
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def notice(self, key: str, sign: Sign) -> None:
+        """Have a key looked at soon."""
+        before = self._signs.get(key)
+        self._signs[key] = sign if before is None else max(before, sign)
+        if before is None and key not in self._busy:
+            self._queue.put_nowait(key)
+
+    async def room(self) -> None:
+        """Wait while many keys are waiting."""
+        if self._queue.qsize() >= CROWD:
+            await self._queue.join()
+
+    async def handled(self) -> None:
+        """Wait until every noticed key was looked at, and its event, if it had one, is on disk."""
+        await self._queue.join()
+
+    async def work(self) -> None:
+        """Handle keys until cancelled. Run ``WORKERS`` of these."""
+        while True:
+            key = await self._queue.get()
+            sign = self._signs.pop(key)
+            self._busy.add(key)
+            await self._handle(key, sign)
+            self._busy.discard(key)
+            if key in self._signs:
+                self._queue.put_nowait(key)
+            self._queue.task_done()
+
+    async def _handle(self, key: str, sign: Sign) -> None:
+        try:
+            look = self._look(key)
+        except OSError as error:
+            self.oddities.unreadable(self._path(key), error)
+            return
+        known = self._index.get(key)
+        if look is None:
+            self._settling.forget(key)
+            if known is not None and is_directory(self.root):  # if even the bucket is gone, who knows what became of the object
+                await self._removed(key, known)
+        elif shows(known, look.sight) and not (sign is Sign.WRITTEN and not is_described(known or "")):
+            self._settling.forget(key)
+        elif self._finished(key, look, sign):
+            self._settling.forget(key)
+            await self._created(key, known, look, sign)
+
+    def _path(self, key: str) -> str:
+        return f"{self.root}/{key}"
+
+    def _look(self, key: str) -> Look | None:
+        """The file of a key, or None if there is none that is an object; OSError if that cannot be known."""
+        path = self._path(key)
+        if not is_text(key):
+            self.oddities.name(path)
+            return None
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if sight_if_file(status, path, self.root, self.oddities) is None:
+            return None
+        return Look(sight_of(status), status.st_nlink)
+
+    def _finished(self, key: str, look: Look, sign: Sign) -> bool:
+        """Whether a file that changed is whole. If it is not, either its close will be told or it is put on the list of those to look at again."""
+        if sign is Sign.WRITTEN:
+            return True
+        written = self.open_files.written(self._path(key))
+        now = self._target.clock.monotonic()
+        if written:
+            if sign is not Sign.CREATED:
+                self._settling.busy(key, look.sight, now)
+            return False
+        if written is False or sign is Sign.PLACED:
+            return True
+        if sign is Sign.CREATED:  # whoever made it has it open, unless it is another name for a file that was there before
+            return look.links > 1
+        return self._settling.settled(key, look.sight, now)
+
+    async def _created(self, key: str, known: str | None, look: Look, sign: Sign) -> None:
+        if not self._describes:
+            self._index.remember(key, look.sight)
+            return
+        version = await self._describe(key)
+        if version is None:
+            return
+        entry = entry_of(version)
+        if not shows(entry, look.sight) and self.open_files.written(self._path(key)):
+            self._settling.busy(key, look.sight, self._target.clock.monotonic())  # it changes again under our eyes
+        elif (sign is Sign.LOOK and only_touched(known, version)) or not self._asked(name := f"ObjectCreated:{version.action}"):
+            self._index.remember(key, entry)
+        else:
+            await self._emit(key, name, version.sequencer, entry, version)
+
+    async def _describe(self, key: str) -> ObjectVersion | None:
+        """The object, or None if it went or cannot be read; then it is looked at again."""
+        try:
+            version = await self._source.describe(key)
+        except (OSError, ServiceError, StorageError) as error:
+            self._target.report(f"Bucket {self._source.name!r}: {key!r} cannot be read, so its event waits until it can be: {error}")
+            self._settling.postpone(key, self._target.clock.monotonic(), UNREADABLE_PAUSE)
+            return None
+        if version is None and self._index.get(key) is not None:
+            self.notice(key, Sign.LOOK)
+        return version
+
+    async def _removed(self, key: str, known: str) -> None:
+        if not self._asked(REMOVED):
+            self._index.remember(key, None)
+            return
+        removal = await self._source.removed(key)
+        # What the store never saw gets a sequencer right behind that of the state that went: they are compared as if padded with zeros.
+        sequencer = removal.sequencer if removal else sequencer_in(known) + "01"
+        await self._emit(key, REMOVED, sequencer, None, removal)
+
+    async def _emit(self, key: str, name: str, sequencer: str, entry: str | None, version: ObjectVersion | None) -> None:
+        target = self._target
+        event = s3_event(
+            bucket=self._source.name,
+            key=key,
+            name=name,
+            sequencer=sequencer,
+            region=target.region,
+            account=target.account,
+            time=target.clock.now(),
+            request_id=target.clock.new_id(),
+            configuration=target.function,
+            size=version.size if version and entry else None,
+            etag=version.etag if version and entry else None,
+            principal=version.principal if version else None,
+        )
+        identity = f"{self._source.name}/{key}/{sequencer}/{name}"
+        trace = version.trace if version else None
+        await target.emit(event, id=identity, trace=trace, cursor=self._index.moves(key, entry))
+        self._index.put(key, entry)
+        self.emitted += 1
+
+
+def is_directory(path: str) -> bool:
+    return Path(path).is_dir()

@@ -1,0 +1,134 @@
+"""What a bucket trigger has handled: for each key the file's state then, in memory and durable through the trigger's cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from eventflow import Cursor, ObjectVersion
+from triggers.object_keys import is_below
+
+#: The cursor's entry that says that the trigger has run before. No object has this key.
+BEGUN = "/"
+LARGEST_UPDATE = 5_000
+
+
+def sight_of(status: os.stat_result) -> str:
+    """A file's size, modification time and inode as one short text: what a look at it can compare at no cost."""
+    return f"{status.st_size:x} {status.st_mtime_ns:x} {status.st_ino:x}"
+
+
+def entry_of(version: ObjectVersion) -> str:
+    """What the index keeps of an object that was described: its sight, then its ETag and sequencer."""
+    return f"{version.size:x} {version.mtime_ns:x} {version.inode:x} {version.etag} {version.sequencer}"
+
+
+def shows(entry: str | None, sight: str) -> bool:
+    """Whether the entry was made of a file that looked like this."""
+    return entry is not None and (entry == sight or entry.startswith(sight + " "))
+
+
+def is_described(entry: str) -> bool:
+    """Whether the object was described when it was entered. Those that were there before the trigger ran first were not."""
+    return entry.count(" ") == 4
+
+
+def sequencer_in(entry: str) -> str:
+    """The sequencer of the state in an entry. A file that was never described gives its modification time."""
+    fields = entry.split(" ")
+    return fields[4] if is_described(entry) else f"{max(int(fields[1], 16), 0):016x}"
+
+
+def only_touched(entry: str | None, version: ObjectVersion) -> bool:
+    """Whether a version differs from an entry in its modification time alone, the same file with the same content."""
+    if entry is None or not is_described(entry):
+        return False
+    size, _mtime, inode, etag, _sequencer = entry.split(" ")
+    return (size, inode, etag) == (f"{version.size:x}", f"{version.inode:x}", version.etag)
+
+
+class ObjectIndex:
+    """Entries by key, grouped by directory so that a directory's keys are at hand when it goes. An entry is one text: a million of them stay small.
+
+    ``fresh`` is true until ``begin`` was called in this or an earlier run. Read it from any thread, change it from the event loop's alone.
+    """
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._directories: dict[str, dict[str, str]] = {}
+        self._unsaved: dict[str, str | None] = {}
+        self.fresh = True
+
+    async def load(self) -> None:
+        items = await self._cursor.items()
+        self.fresh = items.pop(BEGUN, None) is None
+        await asyncio.to_thread(self._fill, items)
+
+    def _fill(self, items: dict[str, Any]) -> None:
+        for key, entry in items.items():
+            self._put(key, entry)
+
+    def get(self, key: str) -> str | None:
+        directory, _, name = key.rpartition("/")
+        group = self._directories.get(directory)
+        return None if group is None else group.get(name)
+
+    def names(self, directory: str) -> list[str]:
+        """The names of the known keys in one directory."""
+        return list(self._directories.get(directory, ()))
+
+    def directories(self, below: str) -> list[str]:
+        """The directories with known keys, from this one downward."""
+        return [directory for directory in list(self._directories) if is_below(directory, below)]
+
+    async def begin(self, adopted: Mapping[str, str]) -> None:
+        """Enter files that are old news, then note that from now on every unknown file is new."""
+        entries = {key: entry for key, entry in adopted.items() if self.get(key) is None}
+        for key, entry in entries.items():
+            self._put(key, entry)
+        await self._write(entries)
+        await self._cursor.update({BEGUN: True})
+        self.fresh = False
+
+    def moves(self, key: str, entry: str | None) -> dict[str, str | None]:
+        """The cursor's part of an event: pass it to ``emit``, then call ``put``."""
+        self._unsaved.pop(key, None)
+        return {key: entry}
+
+    def put(self, key: str, entry: str | None) -> None:
+        if entry is None:
+            self._drop(key)
+        else:
+            self._put(key, entry)
+
+    def remember(self, key: str, entry: str | None) -> None:
+        """Change an entry without an event. It reaches the disk with ``save``: lost before that, it would only be found out again."""
+        self.put(key, entry)
+        self._unsaved[key] = entry
+
+    async def save(self) -> None:
+        if self._unsaved:
+            changes, self._unsaved = self._unsaved, {}
+            await self._write(changes)
+
+    async def _write(self, changes: Mapping[str, Any]) -> None:
+        for some in chunks(list(changes), LARGEST_UPDATE):
+            await self._cursor.update({key: changes[key] for key in some})
+
+    def _put(self, key: str, entry: str) -> None:
+        directory, _, name = key.rpartition("/")
+        group = self._directories.setdefault(directory, {})
+        group[name] = entry
+
+    def _drop(self, key: str) -> None:
+        directory, _, name = key.rpartition("/")
+        group = self._directories.get(directory, {})
+        group.pop(name, None)
+        if not group:
+            self._directories.pop(directory, None)
+
+
+def chunks(keys: list[str], size: int) -> Iterable[list[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))

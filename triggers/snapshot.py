@@ -1,0 +1,142 @@
+"""A look at a bucket's directory tree: which files differ from what the index knows."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from triggers.object_index import ObjectIndex, shows, sight_of
+from triggers.object_keys import ObjectKeys, child, is_below, is_text
+
+#: So many files are looked at, or found different, before a batch is handed over: between two the trigger can stop.
+LOOKS_IN_BATCH = 20_000
+KEYS_IN_BATCH = 2_000
+KINDS = {stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+
+
+@dataclass
+class Oddities:
+    """What was seen that is no object, by kind, in one sentence about the first of each; told to ``reported`` once."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    def name(self, path: str) -> None:
+        self.texts.setdefault(
+            "name", f"{path!r} is skipped: its name is not UTF-8 and so cannot be a key. Rename it. (Others like it are skipped silently.)"
+        )
+
+    def kind(self, path: str, mode: int, root: str) -> None:
+        kind = KINDS.get(stat.S_IFMT(mode), "special file")
+        if kind != "symbolic link":
+            text = f"{path!r} is skipped: it is a {kind}, and an object is a regular file."
+        elif leaves(root, path):
+            kind, text = "leaving link", f"{path!r} is skipped: it is a symbolic link that leaves the bucket. Copy or hard-link the file instead."
+        else:
+            text = f"{path!r} is skipped: it is a symbolic link; the file that it leads to is an object under a key of its own."
+        self.texts.setdefault(kind, f"{text} (Others like it are skipped silently.)")
+
+    def unreadable(self, path: str, error: OSError) -> None:
+        reason = error.strerror or type(error).__name__
+        self.texts.setdefault(
+            f"unreadable {reason}", f"{path!r} cannot be read: {reason}. Its files fire when it can be; give the daemon's user the right to read it."
+        )
+
+    def untold(self) -> list[str]:
+        new = [kind for kind in list(self.texts) if kind not in self._told]
+        self._told.update(new)
+        return [self.texts[kind] for kind in new]
+
+
+def leaves(root: str, link: str) -> bool:
+    return not os.path.realpath(link).startswith(root + os.sep)
+
+
+@dataclass
+class Snapshot:
+    """One walk through a tree, in batches: each has the keys that look different from what the index knows with their sight, None if they are gone.
+
+    A directory that cannot be read says nothing about the keys in it. A walk compares what it sees at one moment with what the index knows a
+    little later, so a key can be reported that is handled already: look again before acting.
+    """
+
+    root: str
+    keys: ObjectKeys
+    index: ObjectIndex
+    oddities: Oddities
+    _visited: set[str] = field(default_factory=set)
+    _unread: list[str] = field(default_factory=list)
+
+    def batches(self, below: str = "") -> Iterator[dict[str, str | None]]:
+        """Walk from one directory (a relative path) downward."""
+        batch: dict[str, str | None] = {}
+        looks = 0
+        for key, sight in self._walk(below):
+            looks += 1
+            known = self.index.get(key)
+            if not shows(known, sight) if sight is not None else known is not None:
+                batch[key] = sight
+            if looks >= LOOKS_IN_BATCH or len(batch) >= KEYS_IN_BATCH:
+                yield batch
+                batch, looks = {}, 0
+        yield batch
+
+    def _walk(self, below: str) -> Iterator[tuple[str, str | None]]:
+        """Every wanted file below a directory with its sight, and every key that the index knows and the tree has not."""
+        waiting = [below] if self.keys.enters(below) else []
+        while waiting:
+            directory = waiting.pop()
+            yield from self._directory(directory, waiting)
+        for directory in self.index.directories(below):
+            if directory not in self._visited and not any(is_below(directory, unread) for unread in self._unread):
+                yield from ((child(directory, name), None) for name in self.index.names(directory))
+
+    def _directory(self, directory: str, waiting: list[str]) -> Iterator[tuple[str, str | None]]:
+        known = set(self.index.names(directory))
+        try:
+            with os.scandir(f"{self.root}/{directory}") as entries:
+                for entry in entries:
+                    sight = self._entry(child(directory, entry.name), entry, waiting)
+                    if sight is not None:
+                        known.discard(entry.name)
+                        yield child(directory, entry.name), sight
+        except (FileNotFoundError, NotADirectoryError):
+            if not directory:
+                raise
+            return
+        except OSError as error:
+            self._unread.append(directory)
+            self.oddities.unreadable(f"{self.root}/{directory}", error)
+            return
+        self._visited.add(directory)
+        yield from ((child(directory, name), None) for name in known)
+
+    def _entry(self, path: str, entry: os.DirEntry[str], waiting: list[str]) -> str | None:
+        """The sight of a wanted file. A directory is put on the list of those to visit, anything else is passed over."""
+        if entry.is_dir(follow_symlinks=False):
+            if self.keys.enters(path) and self._named(path, entry):
+                waiting.append(path)
+            return None
+        if not self.keys.wants(path) or not self._named(path, entry):
+            return None
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return sight_if_file(status, entry.path, self.root, self.oddities)
+
+    def _named(self, path: str, entry: os.DirEntry[str]) -> bool:
+        if is_text(entry.name):
+            return True
+        self.oddities.name(entry.path)
+        return False
+
+
+def sight_if_file(status: os.stat_result, path: str, root: str, oddities: Oddities) -> str | None:
+    """The sight of a regular file; anything else is noted as an oddity."""
+    if stat.S_ISREG(status.st_mode):
+        return sight_of(status)
+    oddities.kind(path, status.st_mode, root)
+    return None
