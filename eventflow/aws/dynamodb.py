@@ -1,0 +1,67 @@
+"""DynamoDB's operations, handed to the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventflow.aws.operation import Call, operation, operations_of
+from eventflow.services.tables import Tables
+
+
+class DynamoDB:
+    """The service ``dynamodb``: each operation is the method of ``Tables`` with its name. What is not here, the endpoint answers with 501."""
+
+    name = "dynamodb"
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.operations = operations_of(self)
+
+    @operation("CreateTable")
+    async def create_table(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.create_table(call.region, params)
+
+    @operation("DescribeTable")
+    async def describe_table(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.describe_table(call.region, params)
+
+    @operation("ListTables")
+    async def list_tables(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.list_tables(call.region, params)
+
+    @operation("DeleteTable")
+    async def delete_table(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.delete_table(call.region, params)
+
+    @operation("PutItem")
+    async def put_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.put_item(call.region, params)
+
+    @operation("GetItem")
+    async def get_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.get_item(call.region, params)
+
+    @operation("UpdateItem")
+    async def update_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.update_item(call.region, params)
+
+    @operation("DeleteItem")
+    async def delete_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.delete_item(call.region, params)
+
+    @operation("Query")
+    async def query(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.query(call.region, params)
+
+    @operation("Scan")
+    async def scan(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.scan(call.region, params)
+
+    @operation("BatchGetItem")
+    async def batch_get_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.batch_get_item(call.region, params)
+
+    @operation("BatchWriteItem")
+    async def batch_write_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.batch_write_item(call.region, params)

@@ -1,0 +1,72 @@
+"""From the text of an expression to something that runs: parsing is done once per text, binding once per request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+from eventflow.services.attributes.refusals import invalid
+from eventflow.services.expressions.conditions import Condition, parse_condition, paths_of
+from eventflow.services.expressions.drafts import Update, bind_update
+from eventflow.services.expressions.keyconditions import KeyTest, key_tests
+from eventflow.services.expressions.lexer import ExpressionError
+from eventflow.services.expressions.paths import Path
+from eventflow.services.expressions.placeholders import Placeholders
+from eventflow.services.expressions.predicates import Test, bind
+from eventflow.services.expressions.projections import Projection, bind_projection, parse_projection
+from eventflow.services.expressions.updates import parse_update
+
+T = TypeVar("T")
+
+#: Programs use few texts, again and again; a program that builds values into them must not fill the memory.
+REMEMBERED = 1024
+
+
+class Filter:
+    """A bound condition: the test itself, and the paths it looks at."""
+
+    def __init__(self, test: Test, paths: list[Path]) -> None:
+        self.test = test
+        self.paths = paths
+
+
+class Compiler:
+    """Parses with a bounded memory. Each method raises DynamoDB's ValidationException, which begins with the name of the parameter."""
+
+    def __init__(self) -> None:
+        self._condition: Callable[[str], Condition] = lru_cache(REMEMBERED)(parse_condition)
+        self._update = lru_cache(REMEMBERED)(parse_update)
+        self._projection = lru_cache(REMEMBERED)(parse_projection)
+
+    def condition(self, parameter: str, text: str, placeholders: Placeholders) -> Filter:
+        def compiled() -> Filter:
+            condition = self._condition(text)
+            test = bind(condition, placeholders)
+            return Filter(test, [placeholders.path(path) for path in paths_of(condition)])
+
+        return named(parameter, compiled)
+
+    def key_condition(self, text: str, placeholders: Placeholders) -> Callable[[], dict[str, KeyTest]]:
+        """Binds now; what only key conditions forbid comes up when the result is called, which DynamoDB does after all other expressions."""
+
+        def compiled() -> Condition:
+            condition = self._condition(text)
+            bind(condition, placeholders)
+            return condition
+
+        condition = named("KeyConditionExpression", compiled)
+        return lambda: key_tests(condition, placeholders)
+
+    def update(self, text: str, placeholders: Placeholders) -> Update:
+        return named("UpdateExpression", lambda: bind_update(self._update(text), placeholders))
+
+    def projection(self, text: str, placeholders: Placeholders) -> Projection:
+        return named("ProjectionExpression", lambda: bind_projection(self._projection(text), placeholders))
+
+
+def named(parameter: str, compiled: Callable[[], T]) -> T:
+    try:
+        return compiled()
+    except ExpressionError as error:
+        raise invalid(f"Invalid {parameter}: {error}") from error
