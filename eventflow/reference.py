@@ -65,15 +65,7 @@ class TableRef:
         return self.name
 
     def resource(self, root: Path) -> Resource:
-        """The resource, with the members of DynamoDB's ``CreateTable`` as its options."""
-        keys = [(self.key, self.key_type, "HASH")]
-        if self.sort is not None:
-            keys.append((self.sort, self.sort_type, "RANGE"))
-        options = {
-            "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind, _role in keys],
-            "KeySchema": [{"AttributeName": name, "KeyType": role} for name, _kind, role in keys],
-            "BillingMode": "PAY_PER_REQUEST",
-        }
+        options = {"key": self.key, "key_type": self.key_type, "sort": self.sort, "sort_type": self.sort_type}
         return Resource(self.kind, self.name, options)
 
 

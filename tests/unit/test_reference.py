@@ -48,14 +48,11 @@ def test_a_bucket_may_have_a_directory(tmp_path):
         bucket_ref("uploads", 5)
 
 
-def test_a_table_is_what_create_table_takes():
+def test_a_table_has_a_key_and_perhaps_a_sort_key():
     resource = table_ref("images", "owner", sort="taken", sort_type="N").resource(ROOT)
     assert (resource.kind, resource.name) == ("table", "images")
-    assert resource.options["KeySchema"] == [{"AttributeName": "owner", "KeyType": "HASH"}, {"AttributeName": "taken", "KeyType": "RANGE"}]
-    assert resource.options["AttributeDefinitions"] == [
-        {"AttributeName": "owner", "AttributeType": "S"},
-        {"AttributeName": "taken", "AttributeType": "N"},
-    ]
+    assert resource.options == {"key": "owner", "key_type": "S", "sort": "taken", "sort_type": "N"}
+    assert table_ref("images", "owner").resource(ROOT).options["sort"] is None
 
 
 @pytest.mark.parametrize(
