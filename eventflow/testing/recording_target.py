@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from eventflow.clock import Clock
 from eventflow.outcome import Outcome, Status
-from eventflow.trigger import BucketSource, QueueSource
+from eventflow.trigger import BucketSource, Cursor, QueueSource
 
 Handler = Callable[[Any], Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,40 @@ class Delivery:
 class MemoryCursor:
     """A cursor whose disk is a dictionary; values go through JSON as they do on a real one."""
 
-    def __init__(self) -> None:
-        self.stored: dict[str, str] = {}
-        self.refusal: Exception | None = None
+    def __init__(self, disk: MemoryDisk) -> None:
+        self._disk = disk
+        self._stored: dict[str, str] = {}
 
     async def items(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self.stored.items()}
+        return {key: json.loads(value) for key, value in self._stored.items()}
 
     async def update(self, changes: Mapping[str, Any]) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-        self.move(changes)
+        await self._disk.write(lambda: self.move(changes))
 
     def move(self, changes: Mapping[str, Any]) -> None:
-        encoded = {key: encode(value) for key, value in changes.items() if value is not None}
-        for key, value in changes.items():
-            if value is None:
-                self.stored.pop(key, None)
-            else:
-                self.stored[key] = encoded[key]
+        encoded = {key: encode(value) for key, value in changes.items()}
+        self._stored = {key: value for key, value in (self._stored | encoded).items() if value != encode(None)}
+
+
+class MemoryDisk:
+    """What all writes of a target go through, so that they can fail together and be cut off one by one."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+        self.crash_after: int | None = None
+        self.crashed = False
+
+    async def write(self, change: Callable[[], T]) -> T:
+        await asyncio.sleep(0)  # others run meanwhile, as they do while a disk is waited for
+        if self.refusal is not None:
+            raise self.refusal
+        done = change()
+        if self.crash_after is not None:
+            self.crash_after -= 1
+            if self.crash_after <= 0:
+                self.crash_after, self.crashed = None, True
+                await asyncio.Event().wait()
+        return done
 
 
 @dataclass
@@ -58,8 +74,9 @@ class RecordingTarget:
 
     ``deliveries`` has every payload in order (a repeated id is delivered once), ``reports`` each text once. ``handler`` makes the response of an
     invocation, or raises to make it a function error. ``refuse(StorageError(...))`` lets everything that would write fail until ``accept()``.
-    After ``crash_after = n`` the n-th delivery from then on is kept but never acknowledged: ``crashed`` turns true, the trigger hangs there, and
-    whoever runs it cancels it: what a ``kill -9`` at the worst moment leaves behind. Sources of real services go into ``buckets`` and ``queues``.
+    After ``crash_after(n)`` the n-th write from then on (of an event or of the cursor) is kept but never acknowledged: ``crashed`` turns true, the
+    trigger hangs there, and whoever runs it cancels it: what a ``kill -9`` at the worst moment leaves behind. Sources of real services go into
+    ``buckets`` and ``queues`` by name.
     """
 
     clock: Clock
@@ -69,60 +86,62 @@ class RecordingTarget:
     account: str = "000000000000"
     region: str = "us-east-1"
     handler: Handler = field(default=lambda payload: None)
-    cursor: MemoryCursor = field(default_factory=MemoryCursor)
     deliveries: list[Delivery] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
     buckets: dict[str, BucketSource] = field(default_factory=dict)
     queues: dict[str, QueueSource] = field(default_factory=dict)
-    crash_after: int | None = None
-    crashed: bool = False
     is_ready: bool = False
+
+    def __post_init__(self) -> None:
+        self._disk = MemoryDisk()
+        self._memory = MemoryCursor(self._disk)
+        self.cursor: Cursor = self._memory
 
     @property
     def payloads(self) -> list[Any]:
         return [delivery.payload for delivery in self.deliveries]
 
+    @property
+    def crashed(self) -> bool:
+        return self._disk.crashed
+
     def refuse(self, refusal: Exception) -> None:
-        self.cursor.refusal = refusal
+        self._disk.refusal = refusal
 
     def accept(self) -> None:
-        self.cursor.refusal = None
+        self._disk.refusal = None
+
+    def crash_after(self, writes: int) -> None:
+        self._disk.crash_after = writes
+
+    def restart(self) -> None:
+        """Forget what a daemon forgets when it ends; everything that was written stays."""
+        self.is_ready = self._disk.crashed = False
+        self._disk.crash_after = None
 
     async def emit(self, payload: Any, *, id: str | None = None, trace: str | None = None, cursor: Mapping[str, Any] | None = None) -> str:
         encoded = encode(payload)
-        await self._write()
-        self.cursor.move(cursor or {})
-        known = next((delivery for delivery in self.deliveries if id is not None and delivery.id == id), None)
-        if known is None:
-            known = Delivery(json.loads(encoded), True, self.clock.now(), id, trace, self.clock.new_id())
-            self.deliveries.append(known)
-            await self._crash_if_due()
-        return known.request_id
+
+        def keep() -> str:
+            self._memory.move(cursor or {})
+            known = next((delivery for delivery in self.deliveries if id is not None and delivery.id == id), None)
+            return known.request_id if known is not None else self._deliver(encoded, True, id, trace)
+
+        return await self._disk.write(keep)
 
     async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
         encoded = encode(payload)
-        await self._write()
-        self.deliveries.append(Delivery(json.loads(encoded), False, self.clock.now(), trace=trace, request_id=self.clock.new_id()))
-        await self._crash_if_due()
+        await self._disk.write(lambda: self._deliver(encoded, False, None, trace))
         try:
             return Outcome(Status.SUCCESS, payload=encode(self.handler(json.loads(encoded))).encode())
         except Exception as error:
             described = {"errorMessage": str(error), "errorType": type(error).__name__}
             return Outcome(Status.FUNCTION_ERROR, json.dumps(described).encode(), described["errorType"], described["errorMessage"])
 
-    async def _write(self) -> None:
-        """Let others run, as a wait for a disk does, then fail if the disk is said to be full."""
-        await asyncio.sleep(0)
-        if self.cursor.refusal is not None:
-            raise self.cursor.refusal
-
-    async def _crash_if_due(self) -> None:
-        if self.crash_after is None:
-            return
-        self.crash_after -= 1
-        if self.crash_after <= 0:
-            self.crash_after, self.crashed = None, True
-            await asyncio.Event().wait()
+    def _deliver(self, encoded: str, emitted: bool, id: str | None, trace: str | None) -> str:
+        delivery = Delivery(json.loads(encoded), emitted, self.clock.now(), id, trace, self.clock.new_id())
+        self.deliveries.append(delivery)
+        return delivery.request_id
 
     def ready(self) -> None:
         self.is_ready = True

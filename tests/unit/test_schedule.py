@@ -366,7 +366,8 @@ def test_a_kill_between_the_disk_and_the_next_line_fires_nothing_twice() -> None
     async def scenario() -> None:
         target, clock = target_at()
         for _restart in range(3):
-            target.crash_after = 1
+            target.restart()
+            target.crash_after(1)
             async with running(Schedule(HOURLY, catch_up="all"), target):
                 await clock.advance("90m")
         async with running(Schedule(HOURLY, catch_up="all"), target):
