@@ -7,7 +7,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar
@@ -86,9 +86,10 @@ class Schedule(Trigger):
         position = await self._resume(target)
         target.ready()
         while True:
-            if not await self._deliver(target, position):
+            reached = await self._deliver(target, position)
+            if reached == position:
                 await self._wait(target, position)
-            position = await self._resume(target)
+            position = reached
 
     async def sweep(self, target: Target) -> int:
         """Deliver every tick that is due, in order, whatever ``catch_up`` says: who looks from time to time has missed nothing in between."""
@@ -99,11 +100,14 @@ class Schedule(Trigger):
         return len(ticks)
 
     async def _resume(self, target: Target) -> Position:
-        """Go on where the cursor says, or begin now: on the first start, with another expression, or after the clock was set back by far."""
-        kept, now = await target.cursor.items(), target.clock.now()
-        same = kept.get("expression") == self.expression and kept.get("timezone") == self.timezone
-        if same and kept["last"] <= now + LONGEST_STEP_BACK:
+        """Go on where the cursor says; on the first start, and with another expression, begin now."""
+        kept = await target.cursor.items()
+        if kept.get("expression") == self.expression and kept.get("timezone") == self.timezone:
             return Position(kept["anchor"], kept["last"])
+        return await self._begin(target)
+
+    async def _begin(self, target: Target) -> Position:
+        now = target.clock.now()
         owed = now if self.catch_up == "skip" else self.timetable.owed_from(now)
         position = Position(anchor=float(int(now)), last=owed)
         await target.cursor.update({"expression": self.expression, "timezone": self.timezone, "anchor": position.anchor, "last": position.last})
@@ -111,21 +115,30 @@ class Schedule(Trigger):
             target.report(f"Schedule {self.expression} of {target.function} names no instant after {seconds(now)}: it will not fire.")
         return position
 
-    async def _deliver(self, target: Target, position: Position) -> bool:
-        """Fire what is due by ``catch_up``; False if nothing was."""
+    async def _deliver(self, target: Target, position: Position) -> Position:
+        """Fire what is due by ``catch_up``; the position after that, the same one if nothing was due."""
         now = target.clock.now()
+        if position.last > now + LONGEST_STEP_BACK:
+            target.report(
+                f"Schedule {self.expression} of {target.function} fired for {seconds(position.last)}, which is to come: it begins anew now."
+            )
+            return await self._begin(target)
         oldest = next(self._ticks(position, now), None)
         if oldest is None:
-            return False
-        missed = oldest <= now - PUNCTUAL
+            return position
+        reached, missed = oldest, oldest <= now - PUNCTUAL
         if missed:
             target.report(self._missed(target, position, now - PUNCTUAL))
         if missed and self.catch_up == "skip":
-            await target.cursor.update({"last": now - PUNCTUAL})
-            return True
-        for tick in [self._newest(position, now)] if missed and self.catch_up == "once" else self._ticks(position, now):
-            await self._fire_surely(target, tick)
-        return True
+            reached = now - PUNCTUAL
+            await target.cursor.update({"last": reached})
+        elif missed and self.catch_up == "once":
+            reached = self._newest(position, now)
+            await self._fire_surely(target, reached)
+        else:
+            for reached in self._ticks(position, now):
+                await self._fire_surely(target, reached)
+        return replace(position, last=reached)
 
     def _missed(self, target: Target, position: Position, until: float) -> str:
         counted = list(islice(self._ticks(position, until), MOST_COUNTED + 1))

@@ -457,6 +457,7 @@ def test_a_clock_that_was_years_ahead_does_not_silence_the_schedule() -> None:
             clock.jump(datetime(2026, 1, 1, tzinfo=UTC).timestamp() - clock.now())
             await clock.advance("3h")
         assert times(target) == ["2031-01-01T01:30:00", "02:00:00", "03:00:00"]
+        assert "fired for 2031-01-01T01:30:00Z, which is to come: it begins anew" in target.reports[0]
 
     drive(scenario())
 
