@@ -22,7 +22,7 @@ class ReadConditions:
         if failed := self._failed_precondition(stored):
             raise precondition_failed(failed)
         if self._known(stored):
-            raise ServiceError("NotModified", "Not Modified", 304)
+            raise ServiceError("NotModified", "Not Modified", 304, ETag=f'"{stored.version.etag}"', LastModified=int(stored.modified))
 
     def check_source(self, stored: StoredObject) -> None:
         """The same for the source of a copy, where every refusal is a 412."""

@@ -21,6 +21,8 @@ from eventflow.services.object_listing import ObjectListing, Page, Query
 from eventflow.services.object_reader import ObjectReader, Opened
 from eventflow.services.object_writer import Expected, ObjectWriter, Writing
 from eventflow.services.stored_object import Attributes, Author, StoredObject
+from eventflow.services.upload_index import UploadIndex
+from eventflow.services.uploads import Uploads
 
 HOME_REGION = "us-east-1"
 
@@ -52,6 +54,8 @@ class Objects:
         self._index = ObjectIndex(database)
         self._reader = ObjectReader(self._index, self._disk, self._locks)
         self._writer = ObjectWriter(self._buckets, self._index, self._reader, self._disk, self._locks, clock)
+        self._upload_index = UploadIndex(database)
+        self.uploads = Uploads(self._upload_index, self._writer, self._disk, clock)
         self._listing = ObjectListing(self._index, self._reader, self._disk)
 
     async def open(self) -> None:
@@ -60,7 +64,7 @@ class Objects:
         await self._buckets.load()
         for bucket in self._buckets.all().values():
             if await self._disk.run(bucket.path.is_dir):
-                await self._disk.run(bucket.directory.sweep, ())
+                await self._disk.run(bucket.directory.sweep, await self._upload_index.files(bucket.name))
 
     def close(self) -> None:
         self._disk.close()

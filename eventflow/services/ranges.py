@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventflow.errors import ServiceError
@@ -24,6 +25,44 @@ class ByteRange:
 
     def __str__(self) -> str:
         return f"bytes {self.start}-{self.stop - 1}/{self.size}"
+
+
+def part_range(number: int | None, sizes: Sequence[int], size: int) -> ByteRange | None:
+    """The bytes of one part of an object that was uploaded in parts; one that came whole is its own first part."""
+    if number is None:
+        return None
+    sizes = sizes or (size,)
+    if not 1 <= number <= len(sizes):
+        raise ServiceError(
+            "InvalidPartNumber",
+            "The requested partnumber is not satisfiable",
+            416,
+            PartNumberRequested=str(number),
+            ActualPartCount=str(len(sizes)),
+        )
+    start = sum(sizes[: number - 1])
+    return ByteRange(start, start + sizes[number - 1], size) if size else None
+
+
+def exact_range(header: str | None, size: int) -> ByteRange | None:
+    """The range of a copy's source: both ends, and inside the object, or it is refused."""
+    if header is None:
+        return None
+    found = ONE_RANGE.fullmatch(header)
+    if found is None or "" in found.groups():
+        message = (
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and "
+        )
+        raise ServiceError("InvalidArgument", f"{message}last bytes to copy", ArgumentName="x-amz-copy-source-range", ArgumentValue=header)
+    start, stop = int(found[1]), int(found[2]) + 1
+    if not start < stop <= size:
+        raise ServiceError(
+            "InvalidArgument",
+            f"Range specified is not valid for source object of size: {size}",
+            ArgumentName="x-amz-copy-source-range",
+            ArgumentValue=header,
+        )
+    return ByteRange(start, stop, size)
 
 
 def resolve_range(header: str | None, size: int) -> ByteRange | None:
