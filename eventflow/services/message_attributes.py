@@ -86,7 +86,7 @@ def member_of(attribute: Mapping[str, Any]) -> str:
 
 
 def value_bytes(attribute: Mapping[str, Any]) -> bytes:
-    value = attribute[member_of(attribute)]
+    value = attribute.get(member_of(attribute)) or b""
     return bytes(value) if isinstance(value, bytes | bytearray) else str(value).encode()
 
 

@@ -1,4 +1,4 @@
-"""The errors of the queue service, in the words of SQS: the names are the service model's, the texts are what SDK users know."""
+"""The errors of the queue service in the words of SQS: names of the service model, or the older ones that SDKs show where the model has none."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ def no_such_queue() -> ServiceError:
 
 
 def invalid_value(parameter: str, value: object, reason: str) -> ServiceError:
-    return ServiceError("InvalidParameterValueException", f"Value {value} for parameter {parameter} is invalid. Reason: {reason}")
+    return ServiceError("InvalidParameterValue", f"Value {value} for parameter {parameter} is invalid. Reason: {reason}")
 
 
 def invalid(text: str) -> ServiceError:
-    return ServiceError("InvalidParameterValueException", text)
+    return ServiceError("InvalidParameterValue", text)
 
 
 def missing(parameter: str) -> ServiceError:
-    return ServiceError("MissingRequiredParameterException", f"The request must contain the parameter {parameter}.")
+    return ServiceError("MissingParameter", f"The request must contain the parameter {parameter}.")
 
 
 def unknown_attribute(name: str) -> ServiceError:

@@ -166,6 +166,8 @@ class Queues:
 
         def change(connection: sqlite3.Connection) -> list[Sent | ServiceError]:
             queue, now = queue_records.find(connection, region, name), self._now()
+            for message in messages if queue.fifo else ():  # without its place in the order a FIFO message refuses its whole batch
+                queue_messages.check_fifo(queue, message)
             return [attempt(partial(queue_messages.send, connection, queue, message, self._clock.new_id(), now)) for message in messages]
 
         outcomes = await self._database.write(change)

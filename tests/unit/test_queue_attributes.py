@@ -216,9 +216,9 @@ def test_listing_pages_by_prefix() -> None:
         assert page == ["a-3", "a_1"]
         assert await bench.queues.names(REGION, "a", 2, token) == (["a_2", "aa"], None)
         for bad in ("x", "MQ=="):
-            with refusal_of(bench, "InvalidParameterValueException"):
+            with refusal_of(bench, "InvalidParameterValue"):
                 await bench.queues.names(REGION, token=bad)
-        with refusal_of(bench, "InvalidParameterValueException"):
+        with refusal_of(bench, "InvalidParameterValue"):
             await bench.queues.names(REGION, limit=0)
 
     run(scenario)

@@ -387,7 +387,7 @@ def test_sending_inside_another_change_refuses_before_it_writes() -> None:
                     refused.append(error.code)
             return refused
 
-        assert await bench.database.write(change) == ["QueueDoesNotExist", "InvalidParameterValueException", "QueueDoesNotExist"]
+        assert await bench.database.write(change) == ["QueueDoesNotExist", "InvalidParameterValue", "QueueDoesNotExist"]
         assert await bench.counts() == (0, 0, 0)
 
     run(scenario)
@@ -440,7 +440,7 @@ def test_a_batch_keeps_what_is_good_of_it() -> None:
         await bench.create(MaximumMessageSize="1024")
         outcomes = await bench.queues.send(REGION, "orders", [Outgoing("a"), Outgoing("b" * 1025), Outgoing("c", delay=901), Outgoing("d")])
         codes = [outcome.code if isinstance(outcome, ServiceError) else "sent" for outcome in outcomes]
-        assert codes == ["sent", "InvalidParameterValueException", "InvalidParameterValueException", "sent"]
+        assert codes == ["sent", "InvalidParameterValue", "InvalidParameterValue", "sent"]
         assert await bench.bodies() == ["a", "d"]
 
     run(scenario)

@@ -144,8 +144,10 @@ def test_deduplication_by_group() -> None:
         ),
         (
             {"group": "a b", "deduplication_id": "1"},
-            "Value a b for parameter MessageGroupId is invalid. "
-            + "Reason: MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.",
+            (
+                "Value a b for parameter MessageGroupId is invalid. "
+                "Reason: MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length."
+            ),
         ),
     ],
 )

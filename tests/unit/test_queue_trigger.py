@@ -1,0 +1,603 @@
+"""The Queue trigger on embedded queues: Lambda's event source mapping, under a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from queue_bench import REGION, Bench, WatchedDatabase, run
+
+from eventflow import EventflowError, Outcome, SettingError, Status, StorageError, Throttled
+from eventflow.database import MEMORY
+from eventflow.services.queue_messages import Outgoing
+from eventflow.services.queues import Queues
+from eventflow.testing.recording_target import RecordingTarget
+from eventflow.testing.trigger_contract import TriggerContract
+from eventflow.testing.virtual_clock import VirtualClock
+from triggers.batch import Batch, depth, reported, size_at_most
+from triggers.queue import Queue
+from triggers.remote_queue import origin, region_of
+
+QUEUE = "orders"
+
+
+class FunctionTarget(RecordingTarget):
+    """A function that takes its time and ends as it is told: ``ends`` are outcomes or exceptions, in order, then success."""
+
+    duration = 0.0
+    running = 0
+    most_running = 0
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.ends: list[Any] = []
+        self.traces: list[str | None] = []
+
+    async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
+        self.traces.append(trace)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if self.duration:
+                await self.clock.sleep(self.duration)
+            end = self.ends.pop(0) if self.ends else None
+            if isinstance(end, Throttled | StorageError):
+                raise end
+            outcome = await super().invoke(payload, trace=trace)
+            if isinstance(end, Exception):
+                raise end
+            return outcome if end is None else end
+        finally:
+            self.running -= 1
+
+
+class Place:
+    """A queue, a function, and the trigger between them."""
+
+    def __init__(self, bench: Bench, name: str, trigger: Queue, target: FunctionTarget) -> None:
+        self.bench, self.name, self.trigger, self.target = bench, name, trigger, target
+        self.clock = bench.clock
+
+    async def send(self, *bodies: str, **options: Any) -> None:
+        await self.bench.send(*bodies, name=self.name, **options)
+
+    async def counts(self) -> tuple[int, int, int]:
+        return await self.bench.counts(self.name)
+
+    @property
+    def batches(self) -> list[list[str]]:
+        return [[record["body"] for record in payload["Records"]] for payload in self.target.payloads]
+
+    @asynccontextmanager
+    async def running(self) -> Any:
+        task = asyncio.create_task(self.trigger.run(self.target))
+        await self.clock.settle()
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=5)
+            if not task.cancelled() and task.exception() is not None:
+                raise task.exception()
+
+
+def place(scenario: Callable[[Place], Awaitable[None]], *, attributes: dict[str, str] | None = None, name: str = QUEUE, **settings: Any) -> None:
+    async def whole(bench: Bench) -> None:
+        await bench.create(
+            name, **({"FifoQueue": "true", "ContentBasedDeduplication": "true"} if name.endswith(".fifo") else {}), **(attributes or {})
+        )
+        target = FunctionTarget(bench.clock, region=REGION)
+        target.queues[name] = await bench.queues.source(REGION, name)
+        await scenario(Place(bench, name, Queue(name, **settings), target))
+
+    run(whole)
+
+
+def failure(error_type: str = "ValueError") -> Outcome:
+    return Outcome(Status.FUNCTION_ERROR, b'{"errorMessage": "bad"}', error_type, "bad")
+
+
+def answer(value: Any) -> Outcome:
+    return Outcome(Status.SUCCESS, json.dumps(value).encode())
+
+
+def test_the_event_is_lambda_s_and_the_messages_are_deleted() -> None:
+    async def scenario(at: Place) -> None:
+        async with at.running():
+            await at.send(
+                "hello",
+                attributes={"n": {"DataType": "Number", "StringValue": "7"}, "b": {"DataType": "Binary", "BinaryValue": b"\x00\xff"}},
+                trace="Root=1-5759e988-bd862e3fe1be46a994272793",
+            )
+            await at.clock.settle()
+        ((record,),) = [payload["Records"] for payload in at.target.payloads]
+        now = str(round(at.clock.now() * 1000))
+        assert record.pop("messageId")
+        assert record.pop("receiptHandle")
+        assert record == {
+            "body": "hello",
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": now,
+                "SenderId": record["attributes"]["SenderId"],
+                "ApproximateFirstReceiveTimestamp": now,
+                "AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793",
+            },
+            "messageAttributes": {
+                "n": {"stringValue": "7", "stringListValues": [], "binaryListValues": [], "dataType": "Number"},
+                "b": {"binaryValue": "AP8=", "stringListValues": [], "binaryListValues": [], "dataType": "Binary"},
+            },
+            "md5OfMessageAttributes": record["md5OfMessageAttributes"],
+            "md5OfBody": "5d41402abc4b2a76b9719d911017c592",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": f"arn:aws:sqs:{REGION}:000000000000:orders",
+            "awsRegion": REGION,
+        }
+        assert at.target.traces == ["Root=1-5759e988-bd862e3fe1be46a994272793"]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario)
+
+
+def test_a_failed_batch_comes_again_when_its_visibility_ends() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [failure()]
+        await at.send("a", "b")
+        async with at.running():
+            assert at.batches == [["a", "b"]]
+            await at.clock.advance(29)
+            assert at.batches == [["a", "b"]]
+            await at.clock.advance(1)
+            assert at.batches == [["a", "b"], ["a", "b"]]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario)
+
+
+def test_a_throttled_batch_is_tried_again_inside_its_visibility() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [Throttled("Rate Exceeded.", "x"), StorageError("The disk is full."), Outcome(Status.SYSTEM_ERROR)]
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance(1 + 2 + 4)
+            assert len(at.target.traces) == 4
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario)
+
+
+def test_a_batch_that_stays_throttled_is_left_to_its_visibility() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [Throttled("Rate Exceeded.", "x")] * 4
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance(9.9)
+            assert len(at.target.traces) == 4  # after 0, 1, 3 and 7 seconds; the next would be at 15
+            assert await at.counts() == (0, 1, 0)
+            await at.clock.advance(0.1)
+            assert len(at.target.traces) == 5
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, attributes={"VisibilityTimeout": "10"})
+
+
+def test_a_stopped_loop_is_reported_and_left_to_the_redrive_policy() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [EventflowError("A recursive loop was stopped.")]
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance(5)
+        assert await at.counts() == (0, 1, 0)
+        assert "A recursive loop was stopped." in at.target.reports[0]
+
+    place(scenario)
+
+
+def test_only_the_reported_failures_come_again() -> None:
+    async def scenario(at: Place) -> None:
+        def handler(event: Any) -> Any:
+            bad = [
+                record["messageId"] for record in event["Records"] if record["body"] == "b" and record["attributes"]["ApproximateReceiveCount"] == "1"
+            ]
+            return {"batchItemFailures": [{"itemIdentifier": name} for name in bad]}
+
+        at.target.handler = handler
+        await at.send("a", "b", "c")
+        async with at.running():
+            assert await at.counts() == (0, 1, 0)
+            await at.clock.advance(30)
+            assert at.batches == [["a", "b", "c"], ["b"]]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, partial_failures=True)
+
+
+def test_a_report_of_failures_means_nothing_unless_it_was_agreed_on() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [answer({"batchItemFailures": [{"itemIdentifier": ""}]})]
+        await at.send("a")
+        async with at.running():
+            assert await at.counts() == (0, 0, 0)
+
+    place(scenario)
+
+
+IDS = {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("response", [None, {}, {"batchItemFailures": []}, {"batchItemFailures": None}, {"statusCode": 200}])
+def test_responses_that_report_success(response: Any) -> None:
+    assert reported(json.dumps(response).encode(), IDS) == set()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"{not json",
+        b"",
+        b'"text"',
+        b'""',
+        b"[]",
+        b"true",
+        b'{"batchItemFailures": {}}',
+        b'{"batchItemFailures": "1"}',
+        b'{"batchItemFailures": ["1"]}',
+        b'{"batchItemFailures": [{"itemIdentifier": ""}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": null}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": 1}]}',
+        b'{"batchItemFailures": [{}]}',
+        b'{"batchItemFailures": [{"messageId": "1"}]}',
+        b'{"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "unknown"}]}',
+        b"\xff",
+    ],
+)
+def test_responses_that_fail_the_whole_batch(response: bytes) -> None:
+    assert reported(response, IDS) is None
+
+
+@given(st.lists(st.sampled_from("123"), min_size=1))
+def test_reported_items_are_those_that_failed(failed: list[str]) -> None:
+    assert reported(json.dumps({"batchItemFailures": [{"itemIdentifier": name} for name in failed]}).encode(), IDS) == set(failed)
+
+
+def message(name: str, body: str = "x", trace: str | None = None) -> dict[str, Any]:
+    attributes = {} if trace is None else {"AWSTraceHeader": trace}
+    return {"MessageId": name, "ReceiptHandle": name, "MD5OfBody": "", "Body": body, "Attributes": attributes}
+
+
+def test_on_a_fifo_queue_what_follows_the_first_failure_failed_too() -> None:
+    batch = Batch([message(name) for name in "1234"], "arn", REGION, fifo=True)
+    response = json.dumps({"batchItemFailures": [{"itemIdentifier": "3"}]}).encode()
+    assert batch.succeeded(response).handles == ["1", "2"]
+    assert Batch(batch.messages, "arn", REGION).succeeded(response).handles == ["1", "2", "4"]
+    assert batch.succeeded(b"null").handles == ["1", "2", "3", "4"]
+
+
+def test_the_deepest_chain_of_causes_is_continued() -> None:
+    shallow, deep = "Root=1-a;Lineage=aaaaaaaa:1|bbbbbbbb:2", "Root=1-b;Lineage=cccccccc:15"
+    assert (depth(shallow), depth(deep), depth("Root=1-c;Parent=1:9")) == (3, 15, 0)
+    assert Batch([message("1", trace=shallow), message("2"), message("3", trace=deep)], "arn", REGION).trace() == deep
+    assert Batch([message("1", trace="Root=1-c")], "arn", REGION).trace() == "Root=1-c"
+    assert Batch([message("1")], "arn", REGION).trace() is None
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=12), st.integers(700, 2_000))
+def test_parts_keep_every_message_in_order_and_fit(sizes: list[int], largest: int) -> None:
+    batch = Batch([message(str(number), "é" * size) for number, size in enumerate(sizes)], "arn", REGION)
+    parts = list(batch.parts(largest))
+    assert [one for part in parts for one in part.messages] == list(batch.messages)
+    for part in parts:
+        size = len(json.dumps(part.event(), ensure_ascii=False).encode())
+        assert size <= largest + 20 * len(part) or len(part) == 1
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text()))
+def test_the_quick_bound_of_a_size_holds(body: str, attributes: dict[str, str]) -> None:
+    one = {**message("1", body), "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}}
+    text = json.dumps(Batch([one], "arn", REGION).event(), ensure_ascii=False)
+    controls = sum(character < " " for character in body + "".join(attributes) + "".join(attributes.values()))  # SQS refuses most of them
+    assert len(text.encode("utf-8", "surrogatepass")) <= size_at_most(one) + 6 * controls
+
+
+def test_a_batch_beyond_six_megabytes_is_delivered_in_parts() -> None:
+    async def scenario(at: Place) -> None:
+        bodies = [f"{number}" + "x" * 1_000_000 for number in range(8)]
+        for body in bodies:
+            await at.send(body)
+        async with at.running():
+            await at.clock.settle()
+        assert [len(batch) for batch in at.batches] == [6, 2]
+        assert [body for batch in at.batches for body in batch] == bodies
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario)
+
+
+def test_a_window_collects_until_it_is_over_or_the_batch_is_full() -> None:
+    async def scenario(at: Place) -> None:
+        async with at.running():
+            await at.send("a")
+            await at.clock.advance(3)
+            await at.send("b")
+            await at.clock.advance(1.9)
+            assert at.batches == []
+            await at.clock.advance(0.1)
+            assert at.batches == [["a", "b"]]
+            await at.send(*[str(number) for number in range(25)])
+            await at.clock.settle()
+            assert len(at.batches[1]) == 20
+        assert await at.counts() in [(5, 0, 0), (0, 0, 0)]
+
+    place(scenario, batch_size=20, window=5)
+
+
+def test_collected_messages_stay_hidden_and_the_function_gets_their_whole_visibility() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.duration = 9
+        at.target.timeout = 10
+        async with at.running():
+            await at.send("a")
+            await at.clock.advance(40)
+            assert await at.bench.bodies(wait=0) == []
+            await at.send("b")
+            await at.clock.advance(20)
+            assert at.target.running == 1
+            await at.clock.advance(9)
+            assert at.batches == [["a", "b"]]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, batch_size=20, window=60, attributes={"VisibilityTimeout": "10"})
+
+
+def test_batches_run_side_by_side_up_to_the_function_s_concurrency() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.duration = 2
+        at.target.concurrency = 3
+        await at.send(*"abcdefgh")
+        async with at.running():
+            await at.clock.advance(1)
+            assert at.target.running == 3
+            assert (await at.counts())[1] <= 4
+            await at.clock.advance(10)
+            assert sorted(body for batch in at.batches for body in batch) == list("abcdefgh")
+        assert at.target.most_running == 3
+
+    place(scenario, batch_size=1)
+
+
+def test_maximum_concurrency_stays_below_the_function_s() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.duration = 2
+        await at.send(*"abcdefgh")
+        async with at.running():
+            await at.clock.advance(30)
+        assert at.target.most_running == 2
+        assert len(at.batches) == 8
+
+    place(scenario, batch_size=1, maximum_concurrency=2)
+
+
+def test_an_idle_queue_costs_one_long_poll() -> None:
+    async def scenario(at: Place) -> None:
+        source = at.target.queues[QUEUE]
+        waits: list[float] = []
+        receive = source.receive
+
+        async def counting(limit: int, wait: float) -> Any:
+            waits.append(wait)
+            return await receive(limit, wait)
+
+        source.receive = counting  # type: ignore[method-assign]
+        async with at.running():
+            await at.clock.advance(60)
+        assert waits == [20.0] * 4
+
+    place(scenario)
+
+
+def test_a_fifo_group_is_handled_in_order_one_batch_after_the_other() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.duration = 1
+        at.target.ends = [None, failure()]
+        for body in ("a1", "a2", "a3", "b1"):
+            await at.send(body, group=body[0])
+        async with at.running():
+            await at.clock.advance(60)
+        handled = [body for batch in at.batches for body in batch]
+        assert handled[:2] in (["a1", "b1"], ["b1", "a1"])
+        assert [body for body in handled if body[0] == "a"] in (["a1", "a1", "a2", "a3"], ["a1", "a2", "a3"])
+        assert at.target.most_running == 2
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, name="orders.fifo", batch_size=1)
+
+
+def test_stopping_lets_a_running_function_finish_and_deletes_what_it_handled() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.duration = 5
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance(1)
+        assert at.target.running == 1
+        await at.send("b")
+        await at.clock.advance(4)
+        assert at.batches == [["a"]]
+        assert await at.counts() == (1, 0, 0)
+
+    place(scenario)
+
+
+def test_stopping_returns_what_waits_for_another_attempt() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [Throttled("Rate Exceeded.", "x")]
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance(0.5)
+            assert await at.counts() == (0, 1, 0)
+        assert await at.counts() == (1, 0, 0)
+
+    place(scenario)
+
+
+def test_stopping_returns_what_was_collected() -> None:
+    async def scenario(at: Place) -> None:
+        await at.send("a", "b")
+        async with at.running():
+            await at.clock.advance(1)
+            assert await at.counts() == (0, 2, 0)
+        assert await at.counts() == (2, 0, 0)
+        assert at.batches == []
+
+    place(scenario, batch_size=20, window=30)
+
+
+def test_a_running_batch_that_could_not_be_run_after_all_is_returned_when_stopping() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.duration = 5
+        at.target.ends = [Outcome(Status.SYSTEM_ERROR)]
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance(1)
+        await at.clock.advance(4)
+        assert await at.counts() == (1, 0, 0)
+
+    place(scenario)
+
+
+def test_a_function_that_may_run_longer_than_messages_are_hidden_is_refused_in_lambda_s_words() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.timeout = 31
+        with pytest.raises(SettingError, match="Queue visibility timeout: 30 seconds is less than Function timeout: 31 seconds"):
+            await at.trigger.run(at.target)
+        assert not at.target.is_ready
+        at.target.timeout = 30
+        async with at.running():
+            assert at.target.is_ready
+
+    place(scenario)
+
+
+def test_a_failing_source_ends_the_run_with_its_own_error() -> None:
+    async def scenario(at: Place) -> None:
+        await at.send("a")
+        at.target.duration = 5
+        running = asyncio.create_task(at.trigger.run(at.target))
+        await at.clock.advance(1)
+        await at.bench.queues.delete(REGION, QUEUE)
+        await at.clock.settle()
+        with pytest.raises(EventflowError, match="QueueDoesNotExist"):
+            await asyncio.wait_for(running, 5)
+        await at.clock.advance(5)
+        assert any("may come again" in report for report in at.target.reports) or at.batches == [["a"]]
+
+    place(scenario)
+
+
+def test_a_sweep_handles_what_is_there_without_waiting() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.ends = [failure(), None, Throttled("Rate Exceeded.", "x")]
+        await at.send("a", "b", "c", "d", "e")
+        assert await at.trigger.sweep(at.target) == 4
+        assert at.batches == [["a", "b"], ["c", "d"]]
+        assert await at.trigger.sweep(at.target) == 0
+        assert await at.counts() == (0, 3, 0)
+
+    place(scenario, batch_size=2)
+
+
+GOOD = [
+    {"name": "orders"},
+    {"name": "orders.fifo", "batch_size": 10},
+    {"name": "orders", "batch_size": 10_000, "window": 300},
+    {"name": "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"},
+    {"name": "http://127.0.0.1:5000/123456789012/orders.fifo", "region": "eu-west-1"},
+    {"name": "orders", "endpoint_url": "http://127.0.0.1:5000", "region": "eu-west-1"},
+    {"name": "orders", "maximum_concurrency": 2, "partial_failures": True},
+]
+BAD = [
+    {"name": ""},
+    {"name": "a/b"},
+    {"name": "a" * 81},
+    {"name": "https://sqs.eu-west-1.amazonaws.com/orders"},
+    {"name": "orders", "batch_size": 0},
+    {"name": "orders", "batch_size": 10_001, "window": 1},
+    {"name": "orders", "batch_size": True},
+    {"name": "orders", "batch_size": 11},
+    {"name": "orders", "window": 301},
+    {"name": "orders", "window": -1},
+    {"name": "orders.fifo", "batch_size": 11, "window": 1},
+    {"name": "orders.fifo", "window": 1},
+    {"name": "orders", "partial_failures": "yes"},
+    {"name": "orders", "maximum_concurrency": 1},
+    {"name": "orders", "maximum_concurrency": 1_001},
+    {"name": "orders", "endpoint_url": "localhost"},
+    {"name": "orders", "region": "eu-west-1"},
+    {"name": "https://sqs.eu-west-1.amazonaws.com/1/orders", "region": "Europe!"},
+]
+
+
+@pytest.mark.parametrize("settings", GOOD)
+def test_good_settings(settings: dict[str, Any]) -> None:
+    trigger = Queue(**settings)
+    assert Queue(**trigger.parameters()) == trigger
+    assert [(resource.kind, resource.name) for resource in trigger.resources()] == ([("queue", trigger.name)] if trigger.embedded else [])
+
+
+@pytest.mark.parametrize("settings", BAD)
+def test_bad_settings(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"Queue: {list(settings)[-1] if 'window' not in settings else ''}"):
+        Queue(**settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "region", "host"),
+    [
+        ("https://sqs.eu-west-1.amazonaws.com/1/q", "eu-west-1", "https://sqs.eu-west-1.amazonaws.com"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", "cn-north-1", "https://sqs.cn-north-1.amazonaws.com.cn"),
+        ("https://us-west-2.queue.amazonaws.com/1/q", "us-west-2", "https://us-west-2.queue.amazonaws.com"),
+        ("https://sqs-fips.us-east-1.amazonaws.com/1/q", "us-east-1", "https://sqs-fips.us-east-1.amazonaws.com"),
+        ("http://localhost:5000/1/q", None, "http://localhost:5000"),
+        ("q", None, None),
+    ],
+)
+def test_a_url_tells_region_and_endpoint(url: str, region: str | None, host: str | None) -> None:
+    assert (region_of(url), origin(url)) == (region, host)
+
+
+class TestQueueContract(TriggerContract):
+    """The contract of triggers, on an embedded queue."""
+
+    bad_settings = ({"name": ""}, {"name": "orders", "batch_size": 0}, {"name": "orders", "batch_size": 11}, {"name": "orders", "window": 301})
+
+    def make(self) -> Queue:
+        return Queue("contract-queue", batch_size=2)
+
+    async def prepare(self) -> None:
+        self.database = WatchedDatabase(MEMORY)
+        assert isinstance(self.clock, VirtualClock)
+        self.clock.also_settle(self.database.settle)
+        self.queues = Queues(self.database, self.clock, "000000000000")
+        await self.queues.open()
+        await self.queues.ensure(REGION, "contract-queue")
+        self.target.queues["contract-queue"] = await self.queues.source(REGION, "contract-queue")
+        self.sent = 0
+
+    async def dispose(self) -> None:
+        self.database.close()
+
+    async def cause(self, n: int) -> None:
+        await self.queues.send(REGION, "contract-queue", [Outgoing(f"event {self.sent + number}") for number in range(n)])
+        self.sent += n
+
+    async def acknowledged(self) -> int:
+        told = await self.queues.attributes(REGION, "contract-queue", ["All"])
+        return self.sent - sum(int(told["ApproximateNumberOfMessages" + suffix]) for suffix in ("", "NotVisible", "Delayed"))
+
+    def events(self, payload: Any) -> list[str]:
+        return [record["body"] for record in payload["Records"]]
