@@ -14,7 +14,7 @@ BODILESS = frozenset((204, 304))
 
 
 async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -> None:
-    """Send a reply. ``receive`` must have nothing left but the client's going away."""
+    """Send a reply. Of the request's body ``receive`` must have nothing left."""
     body = reply.body
     if isinstance(body, bytes):
         await deliver_bytes(reply, b"" if head_only else body, head_only, send)
@@ -55,7 +55,7 @@ def wire_value(value: str) -> bytes:
 
 
 async def stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-    gone = asyncio.ensure_future(receive())
+    gone = asyncio.ensure_future(departure(receive))
     try:
         async for piece in body:
             if gone.done():
@@ -65,6 +65,12 @@ async def stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> No
         await send({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()
+
+
+async def departure(receive: Receive) -> None:
+    """Return when the client goes away. A request without a body, which nobody had to read, still has its empty message waiting here."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def close(body: AsyncIterator[bytes]) -> None:
