@@ -11,8 +11,8 @@ import click
 
 from eventflow.cli.client import segment
 from eventflow.cli.display import client_of, json_option, local_time, print_facts, print_json, print_table, state_option
+from eventflow.journals.history import STATES
 
-STATES = ("ready", "waiting", "running", "done", "dead")
 LARGEST_PAGE = 1_000
 
 function_option = click.option("--function", metavar="NAME", help="Only this function's events.")
