@@ -149,6 +149,7 @@ class Daemon:
         await self._pool.close()
         await self._dispatcher.flush()
         await server.close()
+        self._core.close()
         log.info("stopped")
 
     async def _prune(self) -> None:

@@ -93,8 +93,9 @@ class Dispatcher:
         if self._alarm is not None:
             self._alarm[1].cancel()
         limit = self._clock.monotonic() + grace
-        while self.running and self._clock.monotonic() < limit:
-            await self._clock.sleep(0.02)
+        while self.running and (left := limit - self._clock.monotonic()) > 0:
+            self._progress.clear()
+            await self._clock.wait(self._progress, left)
         await self.flush()
         return self.running
 

@@ -201,10 +201,14 @@ def available_memory() -> int | None:
     return None
 
 
-def runnable() -> int:
-    """How many threads of the machine want a CPU at this moment (0 where it does not say)."""
+def on_processor(pids: Sequence[int]) -> int:
+    """How many of these processes run or want to run at this moment, as opposed to waiting for something (all of them where that cannot be told)."""
+    return sum(state_of(pid) in ("R", "?") for pid in pids)
+
+
+def state_of(pid: int) -> str:
     try:
-        with open("/proc/loadavg") as loadavg:  # noqa: PTH123
-            return int(loadavg.read().split()[3].split("/")[0])
-    except (OSError, IndexError, ValueError):
-        return 0
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - polled often
+            return stat.read().rpartition(b") ")[2][:1].decode()
+    except OSError:
+        return "?"

@@ -117,6 +117,10 @@ class Nursery:
         if self._manifest is not None and not self._manifest.done():
             self._manifest.set_exception(LoadError(f"The process that loads {self._reference} ended before the app was loaded."))
         elif not self._closing:
+            self._closing = True
+            self._control.close()
+            self._process.kill()
+            self._process.wait()  # it closed its end, so it is dead or dying: this does not block
             self._listener.lost(self)
 
 

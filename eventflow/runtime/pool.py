@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from eventflow.clock import Clock, Timer
+from eventflow.clock import Clock, Timer, iso
 from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
 from eventflow.dispatch.invocation import Invocation, Work
 from eventflow.errors import Throttled
@@ -24,7 +24,7 @@ from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
 from eventflow.runtime.environment import TAIL, Environment, Phase, failed
-from eventflow.runtime.limits import MEGABYTE, Limiter, available_memory, resident_bytes, runnable
+from eventflow.runtime.limits import MEGABYTE, Limiter, available_memory, on_processor, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
 from eventflow.runtime.report import VERSION, billed_ms, end_lines, start_line
 
@@ -42,6 +42,7 @@ GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
 SPARE_MEMORY = 256 * MEGABYTE
 RESTART_SECONDS = 1.0
+SAMPLE = 32
 
 
 class LogSink(Protocol):
@@ -234,7 +235,7 @@ class Pool:
     # Growth.
 
     def _grow(self, crew: Crew) -> None:
-        """Start environments for a backlog: one for each processor at once, more while the machine's processors are not all wanted."""
+        """Start environments for a backlog: one for each processor at once, more while those that run leave processors free."""
         if crew.growing is not None or self._nursery is None:
             return
         name = crew.function.name
@@ -249,11 +250,15 @@ class Pool:
             crew.growing = self._clock.call_later(GROW_SECONDS, lambda: self._grow_again(crew))
 
     def _step(self, crew: Crew) -> int:
+        """How many environments to add now."""
         processors = os.cpu_count() or 1
-        active = sum(1 for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY))
-        if active < processors:
-            return processors - active
-        if crew.usual_ms < QUICK_MS or crew.starting >= processors or runnable() > processors:
+        active = [environment for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY)]
+        if len(active) < processors:
+            return processors - len(active)
+        if crew.usual_ms < QUICK_MS or crew.starting >= processors:
+            return 0
+        # Those that wait (for a disk, a network, a sleep) leave the processors to others; a sample is enough to tell.
+        if on_processor([environment.pid for environment in active[-SAMPLE:]]) >= processors:
             return 0
         return max(2, len(crew.environments) // 2)
 
@@ -495,6 +500,9 @@ class Pool:
         crew = self._crews.get(name)
         starting = self._forget(environment)
         if running is not None:
+            if outcome.error_type == "Sandbox.Timedout":
+                line = f"{iso(self._clock.now())} {request_id} Task timed out after {environment.function.timeout:.2f} seconds\n"
+                self._logs.write(name, request_id, line.encode())
             self._report(environment, running, self._measured(environment, running, outcome))
             self._release(name)
         elif starting and crew is not None:

@@ -21,11 +21,12 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from eventflow.app import Loaded, load
 from eventflow.errors import EventflowError
-from eventflow.runtime import bootstrap
+from eventflow.runtime import bootstrap, snapshot
 
 PR_SET_PDEATHSIG = 1
 MESSAGE = 262_144
@@ -50,6 +51,7 @@ class Zygote:
         for entry in report["sys_path"]:
             if entry not in sys.path:
                 sys.path.insert(0, entry)
+        snapshot.install(report.pop("own_modules"))
         preload(report.pop("modules"))
         warm_boto3(report.pop("service_data"))
         gc.collect()
@@ -171,6 +173,7 @@ def describe_app(reference: str) -> dict[str, Any]:
     return {
         "manifest": loaded.app.manifest(loaded).to_json(),
         "modules": foreign_modules(loaded.root),
+        "own_modules": own_modules(loaded.root),
         "service_data": loaded_service_data(),
         "sys_path": [entry for entry in sys.path if entry not in path_before],
     }
@@ -178,14 +181,24 @@ def describe_app(reference: str) -> dict[str, Any]:
 
 def foreign_modules(root: Path) -> list[str]:
     """The imported modules that come from outside the app's folder, in the order of their import."""
-    inside = str(root) + os.sep
-    found = []
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        in_environment = file is not None and ("site-packages" in file or not file.startswith(inside))
-        if in_environment and name != "__main__":
-            found.append(name)
-    return found
+    files = {name: file_of(module) for name, module in list(sys.modules.items()) if name != "__main__"}
+    return [name for name, file in files.items() if file and not is_own(file, root)]
+
+
+def own_modules(root: Path) -> dict[str, str]:
+    """The imported modules of the app itself, with their files."""
+    files = {name: file_of(module) for name, module in list(sys.modules.items()) if name != "__main__"}
+    return {name: file for name, file in files.items() if file and is_own(file, root) and file.endswith(".py")}
+
+
+def file_of(module: ModuleType) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else None
+
+
+def is_own(file: str, root: Path) -> bool:
+    """Under the app's folder; a virtual environment in that folder is not the app's own."""
+    return file.startswith(str(root) + os.sep) and "site-packages" not in file
 
 
 def preload(modules: list[str]) -> None:

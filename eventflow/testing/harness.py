@@ -98,7 +98,7 @@ class Harness:
 
     def drain(self) -> None:
         """Look at every source and run what is due, until nothing is left to do at this instant."""
-        self._call(self.clock.settle())
+        self._call(self.clock.advance(0))
 
     def advance(self, duration: float | str) -> None:
         """Let time pass (``"2m"``, ``90``): schedules, retries, delays and time-outs happen in order, each drained before the next."""
@@ -189,6 +189,7 @@ class Harness:
         if self._runner is not None:
             self._runner.close()
         await self._server.close()
+        self._core.close()
         self._database.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:

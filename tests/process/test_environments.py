@@ -1,0 +1,519 @@
+"""Environments with real processes and real signals: what Lambda promises of a function's life and of its end."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from eventflow.errors import LoadError, Throttled
+from eventflow.outcome import Status
+from eventflow.runtime.limits import CgroupV1Limiter, WatchLimiter, choose_limiter
+from tests.process.spine import Spine, with_spine
+
+
+def test_an_environment_is_reused_warm_and_init_runs_once(tmp_path: Path) -> None:
+    code = """
+    import os
+    started = []
+    started.append(1)
+    @app.function()
+    def f(event, context):
+        started.append(1)
+        return [os.getpid(), len(started)]
+    """
+
+    async def work(spine: Spine) -> None:
+        first, second = [await spine.invoke("f") for _ in range(2)]
+        assert first.value()[0] == second.value()[0]
+        assert [first.value()[1], second.value()[1]] == [2, 3]
+        assert first.init_ms is not None
+        assert second.init_ms is None
+        assert first.billed_ms >= first.init_ms
+
+    with_spine(tmp_path, code, work)
+
+
+def test_handlers_may_be_async_and_keep_one_loop(tmp_path: Path) -> None:
+    code = """
+    import asyncio
+    loops = []
+    @app.function()
+    async def f(event, context):
+        await asyncio.sleep(0)
+        loops.append(asyncio.get_running_loop())
+        return len(set(loops))
+    """
+
+    async def work(spine: Spine) -> None:
+        assert [(await spine.invoke("f")).value() for _ in range(3)] == [1, 1, 1]
+
+    with_spine(tmp_path, code, work)
+
+
+def test_the_log_has_lambda_s_lines_and_everything_printed_in_order(tmp_path: Path) -> None:
+    code = """
+    import logging, os, sys
+    @app.function()
+    def f(event, context):
+        print("one")
+        print("two", file=sys.stderr)
+        os.system("echo three")
+        logging.warning("four %s", 4)
+        sys.stdout.write("no newline")
+    """
+
+    async def work(spine: Spine) -> None:
+        outcome = await spine.invoke("f")
+        text = spine.log_text("f")
+        id = re.search("START RequestId: ([0-9a-f-]+) Version: \\$LATEST", text)
+        assert id is not None
+        lines = text.splitlines()
+        assert lines[1:4] == ["one", "two", "three"]
+        assert re.fullmatch(rf"\[WARNING\]\t\d{{4}}-\d\d-\d\dT[\d:.]+Z\t{id[1]}\tfour 4", lines[4])
+        assert lines[5:7] == ["no newline", f"END RequestId: {id[1]}"]
+        assert re.fullmatch(
+            rf"REPORT RequestId: {id[1]}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\tMax Memory Used: \d+ MB\tInit Duration: [\d.]+ ms", lines[7]
+        )
+        assert outcome.log_tail.decode().splitlines()[1] == "one"
+
+    with_spine(tmp_path, code, work)
+
+
+def test_output_is_kept_apart_when_many_quick_events_follow_each_other(tmp_path: Path) -> None:
+    code = """
+    import os
+    @app.function(reserved_concurrency=1)
+    def f(event, context):
+        os.write(1, f"event {event}\\n".encode())
+    """
+
+    async def work(spine: Spine) -> None:
+        ids = await asyncio.gather(*(spine.emit("f", str(n).encode()) for n in range(300)))
+        await spine.settled()
+        spine.logs.flush()
+        told = {line.text: line.request_id for line in spine.logs.read("f", limit=10_000)[0] if line.text.startswith("event ")}
+        assert told == {f"event {n}": id for n, id in enumerate(ids)}
+
+    with_spine(tmp_path, code, work)
+
+
+def test_the_time_limit_kills_the_whole_process_group(tmp_path: Path) -> None:
+    code = """
+    import os, signal, subprocess, time
+    @app.function(timeout=1)
+    def f(event, context):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen(["sleep", "300"])
+        open(event["file"], "w").write(f"{os.getpid()} {child.pid}")
+        print("still here", context.get_remaining_time_in_millis())
+        while True:
+            try:
+                time.sleep(300)
+            except BaseException:
+                pass
+    """
+
+    async def work(spine: Spine) -> None:
+        file = tmp_path / "pids"
+        outcome = await spine.invoke("f", json.dumps({"file": str(file)}).encode())
+        assert outcome.error_type == "Sandbox.Timedout"
+        assert re.fullmatch(r"RequestId: \S+ Error: Task timed out after 1\.00 seconds", outcome.error_message or "")
+        assert 950 <= outcome.duration_ms < 1500
+        pids = [int(pid) for pid in file.read_text().split()]
+        await spine.until(lambda: not any(alive(pid) for pid in pids), 5)
+        assert "still here" in spine.log_text("f")
+        assert "Task timed out after 1.00 seconds" in spine.log_text("f")
+
+    with_spine(tmp_path, code, work)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+HOG = """
+@app.function(memory=128, timeout=20)
+def hog(event, context):
+    kept = []
+    while True:
+        kept.append(bytearray(8 * 1024 * 1024))
+@app.function(memory=128, timeout=20)
+def at_once(event, context):
+    return len(bytearray(4 * 1024 * 1024 * 1024))
+@app.function(memory=1024)
+def fits(event, context):
+    return len(bytearray(400 * 1024 * 1024))
+"""
+
+
+@pytest.mark.parametrize("kind", ["cgroup", "watch"])
+def test_the_memory_limit_is_enforced_with_and_without_control_groups(tmp_path: Path, kind: str) -> None:
+    limiter = choose_limiter(f"test-{os.getpid()}-memory")
+    if kind == "cgroup" and limiter.watched:
+        pytest.skip("control groups cannot be written here (they need root, or a delegated cgroup v2)")
+
+    async def work(spine: Spine) -> None:
+        for function in ("hog", "at_once"):
+            outcome = await spine.invoke(function)
+            assert (outcome.status, outcome.error_type) == (Status.FUNCTION_ERROR, "Runtime.OutOfMemory"), outcome
+        assert (await spine.invoke("fits")).value() == 400 * 1024 * 1024
+
+    with_spine(tmp_path, HOG, work, limiter=WatchLimiter() if kind == "watch" else limiter)
+
+
+@pytest.mark.parametrize(
+    ("body", "error_type", "message"),
+    [
+        ("raise ValueError('bad')", "ValueError", "bad"),
+        ("import os; os._exit(3)", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited with error: exit status 3"),
+        ("import sys; sys.exit(2)", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited with error: exit status 2"),
+        ("import sys; sys.exit(0)", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited without providing a reason"),
+        ("import os; os.kill(os.getpid(), 11)", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited with error: signal: segmentation fault"),
+        ("return object()", "Runtime.MarshalError", "Unable to marshal response: Object of type object is not JSON serializable"),
+        ("return float('nan')", "Runtime.MarshalError", "Unable to marshal response: .*"),
+        ("return 'x' * 7_000_000", "Function.ResponseSizeTooLarge", r"Response payload size exceeded maximum allowed payload size \(6291556 bytes\)\."),
+        ("raise KeyboardInterrupt", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited with error: exit status 1"),
+        ("import os\n    [os.close(fd) for fd in range(3, 64) if is_socket(fd)]\n    import time; time.sleep(5)", "Runtime.ExitError", ".*"),
+    ],
+)
+def test_each_end_has_lambda_s_name_and_the_next_invocation_works(tmp_path: Path, body: str, error_type: str, message: str) -> None:
+    code = f"""
+import os, stat
+def is_socket(fd):
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+@app.function()
+def f(event, context):
+    if event.get("good"):
+        return "good"
+    {body}
+"""
+
+    async def work(spine: Spine) -> None:
+        outcome = await spine.invoke("f")
+        assert (outcome.status, outcome.error_type) == (Status.FUNCTION_ERROR, error_type)
+        assert re.fullmatch(message, outcome.error_message or ""), outcome.error_message
+        assert outcome.value()["errorType"] == error_type
+        assert (await spine.invoke("f", b'{"good": 1}')).value() == "good"
+
+    with_spine(tmp_path, code, work)
+
+
+def test_an_exception_s_stack_begins_in_the_user_s_code(tmp_path: Path) -> None:
+    code = """
+    def inner():
+        raise LookupError("deep")
+    @app.function()
+    def f(event, context):
+        inner()
+    """
+
+    async def work(spine: Spine) -> None:
+        error = (await spine.invoke("f")).value()
+        assert [re.sub(r'File ".*/', 'File "', frame.splitlines()[0].strip()) for frame in error["stackTrace"]] == [
+            'File "app.py", line 8, in f',
+            'File "app.py", line 5, in inner',
+        ]
+        assert error["requestId"] in spine.log_text("f")
+        assert "[ERROR] LookupError: deep" in spine.log_text("f")
+
+    with_spine(tmp_path, code, work)
+
+
+def test_decimals_and_unicode_are_answered_as_on_lambda(tmp_path: Path) -> None:
+    code = """
+    from decimal import Decimal
+    @app.function()
+    def f(event, context):
+        return {"n": Decimal("1.5"), "text": event["text"]}
+    """
+
+    async def work(spine: Spine) -> None:
+        assert (await spine.invoke("f", '{"text": "žluť"}'.encode())).value() == {"n": 1.5, "text": "žluť"}
+
+    with_spine(tmp_path, code, work)
+
+
+def test_a_handler_that_forks_answers_once(tmp_path: Path) -> None:
+    code = """
+    import os
+    @app.function()
+    def f(event, context):
+        return "child" if os.fork() == 0 else "parent"
+    """
+
+    async def work(spine: Spine) -> None:
+        assert [(await spine.invoke("f")).value() for _ in range(3)] == ["parent"] * 3
+
+    with_spine(tmp_path, code, work)
+
+
+def test_a_hundred_megabytes_of_output_are_survived(tmp_path: Path) -> None:
+    code = """
+    @app.function(timeout=30)
+    def f(event, context):
+        for n in range(1600):
+            print("x" * 65535)
+        return "done"
+    """
+
+    async def work(spine: Spine) -> None:
+        outcome = await spine.invoke("f")
+        assert outcome.value() == "done"
+        assert len(outcome.log_tail) == 4096
+        kept = sum(file.stat().st_size for file in (tmp_path / "logs").iterdir())
+        assert kept < 200 * 1024 * 1024
+
+    with_spine(tmp_path, code, work)
+
+
+def test_a_killed_environment_is_the_function_s_error_and_the_event_is_retried(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(timeout=60)
+    def f(event, context):
+        time.sleep(60)
+    """
+
+    async def work(spine: Spine) -> None:
+        id = await spine.emit("f")
+        await spine.until(lambda: any(one.in_flight for one in spine.environments("f")))
+        os.kill(spine.environments("f")[0].pid, signal.SIGKILL)
+        await spine.settled()
+        event = await spine.event(id)
+        assert (event["state"], event["attempts"][0]["error_type"]) == ("waiting", "Runtime.ExitError")
+        assert "signal: killed" in event["reason"]
+
+    with_spine(tmp_path, code, work)
+
+
+def test_events_sent_ahead_to_an_environment_that_dies_are_not_charged(tmp_path: Path) -> None:
+    code = """
+    import os
+    @app.function(reserved_concurrency=1)
+    def f(event, context):
+        if event == "die":
+            os._exit(1)
+    """
+
+    async def work(spine: Spine) -> None:
+        await asyncio.gather(*(spine.emit("f", b'"warm"') for _ in range(200)))
+        await spine.settled()
+        payloads = [b'"die"' if n == 150 else b"1" for n in range(400)]
+        ids = await asyncio.gather(*(spine.emit("f", payload) for payload in payloads))
+        await spine.settled()
+        events = [await spine.event(id) for id in ids]
+        assert [event["state"] for event in events] == ["waiting" if n == 150 else "done" for n in range(400)]
+        assert {len(event["attempts"]) for event in events} == {1}
+
+    with_spine(tmp_path, code, work)
+
+
+def test_the_zygote_s_death_is_not_the_function_s_and_another_takes_over(tmp_path: Path) -> None:
+    code = """
+    import os, time
+    @app.function(timeout=60)
+    def f(event, context):
+        if not os.path.exists(event):
+            open(event, "w").close()
+            time.sleep(60)
+        return "second"
+    """
+
+    async def work(spine: Spine) -> None:
+        file = tmp_path / "first"
+        id = await spine.emit("f", json.dumps(str(file)).encode())
+        await spine.until(file.exists)
+        [environment] = spine.environments("f")
+        os.kill(spine.nursery.pid, signal.SIGKILL)
+        await asyncio.wait_for(spine.lost.wait(), 5)
+        await spine.until(lambda: not alive(environment.pid), 5)
+        await spine.load()
+        await spine.until(lambda: not spine.dispatcher._wakes, 5)
+        await spine.settled()
+        event = await spine.event(id)
+        assert [attempt["status"] for attempt in event["attempts"]] == ["system_error", "success"]
+
+    with_spine(tmp_path, code, work)
+
+
+@pytest.mark.parametrize(
+    ("line", "error_type", "message"),
+    [
+        ("raise RuntimeError('no database')", "RuntimeError", "no database"),
+        ("import not_there", "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'not_there'"),
+        ("import os; os._exit(9)", "Runtime.ExitError", ".*exit status 9"),
+        ("import sys; sys.exit(4)", "Runtime.ExitError", ".*exit status 4"),
+        ("del f", "Runtime.HandlerNotFound", "Handler 'f' missing on module 'app'"),
+    ],
+)
+def test_an_init_that_fails_is_charged_to_the_event(tmp_path: Path, line: str, error_type: str, message: str) -> None:
+    code = f"""
+import os
+@app.function()
+def f(event, context):
+    pass
+if os.path.exists({str(tmp_path / "broken")!r}):
+    {line}
+"""
+
+    async def work(spine: Spine) -> None:
+        (tmp_path / "broken").touch()
+        outcome = await spine.invoke("f")
+        assert (outcome.status, outcome.error_type) == (Status.FUNCTION_ERROR, error_type)
+        assert re.fullmatch(message, outcome.error_message or ""), outcome.error_message
+        id = await spine.emit("f")
+        await spine.settled()
+        assert (await spine.event(id))["state"] == "waiting"
+        (tmp_path / "broken").unlink()
+        assert (await spine.invoke("f")).ok
+
+    with_spine(tmp_path, code, work)
+
+
+def test_reserved_concurrency_throttles_synchronous_invocations_and_holds_events(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(reserved_concurrency=2, timeout=20)
+    def f(event, context):
+        time.sleep(event)
+    """
+
+    async def work(spine: Spine) -> None:
+        running = [asyncio.create_task(spine.invoke("f", b"1")) for _ in range(2)]
+        await spine.until(lambda: spine.concurrency.busy("f") == 2)
+        with pytest.raises(Throttled) as refusal:
+            await spine.invoke("f", b"0")
+        assert refusal.value.reason == "ReservedFunctionConcurrentInvocationLimitExceeded"
+        await asyncio.gather(*(spine.emit("f", b"0.05") for _ in range(6)))
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            while not spine.dispatcher.idle:
+                most = max(most, sum(1 for one in spine.environments("f") if one.in_flight))
+                await asyncio.sleep(0.002)
+
+        await asyncio.wait_for(watch(), 20)
+        assert most <= 2
+        assert [(await task).ok for task in running] == [True, True]
+
+    with_spine(tmp_path, code, work)
+
+
+def test_sleeping_functions_grow_beyond_the_processors(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(timeout=20)
+    def f(event, context):
+        time.sleep(1.5)
+    """
+
+    async def work(spine: Spine) -> None:
+        ids = await asyncio.gather(*(spine.emit("f") for _ in range(16)))
+        begin = spine.clock.monotonic()
+        await spine.settled()
+        assert spine.clock.monotonic() - begin < 12, "sixteen sleepers of 1.5 s in a row would take 24 s"
+        assert {(await spine.event(id))["state"] for id in ids} == {"done"}
+
+    with_spine(tmp_path, code, work)
+
+
+def test_idle_environments_end_and_nothing_is_left(tmp_path: Path) -> None:
+    code = """
+    import os
+    @app.function()
+    def f(event, context):
+        open(os.environ["TMPDIR"] + "/x", "w").close()
+        return os.getpid()
+    """
+
+    async def work(spine: Spine) -> None:
+        pid = (await spine.invoke("f")).value()
+        await spine.until(lambda: not spine.environments("f"), 10)
+        assert not alive(pid)
+        assert list((tmp_path / "run").iterdir()) == []
+
+    with_spine(tmp_path, code, work, idle_seconds=0.4)
+
+
+def test_the_environment_variables_are_lambda_s(tmp_path: Path) -> None:
+    code = """
+    import os
+    @app.function(memory=256, environment={"COLOUR": "blue"})
+    def f(event, context):
+        names = ("_HANDLER", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_LOG_GROUP_NAME", "COLOUR")
+        return {**{name: os.environ[name] for name in names}, "trace": os.environ["_X_AMZN_TRACE_ID"], "memory": context.memory_limit_in_mb, "arn": context.invoked_function_arn}
+    """
+
+    async def work(spine: Spine) -> None:
+        value = (await spine.invoke("f")).value()
+        assert value.pop("trace").startswith("Root=1-")
+        assert value == {
+            "_HANDLER": "app.f",
+            "AWS_LAMBDA_FUNCTION_NAME": "f",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/f",
+            "COLOUR": "blue",
+            "memory": "256",
+            "arn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+        }
+
+    with_spine(tmp_path, code, work)
+
+
+def test_new_code_takes_over_without_dropping_what_runs(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(timeout=20)
+    def f(event, context):
+        time.sleep(event)
+        return "old"
+    """
+
+    async def work(spine: Spine) -> None:
+        running = asyncio.create_task(spine.invoke("f", b"1"))
+        await spine.until(lambda: any(one.in_flight for one in spine.environments("f")))
+        source = (tmp_path / "app.py").read_text()
+        (tmp_path / "app.py").write_text(source.replace('"old"', '"new"'))
+        former = spine.nursery
+        await spine.load()
+        assert (await spine.invoke("f", b"0")).value() == "new"
+        assert (await running).value() == "old"
+        await spine.until(lambda: not spine.pool.busy(former))
+        await former.close()
+
+    with_spine(tmp_path, code, work)
+
+
+def test_an_app_that_cannot_be_loaded_is_refused_with_its_traceback(tmp_path: Path) -> None:
+    async def work(spine: Spine) -> None:
+        (tmp_path / "app.py").write_text("from eventflow import App\napp = App('t')\n1/0\n")
+        with pytest.raises(LoadError, match=r"(?s)app\.py.*line 3.*ZeroDivisionError"):
+            await spine.load()
+        (tmp_path / "app.py").write_text("import os\nos._exit(7)\n")
+        with pytest.raises(LoadError, match="ended its process"):
+            await spine.load()
+        assert (await spine.invoke("f")).ok, "the former code goes on"
+
+    with_spine(tmp_path, "@app.function()\ndef f(event, context):\n    pass\n", work)
+
+
+def test_where_control_groups_cannot_be_written_the_watch_stands_in(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory").chmod(0o500)
+    limiter = choose_limiter("x", tmp_path / "not-there" / "deeper")
+    assert limiter.watched or os.geteuid() == 0
+    (tmp_path / "file").write_text("")
+    assert choose_limiter("x", tmp_path / "file").watched
+    assert not CgroupV1Limiter("x").watched
