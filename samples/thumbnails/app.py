@@ -16,8 +16,7 @@ import boto3
 from botocore.exceptions import ClientError
 from picture import Drawing, PictureError, draw
 
-from eventflow import App, Context
-from eventflow.event import S3Event, S3Record, ScheduledEvent, SQSEvent, SQSRecord
+from eventflow import App, Context, S3Event, ScheduledEvent, SQSBatchResponse, SQSEvent
 from triggers import Bucket, Queue, Schedule
 
 # On AWS the names of buckets are the whole world's, so there they come from the function's environment.
@@ -48,14 +47,16 @@ images = boto3.resource("dynamodb").Table(IMAGES)
 @app.on(Bucket(UPLOADS, suffix=SUFFIXES + tuple(map(str.upper, SUFFIXES))), memory=1024, timeout=30, retries=1, on_failure=failures)
 def thumbnail(event: S3Event, context: Context) -> dict[str, Any]:
     """Draw the thumbnail of each uploaded photograph and note what is known of it."""
-    made = [make_thumbnail(record, context.aws_request_id) for record in event["Records"]]
+    made = []
+    for record in event["Records"]:
+        bucket, entry = record["s3"]["bucket"]["name"], record["s3"]["object"]
+        made.append(make_thumbnail(bucket, unquote_plus(entry["key"]), entry["sequencer"], context.aws_request_id))
     return {"thumbnails": [key for key in made if key is not None]}
 
 
-def make_thumbnail(record: S3Record, request_id: str) -> str | None:
+def make_thumbnail(bucket: str, key: str, sequencer: str, request_id: str) -> str | None:
     """The key of the thumbnail, or None where the photograph is gone already."""
     started = time.perf_counter()
-    bucket, key = record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"])
     original = read(bucket, key)
     if original is None:
         print(f"{key} was removed from {bucket} before it could be drawn; nothing to do.")
@@ -65,7 +66,7 @@ def make_thumbnail(record: S3Record, request_id: str) -> str | None:
     target = put_thumbnail(key, digest, EDGE, drawing)
     row = {
         "key": key,
-        "sequencer": padded(record["s3"]["object"]["sequencer"]),
+        "sequencer": padded(sequencer),
         "sha256": digest,
         "size_in": len(original),
         "size_out": len(drawing.content),
@@ -132,20 +133,20 @@ def padded(sequencer: str) -> str:
 
 
 @app.on(Queue("resize-requests", batch_size=5, partial_failures=True), memory=1024, timeout=30)
-def resize(event: SQSEvent, context: Context) -> dict[str, Any]:
+def resize(event: SQSEvent, context: Context) -> SQSBatchResponse:
     """Draw photographs in other widths: messages are ``{"key": ..., "width": ...}``. Only what failed comes back."""
-    failed = []
+    response: SQSBatchResponse = {"batchItemFailures": []}
     for record in event["Records"]:
         try:
-            answer(record)
+            answer(record["body"])
         except (ValueError, ClientError) as error:
             print(f"Message {record['messageId']}: {error}")
-            failed.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failed}
+            response["batchItemFailures"].append({"itemIdentifier": record["messageId"]})
+    return response
 
 
-def answer(record: SQSRecord) -> None:
-    key, width = request_in(record["body"])
+def answer(body: str) -> None:
+    key, width = request_in(body)
     original = read(UPLOADS, key)
     if original is None:
         print(f"{key} is not in {UPLOADS}; the request for a width of {width} is dropped.")

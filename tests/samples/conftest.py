@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,17 +14,22 @@ THUMBNAILS = Path(__file__).parents[2] / "samples" / "thumbnails"
 
 
 @pytest.fixture(scope="session")
-def sample_path() -> Iterator[Path]:
+def load() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a module of the sample; what it imported is forgotten at the end, because other samples have an ``app`` too."""
+    before = set(sys.modules)
     sys.path.insert(0, str(THUMBNAILS))
-    yield THUMBNAILS
+    yield importlib.import_module
     sys.path.remove(str(THUMBNAILS))
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(THUMBNAILS)):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
-def picture(sample_path: Path) -> ModuleType:
-    return importlib.import_module("picture")
+def picture(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("picture")
 
 
 @pytest.fixture(scope="session")
-def photos(sample_path: Path) -> ModuleType:
-    return importlib.import_module("photos")
+def photos(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("photos")
