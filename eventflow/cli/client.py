@@ -70,6 +70,8 @@ class Client:
         try:
             answer = json.loads(data)
         except ValueError as error:
+            if status >= 500:
+                raise DaemonError(f"The daemon (pid {self.pid}) failed on this with status {status}; its own log tells why.") from error
             raise DaemonError(f"{self.url} answered {status} with something that is no JSON; is it an eventflow daemon?") from error
         if status >= 400:
             raise DaemonError(refusal(answer, status))

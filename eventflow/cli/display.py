@@ -31,11 +31,11 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as their widest cell; numbers stand to the right."""
+    """Columns as wide as their widest cell; a column of numbers stands to the right."""
     body = [list(row) for row in rows]
     lines = [list(headings), *[[cell_text(cell) for cell in row] for row in body]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    numeric = [any(is_number(row[column]) for row in body) for column in range(len(headings))]
+    numeric = [holds_numbers([row[column] for row in body]) for column in range(len(headings))]
     for line in lines:
         cells = (cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, numeric, strict=True))
         click.echo("  ".join(cells).rstrip())
@@ -53,8 +53,9 @@ def cell_text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def holds_numbers(column: Sequence[object]) -> bool:
+    known = [cell for cell in column if cell is not None]
+    return bool(known) and all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in known)
 
 
 def local_time(instant: float | None) -> str | None:

@@ -17,7 +17,7 @@ LARGEST_PAGE = 1_000
 
 function_option = click.option("--function", metavar="NAME", help="Only this function's events.")
 limit_option = click.option("--limit", type=click.IntRange(1, LARGEST_PAGE), default=50, show_default=True, help="The most events to list.")
-before_option = click.option("--before", metavar="CURSOR", help="Go on with older ones, from the cursor that the list before ended with.")
+before_option = click.option("--before", type=int, metavar="CURSOR", help="Go on with older ones, from the cursor that the list before ended with.")
 
 
 @click.group()
@@ -37,7 +37,7 @@ def dlq() -> None:
 @before_option
 @state_option
 @json_option
-def list_events(status: str | None, function: str | None, limit: int, before: str | None, state: Path | None, as_json: bool) -> None:
+def list_events(status: str | None, function: str | None, limit: int, before: int | None, state: Path | None, as_json: bool) -> None:
     """List events, the newest first."""
     show_list(client_of(state).get("events", state=status, function=function, limit=limit, before=before), as_json)
 
@@ -48,7 +48,7 @@ def list_events(status: str | None, function: str | None, limit: int, before: st
 @before_option
 @state_option
 @json_option
-def list_dead(function: str | None, limit: int, before: str | None, state: Path | None, as_json: bool) -> None:
+def list_dead(function: str | None, limit: int, before: int | None, state: Path | None, as_json: bool) -> None:
     """List dead events and why they died, the newest first."""
     show_list(client_of(state).get("dlq", function=function, limit=limit, before=before), as_json)
 
@@ -57,7 +57,7 @@ def show_list(page: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(page)
         return
-    print_table(("EVENT", "ACCEPTED", "FUNCTION", "STATE", "FAILED", "SOURCE", "REASON"), [row(event) for event in page["events"]])
+    print_table(("EVENT", "ACCEPTED", "FUNCTION", "STATE", "FAILURES", "SOURCE", "REASON"), [row(event) for event in page["events"]])
     if page.get("next") is not None:
         click.echo(f"There are older ones: --before {page['next']}", err=True)
 
@@ -126,7 +126,9 @@ def attempt_facts(attempt: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def milliseconds(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f} ms"
+    if value is None:
+        return None
+    return f"{value} ms" if isinstance(value, int) else f"{value:.2f} ms"
 
 
 @events.command("replay")

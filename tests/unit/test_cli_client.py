@@ -48,6 +48,8 @@ def test_a_wrong_token_is_told(server):
 def test_another_server_is_told(server):
     server.answers["GET status"] = (200, b"<html>")
     assert "is it an eventflow daemon?" in failure(Client.of(server.state).get, "status")
+    server.answers["GET status"] = (500, b"Internal Server Error")
+    assert "failed on this with status 500; its own log tells why" in failure(Client.of(server.state).get, "status")
 
 
 def test_no_daemon(tmp_path):

@@ -8,6 +8,7 @@ from cli_daemon import control_server
 from click.testing import CliRunner
 
 from eventflow.cli.client import Client
+from eventflow.cli.display import print_table
 from eventflow.cli.functions import follow_lines
 from eventflow.cli.main import cli
 from eventflow.clock import SystemClock
@@ -204,6 +205,20 @@ def test_events_list(server):
     server.answers["GET events?limit=50"] = {"events": [], "next": None}
     assert json.loads(run("events", "list", "--json").stdout) == {"events": [], "next": None}
     assert run("events", "list").stdout.startswith("EVENT")
+
+
+def test_a_cursor_is_a_number(server):
+    assert "not a valid integer" in run("events", "list", "--before", "x", status=2).stderr
+
+
+def test_numbers_stand_to_the_right_and_texts_to_the_left(capsys):
+    print_table(("NAME", "COUNT", "MIXED"), [("a", 5, 1), ("long name", None, "x"), ("b", 12345678, None)])
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME          COUNT  MIXED",
+        "a                 5  1",
+        "long name         -  x",
+        "b          12345678  -",
+    ]
 
 
 def test_a_waiting_event_tells_until_when(server):
