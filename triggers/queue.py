@@ -27,9 +27,9 @@ class Queue(Trigger):
 
     ``name`` is a queue of this application, or with ``endpoint_url`` one at that endpoint, or a queue's URL. ``window`` is how many seconds a batch
     may be collected for. After an error the batch comes again when the queue's visibility timeout ends; with ``partial_failures`` the function
-    answers ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` and only those come again. ``maximum_concurrency`` bounds how many batches run at
-    once below what the function itself may. ``region`` goes with a queue elsewhere, where its URL does not tell. Numbers and rules are those of
-    Lambda's event source mappings for SQS.
+    answers ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` and only those come again. ``maximum_concurrency`` bounds how many batches
+    run at once below what the function itself may. ``region`` goes with a queue elsewhere, where its URL does not tell. Numbers and rules are those
+    of Lambda's event source mappings for SQS.
     """
 
     kind: ClassVar[str] = "queue"

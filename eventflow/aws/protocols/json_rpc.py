@@ -12,6 +12,7 @@ from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.json_reader import JsonReaders, load_object
 from eventflow.aws.protocols.json_writer import JsonWriters, dump
 from eventflow.aws.protocols.modeled import ErrorShapes, text_member
+from eventflow.aws.protocols.query_codes import query_code
 from eventflow.aws.protocols.refusal import BadDocument, Missing, UnknownOperation, Unreadable
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
@@ -29,6 +30,7 @@ class JsonRpc:
         self._readers = JsonReaders()
         self._writers = JsonWriters()
         self._errors = ErrorShapes(model)
+        self._service = model.service_name
         self._query_compatible = bool(model.is_query_compatible)
         self._content_type = f"application/x-amz-json-{model.metadata['jsonVersion']}"
         self._target_prefix = model.metadata["targetPrefix"]
@@ -73,10 +75,9 @@ class JsonRpc:
     def fault(self, error: ServiceError, request_id: str) -> Reply:
         shape = self._errors.find(error.code)
         headers = {"content-type": self._content_type}
-        if shape is not None and self._query_compatible and "code" in shape.metadata.get("error", {}):
-            headers["x-amzn-query-error"] = f"{shape.metadata['error']['code']};{'Sender' if error.status < 500 else 'Receiver'}"
-        elif shape is None and self._query_compatible:
-            headers["x-amzn-query-error"] = f"{error.code};{'Sender' if error.status < 500 else 'Receiver'}"
+        if self._query_compatible:
+            code = query_code(self._service, error.code, shape)
+            headers["x-amzn-query-error"] = f"{code};{'Sender' if error.status < 500 else 'Receiver'}"
         body = {"__type": self._type(error.code, shape), text_member(shape): error.message, **self._members(error, shape)}
         return Reply(error.status, headers, dump(body))
 

@@ -10,6 +10,7 @@ from botocore.model import OperationModel, ServiceModel
 from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.form_reader import FormReaders, nested
 from eventflow.aws.protocols.modeled import ErrorShapes
+from eventflow.aws.protocols.query_codes import query_code
 from eventflow.aws.protocols.refusal import BadDocument, Missing, UnknownOperation, Unreadable
 from eventflow.aws.protocols.wire_names import WireNames
 from eventflow.aws.protocols.xml_writer import DECLARATION, XmlWriters, element
@@ -72,7 +73,7 @@ class Query:
 
     def writer(self, operation: OperationModel) -> WriteReply:
         shape, name = operation.output_shape, operation.name
-        wrapper = (shape.serialization.get("resultWrapper") or f"{name}Result") if shape is not None and shape.members else None
+        wrapper = (shape.serialization.get("resultWrapper") or f"{name}Result") if shape is not None else None
         write_members = self._writers.members(shape.members if shape is not None else {})
 
         def write(answer: Mapping[str, Any], request_id: str) -> Reply:
@@ -98,7 +99,7 @@ class Query:
 
     def fault(self, error: ServiceError, request_id: str) -> Reply:
         shape = self._errors.find(error.code)
-        code = shape.metadata.get("error", {}).get("code", error.code) if shape is not None else error.code
+        code = query_code(self._model.service_name, error.code, shape)
         kind = "Sender" if error.status < 500 else "Receiver"
         details = "".join(element(name, str(value)) for name, value in error.members.items())
         text = (
