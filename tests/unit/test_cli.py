@@ -8,6 +8,8 @@ from click.testing import CliRunner
 from eventflow.cli import run as run_module
 from eventflow.cli.main import VERBS, cli
 from eventflow.errors import StateInUse
+from eventflow.function import CHECKS as FUNCTION_SETTINGS
+from eventflow.settings import CHECKS as SETTINGS
 
 
 def run(*arguments, **options):
@@ -161,3 +163,24 @@ def test_the_console_script_works(folder):
         f"Error: No daemon runs on the state directory {folder}/.eventflow. "
         "Start one with `eventflow run APP`, or name its directory with --state DIR.\n"
     )
+
+
+def options_of(command):
+    """Every option's long name in a command and the commands below it."""
+    for option in command.params:
+        yield from (name for name in option.opts if name.startswith("--"))
+    for below in getattr(command, "commands", {}).values():
+        yield from options_of(below)
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_the_documentation_names_every_verb_and_option(verb):
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert f"\n## {verb}\n" in text
+    assert [name for name in options_of(cli.get_command(None, verb)) if name not in text] == []
+
+
+def test_the_documentation_names_every_setting():
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    assert [name for name in SETTINGS if f"| `{name}` |" not in text] == []
+    assert [name for name in FUNCTION_SETTINGS if f"`{name}`" not in text] == []
