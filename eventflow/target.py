@@ -68,7 +68,7 @@ class FunctionTarget:
         self.cursor = JournalCursor(journal, self.owner)
         self.is_ready = asyncio.Event()
         self.reports: list[str] = []
-        self._source = f"{trigger.kind} {trigger}"
+        self._source = str(trigger)
         self._dispatcher = dispatcher
         self._sources = sources
 

@@ -57,8 +57,11 @@ class Trigger(ABC):
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.parameters().items() if value not in (None, (), [], {}, ""))
-        return f"{type(self).__name__}({shown})"
+        """The trigger as its author wrote it: what is as by default is left out."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        values = [(field.name, getattr(self, field.name), field.default) for field in fields]
+        shown = [repr(value) if index == 0 else f"{name}={value!r}" for index, (name, value, default) in enumerate(values) if value != default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class Cursor(Protocol):
