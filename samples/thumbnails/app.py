@@ -31,7 +31,8 @@ WIDTHS = range(16, 4097)
 LARGEST_FILE = 256 * 1024 * 1024
 #: A thumbnail that no row of the table names may belong to a handler that is about to write that row; after this time it does not.
 LONGEST_UNNAMED = timedelta(minutes=5)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff")
+#: S3 tells capitals from small letters, and cameras write capitals.
+SUFFIXES = (".jpg", ".JPG", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff")
 
 app = App("photos")
 app.bucket(THUMBNAILS)
@@ -44,7 +45,7 @@ images = boto3.resource("dynamodb").Table(IMAGES)
 
 
 # One more try after a minute covers a hiccup; a broken photograph stays broken, and goes to ``failures`` with the reason.
-@app.on(Bucket(UPLOADS, suffix=SUFFIXES + tuple(map(str.upper, SUFFIXES))), memory=1024, timeout=30, retries=1, on_failure=failures)
+@app.on(Bucket(UPLOADS, suffix=SUFFIXES), memory=1024, timeout=30, retries=1, on_failure=failures)
 def thumbnail(event: S3Event, context: Context) -> dict[str, Any]:
     """Draw the thumbnail of each uploaded photograph and note what is known of it."""
     made = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ import photos
 from photos import PHOTOS, Photo
 from PIL import Image
 from show import verify
-from show.account import UPLOADS, Account
+from show.account import THUMBNAILS, UPLOADS, Account
 from show.daemon import PORT, Daemon, DemoError, eventflow, port_is_free, use
 from show.progress import Progress, has_colour, kilobytes
 from show.sheet import contact_sheet
@@ -119,9 +120,7 @@ def run(daemon: Daemon, keep: bool) -> int:
     if not keep:
         return 0
     say_what_next(daemon)
-    daemon.wait()
-    daemon.check()
-    return 0
+    return wait_for_interrupt(daemon)
 
 
 # One step each.
@@ -272,7 +271,8 @@ def show(daemon: Daemon, results: Sequence[Result]) -> None:
 
 
 def say_what_next(daemon: Daemon) -> None:
-    state, uploads = shown(daemon.state), bucket_folder(daemon)
+    state, folder = shown(daemon.state), bucket_folder(daemon)
+    uploads, answers = shown(folder), shown(folder.with_name(THUMBNAILS) / "dunes.jpg")
     command = shown(Path(eventflow()))
     ask = f"{shown(Path(sys.executable))} {shown(APP.with_name('ask.py'))}"
     print(
@@ -286,7 +286,7 @@ The daemon goes on. In another terminal, try:
     {command} logs thumbnail --state {state}
     {command} logs tidy --follow --state {state}
 
-  Send a message to the queue, and find the answer under {uploads.with_name("thumbnails")}/dunes.jpg:
+  Send a message to the queue, and find the answer under {answers}:
     eval "$({command} env --state {state})"
     {ask} dunes.jpg 800
 
@@ -300,11 +300,21 @@ Ctrl-C stops the daemon.""",
     )
 
 
+def wait_for_interrupt(daemon: Daemon) -> int:
+    """Until Ctrl-C, which is how this is meant to end; DemoError if the daemon ends by itself."""
+    try:
+        daemon.wait()
+    except KeyboardInterrupt:
+        return 0
+    daemon.check()
+    return 1
+
+
 def shown(path: Path) -> str:
     """A path as short as it can be typed from here."""
     with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def stop(daemon: Daemon) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -39,17 +40,21 @@ def card(page: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int], r
         thumbnail = image.convert("RGBA")
     page.paste(thumbnail, (left + (CELL - thumbnail.width) // 2, top + (CELL - thumbnail.height) // 2), thumbnail)
     draw.rounded_rectangle((left, top + CELL + 14, left + 12, top + CELL + 48), 4, fill=str(row["dominant_colour"]))
-    draw.text((left + 24, top + CELL + 10), clipped(draw, str(row["key"]), CELL - 24), fill=INK, font=font(17))
+    draw.text((left + 24, top + CELL + 10), clipped(draw, plain(str(row["key"])), CELL - 24), fill=INK, font=font(17))
     facts = f"{row['width']} x {row['height']} {row['format']}, {kilobytes(int(row['size_in']))}, {row['milliseconds']} ms"
     draw.text((left + 24, top + CELL + 34), facts, fill=FAINT, font=font(14))
 
 
+def plain(text: str) -> str:
+    """Letters without their accents: the face that Pillow brings along has none."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
 def clipped(draw: ImageDraw.ImageDraw, text: str, room: int) -> str:
     while draw.textlength(text, font(17)) > room:
-        text = text.rstrip("…")[:-1] + "…"
+        text = text.removesuffix("...")[:-1] + "..."
     return text
 
 
 def font(size: int) -> Any:
-    """The face that Pillow brings along."""
     return ImageFont.load_default(size)
