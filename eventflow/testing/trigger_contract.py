@@ -18,7 +18,7 @@ from eventflow.trigger import Trigger
 
 GROUP = "eventflow.triggers"
 #: How long a loop under test is left alone between two looks, in real seconds.
-GLANCE = 0.005
+GLANCE = 0.002
 #: Seconds between an exception that leaves ``run`` and the next ``run``, as in the daemon.
 PAUSE = 1.0
 
@@ -96,7 +96,8 @@ class TriggerContract:
         for settings in self.bad_settings:
             message = self._refusal(settings)
             assert message.partition("\n")[0].endswith("."), f"{settings} was refused without a sentence: {message!r}"
-            assert any(name in message for name in settings), f"{settings} was refused without naming the setting: {message!r}"
+            named = [name for name, value in settings.items() if name in message or (value and str(value) in message)]
+            assert named, f"{settings} was refused without naming the setting: {message!r}"
 
     def _refusal(self, settings: Mapping[str, Any]) -> str:
         try:

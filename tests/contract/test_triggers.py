@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from eventflow.testing.trigger_contract import TriggerContract
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventflow.database import Database
+from eventflow.services.objects import Objects
+from eventflow.services.queue_messages import Outgoing
+from eventflow.services.queues import Queues
+from eventflow.testing.trigger_contract import GROUP, TriggerContract
+from triggers.bucket import Bucket
+from triggers.queue import Queue
 from triggers.schedule import Schedule
 
-HALF_A_DAY = 43_200
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "samples" / "tail-trigger"
+REGION = "us-east-1"
 
 
 class TestSchedule(TriggerContract):
@@ -18,4 +36,126 @@ class TestSchedule(TriggerContract):
         return Schedule("rate(12 hours)", catch_up="all")
 
     async def cause(self, n: int) -> None:
-        await self.pass_time(n * HALF_A_DAY)
+        await self.pass_time(f"{n * 12}h")
+
+
+class TestQueue(TriggerContract):
+    """On the embedded queue with its real rules. A message comes again when its visibility timeout ends, 30 seconds by default."""
+
+    pace = 1.0
+    bad_settings = ({"name": ""}, {"name": "orders", "batch_size": 0}, {"name": "orders", "batch_size": 11}, {"name": "orders.fifo", "window": 5})
+
+    def make(self) -> Queue:
+        return Queue("orders", batch_size=2)
+
+    async def prepare(self) -> None:
+        self.sent = 0
+        self.database = Database(":memory:")
+        self.queues = Queues(self.database, self.clock, self.target.account)
+        await self.queues.open()
+        await self.queues.ensure(REGION, "orders")
+        self.target.queues["orders"] = await self.queues.source(REGION, "orders")
+
+    async def dispose(self) -> None:
+        self.database.close()
+
+    async def cause(self, n: int) -> None:
+        for _ in range(n):
+            self.sent += 1
+            await self.queues.send(REGION, "orders", [Outgoing(f"order {self.sent}")])
+
+    async def acknowledged(self) -> int:
+        counts = await self.queues.attributes(REGION, "orders", ["All"])
+        return self.sent - sum(int(counts[name]) for name in counts if name.startswith("ApproximateNumberOfMessages"))
+
+    def events(self, payload: Any) -> list[str]:
+        return [record["body"] for record in payload["Records"]]
+
+
+class BucketContract(TriggerContract):
+    """On a real directory, whose changes the system tells in a thread of its own: time is the machine's."""
+
+    virtual = False
+    patience = 15.0
+    quiet_looks = 80
+    bad_settings = (
+        {"name": "Uploads!"},
+        {"name": "uploads", "watch": "closely"},
+        {"name": "uploads", "settle": 0},
+        {"name": "uploads", "events": "Moved"},
+    )
+    watch: str
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path
+
+    def make(self) -> Bucket:
+        return Bucket("uploads", watch=self.watch, settle=0.1)
+
+    async def prepare(self) -> None:
+        self.written = 0
+        self.database = Database(self.path / "state.db")
+        self.objects = Objects(self.database, self.clock, self.path / "buckets")
+        await self.objects.open()
+        await self.objects.ensure_bucket("uploads")
+        self.target.buckets["uploads"] = source = await self.objects.source("uploads")
+        self.bucket = source.path
+
+    async def dispose(self) -> None:
+        self.objects.close()
+        self.database.close()
+
+    async def cause(self, n: int) -> None:
+        for _ in range(n):
+            self.written += 1
+            (self.bucket / f"photo-{self.written}.jpg").write_bytes(b"not really" * self.written)
+
+    def events(self, payload: Any) -> list[str]:
+        return [record["s3"]["object"]["key"] for record in payload["Records"]]
+
+
+class TestBucket(BucketContract):
+    watch = "auto"
+
+
+class TestPolledBucket(BucketContract):
+    watch = "poll"
+
+
+def test_every_trigger_that_ships_is_put_through_the_contract() -> None:
+    ours = {entry.name for entry in entry_points(group=GROUP) if entry.module.startswith("triggers.")}
+    cases = {Schedule.kind, Queue.kind, Bucket.kind}
+    assert ours - cases == set(), "write a contract case for each"
+
+
+# A stranger's trigger.
+
+
+def wheels_can_be_built_here() -> bool:
+    """Whether setuptools is new enough to build the sample without fetching another one."""
+    try:
+        return int(version("setuptools").partition(".")[0]) >= 77
+    except PackageNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def strangers_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory into which the sample is installed, as a package that knows nothing of this repository."""
+    source, place = tmp_path_factory.mktemp("source") / "tail-trigger", tmp_path_factory.mktemp("installed")
+    shutil.copytree(SAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    offline = ["--no-build-isolation", "--no-index"] if wheels_can_be_built_here() else []
+    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", *offline, "--target", str(place), str(source)]
+    installed = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    return place
+
+
+@pytest.mark.slow
+def test_a_strangers_trigger_is_found_and_keeps_the_contract(strangers_place: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(strangers_place), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SAMPLE / "tests")]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=110, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert " passed" in ran.stdout
