@@ -42,8 +42,12 @@ class MemoryCursor:
         await self._disk.write(lambda: self.move(changes))
 
     def move(self, changes: Mapping[str, Any]) -> None:
-        encoded = {key: encode(value) for key, value in changes.items()}
-        self._stored = {key: value for key, value in (self._stored | encoded).items() if value != encode(None)}
+        encoded = {key: encode(value) for key, value in changes.items()}  # all of it or none: what JSON cannot say fails here
+        for key, value in changes.items():
+            if value is None:
+                self._stored.pop(key, None)
+            else:
+                self._stored[key] = encoded[key]
 
 
 class MemoryDisk:
