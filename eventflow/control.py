@@ -121,6 +121,8 @@ class Control:
         state, before = query.get("state"), query.get("before")
         if state is not None and state not in history.STATES:
             raise ControlError(400, f"There is no state {state!r}; events are {', '.join(history.STATES)}.")
+        if before is not None and not (before.isascii() and before.isdigit()):
+            raise ControlError(400, f"before is {before!r}; it takes the next of an earlier page.")
         limit = number(query.get("limit", "100"), "limit")
         events, following = await self._database.read(
             lambda connection: history.list_events(

@@ -247,7 +247,8 @@ class Daemon:
             for function in (self._manifest.functions if self._manifest else ())
         ]
         return {
-            "app": self._app,
+            "app": self._manifest.app if self._manifest else self._app,
+            "source": self._app,
             "pid": os.getpid(),
             "url": self._url,
             "version": version("eventflow"),

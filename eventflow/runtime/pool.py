@@ -128,12 +128,14 @@ class Pool:
         return found
 
     async def close(self) -> None:
-        """End every environment now."""
+        """End every environment now; what they were running is given back uncharged."""
         self._closing = True
         for timer in (self._look_timer, self._reap_timer, self._deadline_timer[1] if self._deadline_timer else None):
             if timer is not None:
                 timer.cancel()
         for environment in list(self._by_id.values()):
+            self._work.returned(list(environment.in_flight))
+            environment.in_flight.clear()
             environment.kill()
         if self._by_id:
             await self._clock.wait(self._all_gone, 2.0)

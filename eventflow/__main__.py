@@ -1,0 +1,5 @@
+"""``python -m eventflow``: the command line without the console script."""
+
+from eventflow.cli.main import main
+
+main()

@@ -1,0 +1,140 @@
+"""A real daemon in a process of its own, started and killed by tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+HEADER = "from eventflow import App\nfrom triggers import Bucket, Queue, Schedule\napp = App('t')\n"
+PATIENCE = 30.0
+
+
+class DaemonProcess:
+    """``start`` returns when the daemon is ready; ``kill`` is SIGKILL, ``stop`` SIGTERM and its exit status."""
+
+    def __init__(self, folder: Path, code: str) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.app = folder / "app.py"
+        self.app.write_text(HEADER + textwrap.dedent(code))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "daemon.log"
+
+    def start(self, *flags: str, verb: str = "run", ready: bool = True) -> "DaemonProcess":
+        command = [sys.executable, "-m", "eventflow", verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
+        if ready:
+            self.until(self.facts_path.exists, "the daemon is ready")
+        return self
+
+    @property
+    def facts_path(self) -> Path:
+        return self.state / "daemon.json"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return dict(json.loads(self.facts_path.read_text()))
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+        """Wait for something that another process does."""
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert self.process is None or self.process.poll() is None, f"the daemon ended while a test waited until {what}:\n{self.log.read_text()}"
+            assert time.monotonic() < end, f"in {seconds:.0f} s it did not come to this: {what}\n{self.log.read_text()[-4000:]}"
+            time.sleep(0.01)
+        return found
+
+    def client(self, service: str, **options: Any) -> Any:
+        credentials = json.loads((self.state / "credentials.json").read_text())
+        return boto3.client(
+            service,
+            endpoint_url=self.facts["url"],
+            region_name="us-east-1",
+            aws_access_key_id=credentials["access_key_id"],
+            aws_secret_access_key=credentials["secret_access_key"],
+            config=Config(retries={"max_attempts": 0}, **options),
+        )
+
+    def control(self, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(f"{self.facts['url']}/_eventflow/{path}", headers={"Authorization": f"Bearer {self.facts['token']}"})
+        if body is not None:
+            request.data = json.dumps(body).encode()
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def events(self, **query: str) -> list[dict[str, Any]]:
+        text = "&".join(f"{name}={value}" for name, value in {"limit": "1000", **query}.items())
+        return list(self.control(f"events?{text}")["events"])
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "eventflow", *arguments, "--state", str(self.state)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=self.folder, check=False)
+
+    def bucket(self, name: str) -> Path:
+        return self.state / "buckets" / name
+
+    def rows(self, name: str) -> list[str]:
+        """The lines that handlers appended to a file of this folder."""
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@contextmanager
+def daemon(folder: Path, code: str) -> Iterator[DaemonProcess]:
+    """A daemon that is not started yet, and is ended whatever happens."""
+    process = DaemonProcess(folder, code)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes below a process, itself left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, IndexError):
+                continue
+            if parent == pid:
+                found += [int(entry.name), *children_of(int(entry.name))]
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()

@@ -1,0 +1,630 @@
+"""The Bucket trigger on real files that other processes write, with the real store, clock and kernel."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventflow import SettingError
+from eventflow.clock import SystemClock
+from eventflow.database import Database
+from eventflow.services.objects import Objects
+from eventflow.testing.recording_target import RecordingTarget
+from eventflow.testing.trigger_contract import TriggerContract
+from eventflow.trigger import BucketSource
+from triggers import bucket_session, watching
+from triggers.bucket import Bucket
+from triggers.inotify import EventsLost, Inotify, InotifyEmitter
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="closes and renames are told on Linux alone")
+
+BOTH = ("ObjectCreated:*", "ObjectRemoved:*")
+PATIENCE = 20.0
+CREATED, REMOVED = "Created", "Removed"
+
+
+class Uploads:
+    """A bucket, and a target whose memory outlives the runs of a trigger on it."""
+
+    def __init__(self, path: Path, source: BucketSource) -> None:
+        self.path = path
+        self.target = RecordingTarget(SystemClock(), buckets={"uploads": source})
+
+    @asynccontextmanager
+    async def running(self, **options):
+        self.target.is_ready = False
+        run = asyncio.create_task(Bucket("uploads", **{"events": BOTH, **options}).run(self.target))
+        try:
+            await self.until(lambda: self.target.is_ready or run.done())
+            if run.done():
+                run.result()
+            yield run
+            if run.done():
+                run.result()
+        finally:
+            run.cancel()
+            await asyncio.wait({run})
+
+    @property
+    def told(self):
+        return [short(payload) for payload in self.target.payloads]
+
+    async def until(self, condition):
+        end = asyncio.get_running_loop().time() + PATIENCE
+        while not condition():
+            assert asyncio.get_running_loop().time() < end, f"it never came; there were {self.told[-10:]}, {self.target.reports}"
+            await asyncio.sleep(0.002)
+
+    async def expect(self, *news):
+        """Exactly these events, in any order, since the last call. A marker that is put afterwards shows that no more come."""
+        marker = f"marker{len(self.target.payloads)}"
+        await self.until(lambda: len(self.told) >= len(news))
+        (self.path / marker).write_text("")
+        await self.until(lambda: (CREATED, marker) in self.told)
+        told = Counter(self.told) - Counter([(CREATED, marker)])
+        assert told == Counter(news), f"{told - Counter(news)} too many, {Counter(news) - told} missing"
+        self.target.deliveries.clear()
+        (self.path / marker).unlink()
+        await self.until(lambda: (REMOVED, marker) in self.told)
+        assert self.told == [(REMOVED, marker)]
+        self.target.deliveries.clear()
+
+
+def short(payload):
+    [record] = payload["Records"]
+    return record["eventName"].partition(":")[0].removeprefix("Object"), unquote_plus(record["s3"]["object"]["key"])
+
+
+def drive(folder, scenario):
+    async def whole():
+        database = Database(":memory:")
+        objects = Objects(database, SystemClock(), folder)
+        try:
+            await objects.open()
+            bucket = await objects.ensure_bucket("uploads")
+            await scenario(Uploads(bucket.path, await objects.source("uploads")))
+        finally:
+            objects.close()
+            database.close()
+
+    asyncio.run(whole())
+
+
+def write(path, text="content"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+class Writer:
+    """Another process that runs Python statements one by one; ``do`` returns when the statement was executed."""
+
+    LOOP = "import os, sys\nfor line in sys.stdin:\n    exec(line)\n    print(flush=True)\n"
+
+    def __init__(self, folder):
+        self.process = subprocess.Popen([sys.executable, "-c", self.LOOP], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def do(self, statement):
+        self.process.stdin.write(statement + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "\n"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.process.communicate()
+
+
+# Other processes write
+
+
+def test_a_file_is_told_when_its_slow_writer_closes_it(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running():
+            with Writer(uploads.path) as other:
+                other.do("file = open('slow', 'w', buffering=1)")
+                await uploads.expect()
+                other.do("print('first', file=file)")
+                await uploads.expect()
+                other.do("print('second', file=file); file.close()")
+                await uploads.until(lambda: uploads.told)
+                assert uploads.target.payloads[0]["Records"][0]["s3"]["object"]["size"] == 13
+                await uploads.expect((CREATED, "slow"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_file_that_gets_its_name_before_it_is_closed_is_told_at_the_close(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running():
+            with Writer(uploads.path) as other:
+                other.do("file = open('a.part', 'w'); file.write('unflushed'); os.rename('a.part', 'a')")
+                await uploads.expect()
+                other.do("file.close()")
+                await uploads.until(lambda: uploads.told)
+                assert uploads.target.payloads[0]["Records"][0]["s3"]["object"]["size"] == 9
+                await uploads.expect((CREATED, "a"))
+
+    drive(tmp_path, scenario)
+
+
+def test_appending_and_truncating_are_overwrites_and_reading_is_nothing(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running():
+            with Writer(uploads.path) as other:
+                other.do("file = open('a', 'w'); file.write('12345'); file.close()")
+                await uploads.expect((CREATED, "a"))
+                other.do("file = open('a', 'a'); file.write('678'); file.close()")
+                await uploads.expect((CREATED, "a"))
+                other.do("file = open('a', 'r+'); file.truncate(2); file.close()")
+                await uploads.expect((CREATED, "a"))
+                other.do("open('a').read()")
+                other.do("os.chmod('a', 0o600)")
+                await uploads.expect()
+                other.do("os.rename('a', 'b')")
+                await uploads.expect((REMOVED, "a"), (CREATED, "b"))
+
+    drive(tmp_path, scenario)
+
+
+def test_hard_links_and_files_that_never_had_another_name_are_told(tmp_path):
+    write(tmp_path / "outside")
+
+    async def scenario(uploads):
+        async with uploads.running():
+            os.link(tmp_path / "outside", uploads.path / "linked")
+            await uploads.expect((CREATED, "linked"))
+            descriptor = os.open(uploads.path, os.O_TMPFILE | os.O_WRONLY)
+            os.write(descriptor, b"1234")
+            os.link(f"/proc/self/fd/{descriptor}", uploads.path / "unnamed", follow_symlinks=True)
+            await uploads.expect()
+            os.close(descriptor)
+            await uploads.expect((CREATED, "unnamed"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_copied_tree_is_told_file_by_file_and_so_is_its_removal(tmp_path):
+    names = [f"tree/{a}/{b}/{c}" for a in range(4) for b in range(5) for c in range(5)]
+    for name in names:
+        write(tmp_path / name, name)
+
+    async def scenario(uploads):
+        async with uploads.running():
+            process = await asyncio.create_subprocess_exec("cp", "-r", tmp_path / "tree", uploads.path)
+            await process.wait()
+            await uploads.expect(*((CREATED, name) for name in names))
+            (uploads.path / "tree").rename(uploads.path / "moved")
+            await uploads.expect(*((REMOVED, name) for name in names), *((CREATED, name.replace("tree", "moved")) for name in names))
+            process = await asyncio.create_subprocess_exec("rm", "-r", uploads.path / "moved")
+            await process.wait()
+            await uploads.expect(*((REMOVED, name.replace("tree", "moved")) for name in names))
+            (tmp_path / "tree").rename(uploads.path / "renamed-in")
+            await uploads.expect(*((CREATED, name.replace("tree", "renamed-in")) for name in names))
+            (uploads.path / "renamed-in").rename(tmp_path / "tree")
+            await uploads.expect(*((REMOVED, name.replace("tree", "renamed-in")) for name in names))
+
+    drive(tmp_path, scenario)
+
+
+MANY = """
+import os, sys
+me = sys.argv[1]
+for n in range(1000):
+    folder = f"{me}/{n % 7}/{n % 31}/{n % 100}"
+    os.makedirs(folder, exist_ok=True)
+    if n % 3:
+        open(f"{folder}/{n}", "w").close()
+    else:
+        with open(f"{folder}/.{n}.tmp", "w") as file:
+            file.write(str(n))
+        os.rename(f"{folder}/.{n}.tmp", f"{folder}/{n}")
+"""
+
+
+def test_files_in_directories_that_are_made_under_load_are_told_once_each(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running():
+            writers = [await asyncio.create_subprocess_exec(sys.executable, "-c", MANY, me, cwd=uploads.path) for me in ("x", "y")]
+            for writer in writers:
+                assert await writer.wait() == 0
+            names = [f"{me}/{n % 7}/{n % 31}/{n % 100}/{n}" for me in ("x", "y") for n in range(1000)]
+            await uploads.expect(*((CREATED, name) for name in names))
+
+    drive(tmp_path, scenario)
+
+
+def test_of_quick_overwrites_the_last_state_is_told(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running():
+            for n in range(1, 200):
+                write(uploads.path / "a", "x" * n)
+            await uploads.until(lambda: uploads.told and uploads.target.payloads[-1]["Records"][0]["s3"]["object"]["size"] == 199)
+            sequencers = [payload["Records"][0]["s3"]["object"]["sequencer"] for payload in uploads.target.payloads]
+            assert sequencers == sorted(set(sequencers))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_write_that_the_clock_does_not_show_is_told(tmp_path):
+    """Two writes in one tick of the file system's clock leave a file that looks the same."""
+
+    async def scenario(uploads):
+        source = uploads.target.buckets["uploads"]
+        real = source.describe
+
+        async def read(key):
+            described = await real(key)
+            return described and replace(described, etag=hashlib.md5((uploads.path / key).read_bytes()).hexdigest())
+
+        source.describe = read
+        async with uploads.running():
+            write(uploads.path / "a", "1")
+            await uploads.expect((CREATED, "a"))
+            time = (uploads.path / "a").stat().st_mtime_ns
+            with (uploads.path / "a").open("r+") as file:
+                file.write("2")
+                file.flush()
+                os.utime(file.fileno(), ns=(time, time))
+            await uploads.expect((CREATED, "a"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_time_that_is_set_after_the_close_is_no_change(tmp_path):
+    write(tmp_path / "a")
+
+    async def scenario(uploads):
+        async with uploads.running():
+            write(uploads.path / "a")
+            await uploads.expect((CREATED, "a"))
+            os.utime(uploads.path / "a", (1, 1))
+            await uploads.expect()
+        async with uploads.running():
+            await uploads.expect()
+            write(uploads.path / "a")  # the same bytes, but somebody wrote them
+            await uploads.expect((CREATED, "a"))
+
+    drive(tmp_path, scenario)
+
+
+# Restarts
+
+
+def test_a_restart_tells_what_came_changed_and_went(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running():
+            for name in ("stays", "changes", "goes"):
+                write(uploads.path / name)
+            await uploads.expect((CREATED, "stays"), (CREATED, "changes"), (CREATED, "goes"))
+        write(uploads.path / "d/comes")
+        write(uploads.path / "changes", "other content")
+        (uploads.path / "goes").unlink()
+        async with uploads.running():
+            await uploads.expect((CREATED, "d/comes"), (CREATED, "changes"), (REMOVED, "goes"))
+        async with uploads.running():
+            await uploads.expect()
+
+    drive(tmp_path, scenario)
+
+
+def test_a_file_that_is_being_written_while_the_trigger_starts_is_told_at_the_close(tmp_path):
+    async def scenario(uploads):
+        with Writer(uploads.path) as other:
+            other.do("first = open('first', 'w'); first.write('1'); first.flush()")
+            async with uploads.running():  # for the first time: what is there is old, but this is not finished
+                await uploads.expect()
+                other.do("first.close()")
+                await uploads.expect((CREATED, "first"))
+            other.do("again = open('again', 'w'); again.write('1'); again.flush()")
+            async with uploads.running():
+                await uploads.expect()
+                other.do("again.close()")
+                await uploads.expect((CREATED, "again"))
+
+    drive(tmp_path, scenario)
+
+
+def test_files_that_come_while_the_trigger_starts_for_the_first_time_are_told(tmp_path, monkeypatch):
+    """They come after the watch is on and before the look at what is old."""
+
+    async def scenario(uploads):
+        write(uploads.path / "old")
+        real = bucket_session.BucketSession._catch_up
+
+        async def catch_up(self, watcher):
+            write(uploads.path / "new")
+            write(uploads.path / "folder/new")
+            await real(self, watcher)
+
+        monkeypatch.setattr(bucket_session.BucketSession, "_catch_up", catch_up)
+        async with uploads.running():
+            await uploads.expect((CREATED, "new"), (CREATED, "folder/new"))
+
+    drive(tmp_path, scenario)
+
+
+NAMES = ("a", "b", "d/a", "d/e/a", "x.tmp")
+OPERATIONS = st.one_of(
+    st.tuples(st.sampled_from(("write", "remove")), st.sampled_from(NAMES)),
+    st.tuples(st.just("rename"), st.sampled_from(NAMES), st.sampled_from(NAMES)),
+    st.tuples(st.just("move"), st.sampled_from(("d", "d/e", "f")), st.sampled_from(("d", "f", "g"))),
+    st.tuples(st.sampled_from(("clear", "stop", "start")), st.just("d")),
+)
+
+
+def apply(root, verb, places, n):
+    try:
+        if verb == "write":
+            write(places[0], "x" * n)
+        elif verb == "remove":
+            places[0].unlink()
+        elif verb == "clear":
+            shutil.rmtree(places[0])
+        elif verb in ("rename", "move"):
+            places[1].parent.mkdir(parents=True, exist_ok=True)
+            places[0].rename(places[1])
+    except (OSError, shutil.Error):
+        pass
+
+
+def objects_in(root):
+    files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".tmp" and ".eventflow-tmp" not in path.parts]
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in files}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(OPERATIONS, max_size=15))
+def test_whatever_happens_the_events_lead_to_what_is_there(operations):
+    """Followed from the beginning, running or not, the events of each key end in its present state: with its size, or removed."""
+
+    async def scenario(uploads):
+        async with uploads.running():
+            pass
+        for running in (True, False):
+            for n, (verb, *paths) in enumerate(operations):
+                if verb == "start":
+                    async with uploads.running():
+                        pass
+                elif running:
+                    async with uploads.running():
+                        apply(uploads.path, verb, [uploads.path / path for path in paths], n + 1)
+                else:
+                    apply(uploads.path, verb, [uploads.path / path for path in paths], n + 1)
+        async with uploads.running():
+            await uploads.until(lambda: followed(uploads.target.payloads) == objects_in(uploads.path))
+        ids = [delivery.id for delivery in uploads.target.deliveries]
+        assert len(ids) == len(set(ids))
+
+    with tempfile.TemporaryDirectory() as folder:
+        drive(Path(folder), scenario)
+
+
+def followed(payloads):
+    present = {}
+    for payload in payloads:
+        verb, key = short(payload)
+        if verb == CREATED:
+            present[key] = payload["Records"][0]["s3"]["object"]["size"]
+        else:
+            present.pop(key)
+    return present
+
+
+# When the ground moves
+
+
+def test_an_overflow_of_the_kernels_queue_loses_nothing(tmp_path, monkeypatch):
+    deaf = []
+
+    def take(self, notice, real=InotifyEmitter._take):
+        if not deaf:
+            real(self, notice)
+
+    monkeypatch.setattr(InotifyEmitter, "_take", take)
+
+    async def scenario(uploads):
+        observers = watch_observers(monkeypatch)
+        async with uploads.running():
+            write(uploads.path / "goes")
+            await uploads.expect((CREATED, "goes"))
+            deaf.append(True)
+            write(uploads.path / "lost/too")
+            write(uploads.path / "lost/deeper/more")
+            (uploads.path / "goes").unlink()
+            await asyncio.sleep(0.05)
+            deaf.clear()
+            [emitter] = observers[-1].emitters
+            emitter.queue_event(EventsLost(str(uploads.path)))
+            await uploads.expect((CREATED, "lost/too"), (CREATED, "lost/deeper/more"), (REMOVED, "goes"))
+            assert any("max_queued_events" in report for report in uploads.target.reports)
+            write(uploads.path / "lost/deeper/later")
+            await uploads.expect((CREATED, "lost/deeper/later"))
+
+    drive(tmp_path, scenario)
+
+
+def watch_observers(monkeypatch):
+    """The observers that watchers make from now on."""
+    made = []
+
+    def new_observer(keys, real=watching.new_observer):
+        made.append(real(keys))
+        return made[-1]
+
+    monkeypatch.setattr("triggers.watching.new_observer", new_observer)
+    return made
+
+
+def refuse_watches(monkeypatch, number, wanted):
+    def add(self, path, mask, real=Inotify.add):
+        if wanted(path):
+            raise OSError(number, os.strerror(number), path)
+        return real(self, path, mask)
+
+    monkeypatch.setattr(Inotify, "add", add)
+
+
+@pytest.mark.parametrize("number, setting", [(errno.ENOSPC, "fs.inotify.max_user_watches"), (errno.EMFILE, "fs.inotify.max_user_instances")])
+def test_without_watches_it_polls_and_says_what_to_raise(tmp_path, monkeypatch, number, setting):
+    refuse_watches(monkeypatch, number, lambda path: True)
+
+    async def scenario(uploads):
+        async with uploads.running(settle=0.1):
+            assert any(setting in report and "polled" in report for report in uploads.target.reports)
+            write(uploads.path / "d/a")
+            await uploads.expect((CREATED, "d/a"))
+        with pytest.raises(SettingError, match=setting):
+            async with uploads.running(watch="events"):
+                pass
+
+    drive(tmp_path, scenario)
+
+
+def test_a_watch_that_is_refused_later_is_made_good_by_polling(tmp_path, monkeypatch):
+    refuse_watches(monkeypatch, errno.ENOSPC, lambda path: path.endswith("/full"))
+
+    async def scenario(uploads):
+        async with uploads.running(settle=0.1):
+            write(uploads.path / "full/a")
+            await uploads.expect((CREATED, "full/a"))
+            assert any("max_user_watches" in report for report in uploads.target.reports)
+            write(uploads.path / "full/b")
+            await uploads.expect((CREATED, "full/b"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_file_system_that_others_change_is_polled(tmp_path, monkeypatch):
+    monkeypatch.setattr(bucket_session, "remote_file_system", lambda path: "nfs4")
+
+    async def scenario(uploads):
+        async with uploads.running(settle=0.1):
+            assert "lies on nfs4" in uploads.target.reports[-1]
+            write(uploads.path / "a")
+            await uploads.expect((CREATED, "a"))
+            (uploads.path / "a").unlink()
+            await uploads.expect((REMOVED, "a"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_silent_file_system_is_found_out_and_polled(tmp_path, monkeypatch):
+    monkeypatch.setattr("triggers.watching.PROBE_PATIENCE", 0.05)
+    monkeypatch.setattr(InotifyEmitter, "_take", lambda self, notice: None)
+
+    async def scenario(uploads):
+        async with uploads.running(settle=0.1):
+            assert "tells of no changes" in uploads.target.reports[-1]
+            write(uploads.path / "a")
+            await uploads.expect((CREATED, "a"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_polled_file_is_not_told_while_it_grows(tmp_path):
+    async def scenario(uploads):
+        async with uploads.running(watch="poll", settle=0.3):
+            with (uploads.path / "a").open("w") as file:
+                for _n in range(8):
+                    file.write("x" * 10)
+                    file.flush()
+                    await asyncio.sleep(0.1)
+                    assert uploads.told == []
+            await uploads.until(lambda: uploads.told)
+            assert uploads.target.payloads[0]["Records"][0]["s3"]["object"]["size"] == 80
+
+    drive(tmp_path, scenario)
+
+
+def test_the_bucket_may_be_removed_and_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(bucket_session, "ABSENCE_PAUSE", 0.01)
+
+    async def scenario(uploads):
+        async with uploads.running():
+            write(uploads.path / "stays")
+            write(uploads.path / "goes")
+            await uploads.expect((CREATED, "stays"), (CREATED, "goes"))
+            uploads.path.rename(tmp_path / "away")
+            await uploads.until(lambda: any("is gone" in report for report in uploads.target.reports))
+            assert uploads.told == []
+            (tmp_path / "away/goes").unlink()
+            write(tmp_path / "away/comes")
+            (tmp_path / "away").rename(uploads.path)
+            await uploads.until(lambda: len(uploads.told) == 2)
+            await uploads.expect((CREATED, "comes"), (REMOVED, "goes"))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_bucket_that_is_emptied_with_its_directory_tells_so_when_it_is_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(bucket_session, "ABSENCE_PAUSE", 0.01)
+
+    async def scenario(uploads):
+        async with uploads.running():
+            write(uploads.path / "d/a")
+            await uploads.expect((CREATED, "d/a"))
+            shutil.rmtree(uploads.path)
+            await uploads.until(lambda: any("is gone" in report for report in uploads.target.reports))
+            uploads.path.mkdir()
+            await uploads.until(lambda: (REMOVED, "d/a") in uploads.told)
+            await uploads.expect((REMOVED, "d/a"))
+
+    drive(tmp_path, scenario)
+
+
+# The contract
+
+
+class FilesContract(TriggerContract):
+    """Files that are put by hand; one file, one event."""
+
+    bad_settings = ({"name": "UP"}, {"name": "uploads", "events": "ObjectTagging:*"}, {"name": "uploads", "watch": "never"})
+    options: dict[str, object] = {}
+    number = 0
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path):
+        self.folder = tmp_path
+
+    def make(self):
+        return Bucket("uploads", events=("ObjectCreated:*", "ObjectRemoved:*"), suffix=".txt", **self.options)
+
+    async def prepare(self):
+        self.database = Database(":memory:")
+        self.objects = Objects(self.database, self.clock, self.folder)
+        await self.objects.open()
+        self.path = (await self.objects.ensure_bucket("uploads")).path
+        self.target.buckets["uploads"] = await self.objects.source("uploads")
+
+    async def dispose(self):
+        self.objects.close()
+        self.database.close()
+
+    async def cause(self, n):
+        for _ in range(n):
+            self.number += 1
+            write(self.path / f"folder{self.number % 3}/{self.number}.txt")
+
+
+class TestWatchedBucket(FilesContract):
+    virtual = False
+
+
+class TestPolledBucket(FilesContract):
+    """It waits on its clock alone, but looks with threads."""
+
+    options = {"watch": "poll", "settle": 0.5}

@@ -1,0 +1,355 @@
+"""The daemon as a process: what it acknowledged survives kill -9 of everything, it stops gracefully, and it refuses what it must."""
+
+import json
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.process.daemon_process import DaemonProcess, alive, children_of, daemon
+
+APPEND = """
+import json, os, time
+def note(name, text):
+    file = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, (text + "\\n").encode())
+    os.close(file)
+"""
+
+
+def code(folder: Path, body: str) -> str:
+    return APPEND + f"HERE = {str(folder)!r}\n" + body
+
+
+HANDLED = """
+@app.function(timeout=20)
+def work(event, context):
+    time.sleep(event.get("seconds", 0))
+    note(HERE + "/handled", str(event["n"]))
+
+@app.on(Queue("jobs", batch_size=5), timeout=20)
+def job(event, context):
+    for record in event["Records"]:
+        note(HERE + "/handled", record["body"])
+
+@app.on(Bucket("inbox"), timeout=20)
+def arrived(event, context):
+    for record in event["Records"]:
+        note(HERE + "/handled", record["s3"]["object"]["key"])
+"""
+
+
+def test_ready_stop_and_ready_again(tmp_path: Path) -> None:
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
+        process.start()
+        assert process.client("lambda").invoke(FunctionName="work", Payload=b'{"n": 1}')["StatusCode"] == 200
+        children = children_of(process.facts["pid"])
+        assert process.stop() == 0
+        assert not process.facts_path.exists()
+        assert not [pid for pid in children if alive(pid)]
+        process.start()
+        assert process.client("lambda").invoke(FunctionName="work", Payload=b'{"n": 2}')["StatusCode"] == 200
+        assert process.rows("handled") == ["1", "2"]
+
+
+def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
+        process.start()
+        for name in ("credentials.json", "daemon.json"):
+            assert stat.S_IMODE((process.state / name).stat().st_mode) == 0o600
+        request = f"{process.facts['url']}/_eventflow/status"
+        with pytest.raises(OSError, match="401"):
+            import urllib.request
+
+            urllib.request.urlopen(request, timeout=5)
+
+
+def test_a_second_daemon_on_the_same_state_is_refused_by_pid(tmp_path: Path) -> None:
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
+        process.start()
+        second = subprocess.run(
+            [sys.executable, "-m", "eventflow", "run", str(process.app), "--state", str(process.state), "--port", "0"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"belongs to a running daemon (pid {process.facts['pid']}, app {process.app})" in second.stderr
+        assert process.client("lambda").invoke(FunctionName="work", Payload=b'{"n": 1}')["StatusCode"] == 200
+
+
+def test_sigterm_lets_running_functions_finish_and_keeps_the_rest(tmp_path: Path) -> None:
+    with daemon(tmp_path, code(tmp_path, HANDLED.replace("def work", "def work") + "\n")) as process:
+        process.start()
+        client = process.client("lambda")
+        client.invoke(FunctionName="work", InvocationType="Event", Payload=b'{"n": "slow", "seconds": 2}')
+        process.until(lambda: process.control("status")["functions"][0]["running"] or any(f["running"] for f in process.control("status")["functions"]), "it runs")
+        assert process.stop() == 0
+        assert process.rows("handled") == ["slow"]
+        process.start()
+        assert [event["state"] for event in process.events(function="work")] == ["done"]
+
+
+def test_a_function_that_outlives_the_grace_time_runs_again_uncharged(tmp_path: Path) -> None:
+    body = """
+@app.function(timeout=60)
+def work(event, context):
+    note(HERE + "/begun", "x")
+    if len(open(HERE + "/begun").readlines()) == 1:
+        time.sleep(60)
+    note(HERE + "/handled", "x")
+"""
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        (tmp_path / "eventflow.toml").write_text("grace_seconds = 0.5\n")
+        process.start()
+        id = json.loads(process.cli("invoke", "work", "--async", "--json").stdout)["request_id"]
+        process.until(lambda: process.rows("begun"), "it runs")
+        assert process.stop() == 0
+        process.start()
+        process.until(lambda: process.rows("handled"), "it ran again")
+        event = process.until(lambda: (found := process.control(f"events/{id}"))["state"] == "done" and found, "it is done")
+        assert [attempt["status"] for attempt in event["attempts"]] == ["success"]
+
+
+def test_killing_the_daemon_ends_every_process_of_it(tmp_path: Path) -> None:
+    body = """
+@app.function(timeout=60)
+def work(event, context):
+    note(HERE + "/begun", "x")
+    time.sleep(60)
+"""
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        process.start()
+        process.client("lambda").invoke(FunctionName="work", InvocationType="Event", Payload=b"{}")
+        process.until(lambda: process.rows("begun"), "it runs")
+        children = children_of(process.facts["pid"])
+        assert len(children) >= 2
+        process.kill()
+        end = time.monotonic() + 5
+        while any(alive(pid) for pid in children) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not [pid for pid in children if alive(pid)]
+
+
+class Load:
+    """Sends work by API, by queue and as files until told to stop; ``acknowledged`` holds what the daemon said yes to."""
+
+    def __init__(self, process: DaemonProcess) -> None:
+        self.process = process
+        self.acknowledged: set[str] = set()
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(sender,)) for sender in (self._invoke, self._send, self._put)]
+
+    def __enter__(self) -> "Load":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(30)
+
+    def _run(self, sender: object) -> None:
+        number = 0
+        while not self.stopping.is_set():
+            number += 1
+            try:
+                self.acknowledged.add(sender(number))  # type: ignore[operator]
+            except (BotoCoreError, ClientError, OSError, KeyError, ValueError):
+                time.sleep(0.05)  # it was killed at this moment: not acknowledged, so nothing is promised
+
+    def _invoke(self, number: int) -> str:
+        client = self.process.client("lambda", connect_timeout=2, read_timeout=5)
+        for step in range(20):
+            name = f"event-{number}-{step}"
+            client.invoke(FunctionName="work", InvocationType="Event", Payload=json.dumps({"n": name}).encode())
+            self.acknowledged.add(name)
+        return name
+
+    def _send(self, number: int) -> str:
+        client = self.process.client("sqs", connect_timeout=2, read_timeout=5)
+        url = client.get_queue_url(QueueName="jobs")["QueueUrl"]
+        for step in range(20):
+            name = f"message-{number}-{step}"
+            client.send_message(QueueUrl=url, MessageBody=name)
+            self.acknowledged.add(name)
+        return name
+
+    def _put(self, number: int) -> str:
+        client = self.process.client("s3", connect_timeout=2, read_timeout=5)
+        for step in range(10):
+            name = f"object-{number}-{step}"
+            client.put_object(Bucket="inbox", Key=name, Body=b"x")
+            self.acknowledged.add(name)
+        file = f"file-{number}"
+        (self.process.bucket("inbox") / file).write_bytes(b"by hand")
+        return file
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_nothing_acknowledged_is_lost_when_everything_is_killed_under_load(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
+        process.start()
+        with Load(process) as load:
+            for _round in range(6):
+                time.sleep(chance.uniform(0.5, 1.5))
+                below = children_of(process.facts["pid"])
+                for victim in chance.sample(below, min(2, len(below))):
+                    kill(victim)
+                time.sleep(chance.uniform(0.1, 0.5))
+                process.kill()
+                process.start()
+        acknowledged = set(load.acknowledged)
+        assert len(acknowledged) > 40
+        process.until(lambda: acknowledged <= set(process.rows("handled")) or all_failed(process, acknowledged), "all that was acknowledged is handled", 120)
+        handled = process.rows("handled")
+        waiting = {str(json.loads(event_payload(process, event))["n"]) for event in process.events(state="waiting", function="work")}
+        assert acknowledged - set(handled) - waiting == set()
+        assert len(handled) < 2 * len(set(handled)), "duplicates only where an attempt was under way"
+
+
+def all_failed(process: DaemonProcess, acknowledged: set[str]) -> bool:
+    """Whether what is not handled is only waiting for its retry: its environment was killed while it ran."""
+    missing = acknowledged - set(process.rows("handled"))
+    waiting = process.events(state="waiting")
+    running = process.events(state="ready")
+    return not running and len(waiting) >= len(missing) and not any(name.startswith("message") for name in missing)
+
+
+def event_payload(process: DaemonProcess, event: dict[str, object]) -> str:
+    return json.dumps(process.control(f"events/{event['id']}")["payload"])
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def test_files_that_came_changed_or_went_while_it_was_down_fire_once(tmp_path: Path) -> None:
+    body = """
+@app.on(Bucket("inbox", events=("ObjectCreated:*", "ObjectRemoved:*")))
+def f(event, context):
+    for record in event["Records"]:
+        note(HERE + "/handled", record["eventName"] + " " + record["s3"]["object"]["key"])
+"""
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        process.start()
+        for name in ("stays", "changes", "goes"):
+            (process.bucket("inbox") / name).write_bytes(b"first")
+        process.until(lambda: len(process.rows("handled")) == 3, "three arrived")
+        process.kill()
+        (process.bucket("inbox") / "changes").write_bytes(b"second, longer")
+        (process.bucket("inbox") / "goes").unlink()
+        (process.bucket("inbox") / "new file+.txt").write_bytes(b"new")
+        process.start()
+        process.until(lambda: len(process.rows("handled")) == 6, "three more events")
+        process.stop()
+        process.start()
+        (process.bucket("inbox") / "last").write_bytes(b"x")
+        process.until(lambda: len(process.rows("handled")) >= 7, "the last arrived")
+        assert sorted(process.rows("handled")[3:]) == [
+            "ObjectCreated:Put changes",
+            "ObjectCreated:Put last",
+            "ObjectCreated:Put new%20file%2B.txt".replace("%20", "+"),
+            "ObjectRemoved:Delete goes",
+        ]
+
+
+def test_a_function_that_writes_into_its_own_bucket_is_stopped(tmp_path: Path) -> None:
+    body = """
+import boto3
+s3 = boto3.client("s3")
+@app.on(Bucket("inbox"), timeout=20)
+def f(event, context):
+    key = event["Records"][0]["s3"]["object"]["key"]
+    note(HERE + "/handled", key)
+    s3.put_object(Bucket="inbox", Key=key + "x", Body=b"again")
+"""
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        process.start()
+        process.client("s3").put_object(Bucket="inbox", Key="k", Body=b"1")
+        process.until(lambda: process.events(state="dead"), "the loop is stopped")
+        [dead] = process.events(state="dead")
+        assert len(process.rows("handled")) == 16
+        assert dead["reason"].startswith("RecursiveLoop: f stands 16 times in the chain")
+        assert "recursive loop was stopped" in process.log.read_text()
+
+
+def test_dev_takes_changed_code_without_losing_events_and_keeps_the_old_when_it_is_broken(tmp_path: Path) -> None:
+    body = """
+@app.function(timeout=20)
+def work(event, context):
+    time.sleep(0.01)
+    note(HERE + "/handled", f"{event} old")
+"""
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        process.start(verb="dev")
+        client = process.client("lambda")
+        source = process.app.read_text()
+        for number in range(60):
+            client.invoke(FunctionName="work", InvocationType="Event", Payload=str(number).encode())
+            if number == 20:
+                process.app.write_text("def broken(:\n")
+            if number == 40:
+                process.until(lambda: "the changed application is refused" in process.log.read_text(), "the broken code is refused")
+                process.app.write_text(source.replace("old", "new"))
+                process.until(lambda: "loaded the changed application" in process.log.read_text(), "the good code is loaded")
+        process.until(lambda: len(process.rows("handled")) == 60, "all were handled")
+        handled = {line.split()[0]: line.split()[1] for line in process.rows("handled")}
+        assert set(handled) == {str(number) for number in range(60)}
+        assert handled["39"] == "old"
+        assert handled["59"] == "new"
+        assert process.stop() == 0
+
+
+def test_a_broken_app_is_refused_with_its_traceback(tmp_path: Path) -> None:
+    with daemon(tmp_path, "raise LookupError('no config')") as process:
+        process.start(ready=False)
+        assert process.process is not None
+        assert process.process.wait(20) == 1
+        text = process.log.read_text()
+        assert "LookupError: no config" in text
+        assert f'File "{process.app}", line 4' in text
+        assert "eventflow/" not in text.split("Traceback")[1]
+
+
+def test_the_log_is_json_lines_when_it_is_no_terminal(tmp_path: Path) -> None:
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
+        process.start()
+        process.stop()
+        lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+        assert {"time", "level", "logger", "message"} <= set(lines[0])
+        assert lines[-1]["message"] == "stopped"
+
+
+def test_the_zygote_is_started_again(tmp_path: Path) -> None:
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
+        process.start()
+        before = children_of(process.facts["pid"])
+        for pid in before:
+            kill(pid)
+        process.until(lambda: set(children_of(process.facts["pid"])) - set(before), "another zygote")
+        client = process.client("lambda")
+        process.until(lambda: invoked(client), "functions run again")
+        assert process.rows("handled")[-1] == "7"
+
+
+def invoked(client: object) -> bool:
+    try:
+        return client.invoke(FunctionName="work", Payload=b'{"n": 7}')["StatusCode"] == 200  # type: ignore[attr-defined]
+    except ClientError:
+        return False
