@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,3 +160,24 @@ def test_a_strangers_trigger_is_found_and_keeps_the_contract(strangers_place: Pa
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=110, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " passed" in ran.stdout
+
+
+# The trigger that the guide builds.
+
+
+@pytest.fixture(scope="module")
+def guide() -> dict[str, Any]:
+    """What the examples of docs/triggers.md define, run one after the other."""
+    names: dict[str, Any] = {"__name__": "guide"}
+    for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "triggers.md").read_text(), re.DOTALL):
+        exec(compile(example, "docs/triggers.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in dir(TriggerContract) if name.startswith("test_") and name != "test_it_is_published_under_its_kind"]
+)
+def test_the_trigger_of_the_guide_keeps_the_contract(guide: dict[str, Any], name: str, tmp_path: Path) -> None:
+    contract = guide["LinesContract"]()
+    contract.path, contract.written = tmp_path / "app.log", 0
+    getattr(contract, name)()
