@@ -37,7 +37,8 @@ class Bucket(Trigger):
 
     What counts as a change: another size, modification time or inode. Writing the same bytes again, or ``touch``, fires as it would on S3; if only
     the modification time differs and nobody was seen to write (``utime``, or while the daemon was down), the ETag decides. A rename is a removal and
-    a creation. Several changes in a row may become one event, of the last state. Symbolic links are no objects, whether they leave the bucket or not.
+    a creation. Several changes in a row may become one event, of the last state. A symbolic link to a file of the bucket fires when the link is made,
+    not when that file changes; any other link is skipped, and so is what is no regular file or has a name that is not UTF-8.
 
     ``watch`` says how changes are found: by the system's events (``events``), by looking (``poll``), or by events where they can be had (``auto``).
     ``settle`` is for where nobody tells that a file is whole: there it is when it has not changed for so many seconds.
@@ -55,7 +56,7 @@ class Bucket(Trigger):
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not BUCKET_NAME.fullmatch(self.name):
             raise SettingError(
-                f"Bucket name {self.name!r} is refused: it takes 3 to 63 of a-z, 0-9, '-' and '.', with a letter or digit at both ends."
+                f"Bucket name={self.name!r} is refused: it takes 3 to 63 of a-z, 0-9, '-' and '.', with a letter or digit at both ends."
             )
         for setting in ("events", "prefix", "suffix"):
             object.__setattr__(self, setting, self._texts(setting))
@@ -82,7 +83,7 @@ class Bucket(Trigger):
     def _check_events(self) -> None:
         for event in self.events:
             if event not in EVENTS:
-                raise SettingError(f"Bucket {self.name!r}: the event {event!r} is refused: it takes {', '.join(EVENTS)}, each with or without 's3:'.")
+                raise SettingError(f"Bucket {self.name!r}: {event!r} in events is refused: it takes {', '.join(EVENTS)}, each with or without 's3:'.")
         if not self.events:
             raise SettingError(f"Bucket {self.name!r}: events is empty, so nothing would ever fire; it takes {', '.join(EVENTS)}.")
 
@@ -98,7 +99,7 @@ class Bucket(Trigger):
         await session.run()
 
     async def sweep(self, target: Target) -> int:
-        """Deliver what came, changed or went since the last sweep or run; without one, everything that is there. Every file is taken as whole."""
+        """Deliver what came, changed or went since the last sweep or run. Every file is taken as whole."""
         session = await self._session(target)
         return await session.sweep()
 

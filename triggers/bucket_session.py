@@ -56,7 +56,7 @@ class BucketSession:
         await self._working(self._follow)
 
     async def sweep(self) -> int:
-        """Deliver what differs from the index now, every file taken as finished; how many events that were. What nothing is known of is new."""
+        """Deliver what differs from the index now, every file taken as finished; how many events that were."""
         await self._working(self._look_once)
         return self._events.emitted
 
@@ -73,10 +73,11 @@ class BucketSession:
             raise failures.exceptions[0] from None
 
     async def _look_once(self) -> None:
-        await self._look_at("", Sign.WRITTEN)
-        await self._events.handled()
         if self._index.fresh:
-            await self._index.begin({})
+            await self._catch_up(None)
+        else:
+            await self._look_at("", Sign.WRITTEN)
+        await self._events.handled()
         await self._index.save()
 
     # One round of this loop ends when the directory went, or events did.
@@ -162,8 +163,8 @@ class BucketSession:
             due = min(now + HEARTBEAT, relook, self._settling.next or now + HEARTBEAT)
             await self._clock.wait(self._wake, max(due - now, 0.0))
             self._wake.clear()
-            for key in self._settling.due(self._clock.monotonic()):
-                self._events.notice(key, Sign.LOOK)
+            for key, sign in self._settling.due(self._clock.monotonic()):
+                self._events.notice(key, sign)
             await self._look_into_trees()
             started = self._clock.monotonic()
             if started >= relook:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from eventflow import BucketSource, ObjectVersion, ServiceError, StorageError, Target, s3_event
-from triggers.object_index import ObjectIndex, entry_of, is_described, only_touched, sequencer_in, shows, sight_of
+from triggers.object_index import ObjectIndex, entry_of, is_described, same_content, sequencer_in, shows, sight_in, sight_of
 from triggers.object_keys import is_text
 from triggers.settling import OpenFiles, Settling
 from triggers.snapshot import Oddities, sight_if_file
@@ -19,15 +20,23 @@ from triggers.watching import Sign
 WORKERS = 48
 #: From so many waiting keys on, whoever finds more of them waits.
 CROWD = 4_000
+#: After so many seconds an object that could not be read is tried again.
 UNREADABLE_PAUSE = 30.0
+#: A file that was made fires at its writer's close. If none is told for so many seconds it may have got its name in another way (linkat).
+CLOSE_PATIENCE = 1.0
+#: Longer than a tick of any file system's clock, in seconds; some count in whole ones.
+LONGEST_TICK = 2.0
 REMOVED = "ObjectRemoved:Delete"
 
 
 class Look(NamedTuple):
-    """A regular file as it was a moment ago."""
+    """An object's file as it was a moment ago; ``path`` is where its content is, elsewhere only for a link."""
 
     sight: str
-    links: int
+    path: str
+    names: int
+    modified: float
+    is_link: bool
 
 
 class ObjectEvents:
@@ -91,7 +100,7 @@ class ObjectEvents:
             self._settling.forget(key)
             if known is not None and is_directory(self.root):  # if even the bucket is gone, who knows what became of the object
                 await self._removed(key, known)
-        elif shows(known, look.sight) and not (sign is Sign.WRITTEN and not is_described(known or "")):
+        elif shows(known, look.sight) and not self._may_hide_a_change(look, known or "", sign):
             self._settling.forget(key)
         elif self._finished(key, look, sign):
             self._settling.forget(key)
@@ -112,46 +121,59 @@ class ObjectEvents:
             return None
         if sight_if_file(status, path, self.root, self.oddities) is None:
             return None
-        return Look(sight_of(status), status.st_nlink)
+        is_link = stat.S_ISLNK(status.st_mode)
+        return Look(sight_of(status), os.path.realpath(path) if is_link else path, status.st_nlink, status.st_mtime, is_link)
+
+    def _may_hide_a_change(self, look: Look, known: str, sign: Sign) -> bool:
+        """Whether a file that was written may have changed although it looks as before: an object that was there before the trigger first ran can
+        have been open since, and two writes in one tick of the file system's clock leave the same time."""
+        return sign is Sign.WRITTEN and (not is_described(known) or abs(self._target.clock.now() - look.modified) < LONGEST_TICK)
 
     def _finished(self, key: str, look: Look, sign: Sign) -> bool:
-        """Whether a file that changed is whole. If it is not, either its close will be told or it is put on the list of those to look at again."""
+        """Whether a file that changed is whole. If it is not, either its close will be told or it is looked at again later."""
+        now = self._target.clock.monotonic()
         if sign is Sign.WRITTEN:
             return True
-        written = self.open_files.written(self._path(key))
-        now = self._target.clock.monotonic()
+        if sign is Sign.CREATED and look.names == 1 and not look.is_link and key not in self._settling:
+            self._settling.postpone(key, now, CLOSE_PATIENCE, sign)
+            return False
+        written = self.open_files.written(look.path)
         if written:
-            if sign is not Sign.CREATED:
-                self._settling.busy(key, look.sight, now)
+            self._settling.busy(key, look.sight, now, sign)
             return False
         if written is False or sign is Sign.PLACED:
             return True
         if sign is Sign.CREATED:  # whoever made it has it open, unless it is another name for a file that was there before
-            return look.links > 1
+            return look.names > 1 or look.is_link
         return self._settling.settled(key, look.sight, now)
 
     async def _created(self, key: str, known: str | None, look: Look, sign: Sign) -> None:
         if not self._describes:
             self._index.remember(key, look.sight)
             return
-        version = await self._describe(key)
+        version = await self._describe(key, look, sign)
         if version is None:
             return
-        entry = entry_of(version)
-        if not shows(entry, look.sight) and self.open_files.written(self._path(key)):
-            self._settling.busy(key, look.sight, self._target.clock.monotonic())  # it changes again under our eyes
-        elif (sign is Sign.LOOK and only_touched(known, version)) or not self._asked(name := f"ObjectCreated:{version.action}"):
+        seen = look.sight if look.is_link else sight_in(version)
+        entry = entry_of(seen, version)
+        if seen != look.sight and self.open_files.written(look.path):  # it changes again under our eyes
+            self._settling.busy(key, look.sight, self._target.clock.monotonic(), sign)
+        elif entry == known or (sign is Sign.LOOK and same_content(known, entry)) or not self._asked(f"ObjectCreated:{version.action}"):
             self._index.remember(key, entry)
         else:
-            await self._emit(key, name, version.sequencer, entry, version)
+            await self._emit(key, f"ObjectCreated:{version.action}", version.sequencer, entry, version)
 
-    async def _describe(self, key: str) -> ObjectVersion | None:
+    async def _describe(self, key: str, look: Look, sign: Sign) -> ObjectVersion | None:
         """The object, or None if it went or cannot be read; then it is looked at again."""
+        now = self._target.clock.monotonic()
         try:
             version = await self._source.describe(key)
         except (OSError, ServiceError, StorageError) as error:
-            self._target.report(f"Bucket {self._source.name!r}: {key!r} cannot be read, so its event waits until it can be: {error}")
-            self._settling.postpone(key, self._target.clock.monotonic(), UNREADABLE_PAUSE)
+            if isinstance(error, ServiceError) and error.code == "SlowDown":  # somebody writes it all the time
+                self._settling.busy(key, look.sight, now, sign)
+            else:
+                self._target.report(f"Bucket {self._source.name!r}: {key!r} cannot be read, so its event waits until it can be: {error}")
+                self._settling.postpone(key, now, UNREADABLE_PAUSE, sign)
             return None
         if version is None and self._index.get(key) is not None:
             self.notice(key, Sign.LOOK)
@@ -182,7 +204,9 @@ class ObjectEvents:
             etag=version.etag if version and entry else None,
             principal=version.principal if version else None,
         )
-        identity = f"{self._source.name}/{key}/{sequencer}/{name}"
+        # With the ETag, for two writes in one tick of the file system's clock are two states under one time.
+        state = f"{sequencer}-{version.etag}" if version and entry else sequencer
+        identity = f"{self._source.name}/{key}/{state}/{name}"
         trace = version.trace if version else None
         await target.emit(event, id=identity, trace=trace, cursor=self._index.moves(key, entry))
         self._index.put(key, entry)

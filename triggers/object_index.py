@@ -20,9 +20,13 @@ def sight_of(status: os.stat_result) -> str:
     return f"{status.st_size:x} {status.st_mtime_ns:x} {status.st_ino:x}"
 
 
-def entry_of(version: ObjectVersion) -> str:
+def sight_in(version: ObjectVersion) -> str:
+    return f"{version.size:x} {version.mtime_ns:x} {version.inode:x}"
+
+
+def entry_of(sight: str, version: ObjectVersion) -> str:
     """What the index keeps of an object that was described: its sight, then its ETag and sequencer."""
-    return f"{version.size:x} {version.mtime_ns:x} {version.inode:x} {version.etag} {version.sequencer}"
+    return f"{sight} {version.etag} {version.sequencer}"
 
 
 def shows(entry: str | None, sight: str) -> bool:
@@ -41,12 +45,12 @@ def sequencer_in(entry: str) -> str:
     return fields[4] if is_described(entry) else f"{max(int(fields[1], 16), 0):016x}"
 
 
-def only_touched(entry: str | None, version: ObjectVersion) -> bool:
-    """Whether a version differs from an entry in its modification time alone, the same file with the same content."""
-    if entry is None or not is_described(entry):
+def same_content(before: str | None, entry: str) -> bool:
+    """Whether two entries are of one file with the same content: their modification times may differ."""
+    if before is None or not is_described(before):
         return False
-    size, _mtime, inode, etag, _sequencer = entry.split(" ")
-    return (size, inode, etag) == (f"{version.size:x}", f"{version.inode:x}", version.etag)
+    size, _mtime, inode, etag, _sequencer = before.split(" ")
+    return entry.split(" ")[0:4:2] == [size, inode] and entry.split(" ")[3] == etag
 
 
 class ObjectIndex:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from triggers.watching import Sign
+
 #: The first second look at a file that is open comes soon: the kernel tells of a close a moment before it counts the writer out.
 SOON = 0.005
 
@@ -68,12 +70,13 @@ class _Look:
     sight: str
     since: float
     due: float
+    sign: Sign
 
 
 class Settling:
-    """Keys whose files wait to be finished, each with the time of its next look. Times are a clock's monotonic seconds.
+    """Keys whose files wait to be finished, each with the time of its next look and the sign that it was noticed by.
 
-    ``earlier`` is called when a look is due before all others.
+    Times are a clock's monotonic seconds. ``earlier`` is called when a look is due before all others.
     """
 
     def __init__(self, settle: float, earlier: Callable[[], None]) -> None:
@@ -82,41 +85,38 @@ class Settling:
         self._looks: dict[str, _Look] = {}
         self._order: list[tuple[float, str]] = []
 
-    def __len__(self) -> int:
-        return len(self._looks)
+    def __contains__(self, key: str) -> bool:
+        return key in self._looks
 
     def settled(self, key: str, sight: str, now: float) -> bool:
         """Note a look: true when the file looked the same ``settle`` seconds ago or longer, and ever since. Otherwise it is looked at again."""
         look = self._looks.get(key)
-        if look is not None and look.sight == sight:
-            if now >= look.since + self._settle:
-                return True
-            self._schedule(key, sight, look.since, look.since + self._settle)
-        else:
-            self._schedule(key, sight, now, now + self._settle)
+        since = look.since if look is not None and look.sight == sight else now
+        if since < now and now >= since + self._settle:
+            return True
+        self._schedule(key, _Look(sight, since, since + self._settle, Sign.LOOK))
         return False
 
-    def busy(self, key: str, sight: str, now: float) -> None:
+    def busy(self, key: str, sight: str, now: float, sign: Sign) -> None:
         """Note that a file is open for writing: it is looked at again soon, then less and less soon, but at least every ``settle`` seconds."""
-        look = self._looks.get(key)
-        pause = SOON if look is None else min(self._settle, 2 * (now - look.since) + SOON)
-        self._schedule(key, sight, now if look is None else look.since, now + pause)
+        since = self._looks[key].since if key in self._looks else now
+        self._schedule(key, _Look(sight, since, now + min(self._settle, SOON + 2 * (now - since)), sign))
 
-    def postpone(self, key: str, now: float, seconds: float) -> None:
+    def postpone(self, key: str, now: float, seconds: float, sign: Sign) -> None:
         """Look at a file again after so many seconds."""
-        self._schedule(key, "", now, now + seconds)
+        self._schedule(key, _Look("", now, now + seconds, sign))
 
     def forget(self, key: str) -> None:
         self._looks.pop(key, None)
 
-    def due(self, now: float) -> list[str]:
-        """The keys whose next look is due; each is returned once for each time it was scheduled."""
+    def due(self, now: float) -> list[tuple[str, Sign]]:
+        """The keys whose next look is due, each returned once."""
         found = []
         while self._order and self._order[0][0] <= now:
             due, key = heapq.heappop(self._order)
             look = self._looks.get(key)
             if look is not None and look.due == due:
-                found.append(key)
+                found.append((key, look.sign))
         return found
 
     @property
@@ -124,8 +124,8 @@ class Settling:
         """When the next look is due."""
         return self._order[0][0] if self._order else None
 
-    def _schedule(self, key: str, sight: str, since: float, due: float) -> None:
-        self._looks[key] = _Look(sight, since, due)
-        heapq.heappush(self._order, (due, key))
-        if self._order[0] == (due, key):
+    def _schedule(self, key: str, look: _Look) -> None:
+        self._looks[key] = look
+        heapq.heappush(self._order, (look.due, key))
+        if self._order[0] == (look.due, key):
             self._earlier()

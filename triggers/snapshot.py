@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from triggers.object_index import ObjectIndex, shows, sight_of
 from triggers.object_keys import ObjectKeys, child, is_below, is_text
@@ -13,7 +14,7 @@ from triggers.object_keys import ObjectKeys, child, is_below, is_text
 #: So many files are looked at, or found different, before a batch is handed over: between two the trigger can stop.
 LOOKS_IN_BATCH = 20_000
 KEYS_IN_BATCH = 2_000
-KINDS = {stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+KINDS = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
 @dataclass
@@ -28,15 +29,13 @@ class Oddities:
             "name", f"{path!r} is skipped: its name is not UTF-8 and so cannot be a key. Rename it. (Others like it are skipped silently.)"
         )
 
-    def kind(self, path: str, mode: int, root: str) -> None:
+    def kind(self, path: str, mode: int) -> None:
         kind = KINDS.get(stat.S_IFMT(mode), "special file")
-        if kind != "symbolic link":
-            text = f"{path!r} is skipped: it is a {kind}, and an object is a regular file."
-        elif leaves(root, path):
-            kind, text = "leaving link", f"{path!r} is skipped: it is a symbolic link that leaves the bucket. Copy or hard-link the file instead."
-        else:
-            text = f"{path!r} is skipped: it is a symbolic link; the file that it leads to is an object under a key of its own."
-        self.texts.setdefault(kind, f"{text} (Others like it are skipped silently.)")
+        self.texts.setdefault(kind, f"{path!r} is skipped: it is a {kind}, and an object is a regular file. (Others like it are skipped silently.)")
+
+    def link(self, path: str) -> None:
+        text = f"{path!r} is skipped: it is a symbolic link, and leads to no file of this bucket. Copy or hard-link the file instead."
+        self.texts.setdefault("link", f"{text} (Others like it are skipped silently.)")
 
     def unreadable(self, path: str, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
@@ -48,10 +47,6 @@ class Oddities:
         new = [kind for kind in list(self.texts) if kind not in self._told]
         self._told.update(new)
         return [self.texts[kind] for kind in new]
-
-
-def leaves(root: str, link: str) -> bool:
-    return not os.path.realpath(link).startswith(root + os.sep)
 
 
 @dataclass
@@ -135,8 +130,19 @@ class Snapshot:
 
 
 def sight_if_file(status: os.stat_result, path: str, root: str, oddities: Oddities) -> str | None:
-    """The sight of a regular file; anything else is noted as an oddity."""
+    """The sight of a regular file, or of a link to one in the bucket: that of the link itself, so that the key changes when the link is made anew
+    and not with the file behind it, which has a key of its own. Anything else is noted as an oddity."""
     if stat.S_ISREG(status.st_mode):
         return sight_of(status)
-    oddities.kind(path, status.st_mode, root)
+    if not stat.S_ISLNK(status.st_mode):
+        oddities.kind(path, status.st_mode)
+    elif leads_to_file(path, root):
+        return sight_of(status)
+    else:
+        oddities.link(path)
     return None
+
+
+def leads_to_file(link: str, root: str) -> bool:
+    end = Path(link).resolve()
+    return str(end).startswith(root + os.sep) and end.is_file()
