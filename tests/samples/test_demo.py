@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -103,7 +104,7 @@ def test_a_daemon_that_ends_at_once_is_reported_with_its_last_words(
 def good(load: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A photograph, and a row and thumbnail of it as they should be, made by hand."""
     photos = load("photos")
-    photo = next(each for each in photos.PHOTOS if each.name == "holiday/lake.jpg")
+    photo = replace(next(each for each in photos.PHOTOS if each.name == "holiday/lake.jpg"), width=1152, height=768)
     original = photos.write(photo, tmp_path_factory.mktemp("verify"))
     thumbnail = thumbnail_of(original, (320, 213))
     content = original.read_bytes()
@@ -141,7 +142,7 @@ def test_what_is_right_passes(load: Callable[[str], ModuleType], good: dict[str,
         ("size_in", 1),
         ("size_out", 1),
         ("sha256", "0" * 64),
-        ("width", 3072),
+        ("width", 768),
         ("height", 1),
         ("thumb_width", 100),
         ("format", "PNG"),
