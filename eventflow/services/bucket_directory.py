@@ -49,6 +49,14 @@ class FileState:
         return f"{self.size}:{self.mtime_ns}:{self.inode}"
 
 
+class MissingDirectoryError(ServiceError):
+    """A bucket's own directory is not there: it is on a disk that is not mounted, or somebody removed it."""
+
+    def __init__(self, path: Path) -> None:
+        text = f"The bucket's directory {path} is not there. Mount or make it, or delete the bucket, then try again."
+        super().__init__("ServiceUnavailable", text, 503)
+
+
 class BucketDirectory:
     """The files of one bucket. Every method blocks and lets ``OSError`` out; a key that is not there is None.
 
@@ -64,9 +72,7 @@ class BucketDirectory:
         try:
             return os.open(self.path, DIRECTORY)
         except FileNotFoundError:
-            raise ServiceError(
-                "ServiceUnavailable", f"The bucket's directory {self.path} is not there. Mount or make it, or delete the bucket, then try again.", 503
-            ) from None
+            raise MissingDirectoryError(self.path) from None
 
     def state(self, key: str) -> FileState | None:
         """The state of the object's file now."""
@@ -144,7 +150,7 @@ class BucketDirectory:
             return os.open(temporary, FILE, dir_fd=parent)
 
     def discard(self, temporary: str) -> None:
-        with absent_is_none(), self._parent((TEMPORARY, temporary)) as parent:
+        with contextlib.suppress(MissingDirectoryError), absent_is_none(), self._parent((TEMPORARY, temporary)) as parent:
             os.unlink(temporary, dir_fd=parent)
 
     def keep_temporaries(self) -> None:
@@ -177,7 +183,7 @@ class BucketDirectory:
     def leave(self) -> None:
         """Take away what the store put beside the files of a bucket."""
         self.sweep(())
-        with absent_is_none(), closing(self.descriptor()) as root:
+        with closing(self.descriptor()) as root, contextlib.suppress(OSError):  # absent, or somebody keeps something in it
             os.rmdir(TEMPORARY, dir_fd=root)
 
     def vanish(self) -> None:

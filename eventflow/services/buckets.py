@@ -57,8 +57,13 @@ class Buckets:
     def get(self, name: str) -> Bucket:
         bucket = self._buckets.get(name)
         if bucket is None:
-            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=name)
+            raise no_such_bucket(name)
         return bucket
+
+    def confirm(self, bucket: Bucket) -> None:
+        """Raise ``NoSuchBucket`` if a bucket was deleted since it was got (and perhaps made again, elsewhere)."""
+        if self._buckets.get(bucket.name) != bucket:
+            raise no_such_bucket(bucket.name)
 
     def place(self, name: str, path: Path | None) -> Path:
         """Where a bucket of this name goes. A path of its own must share nothing with another bucket, the buckets' root or the state directory."""
@@ -97,6 +102,10 @@ class Buckets:
 
         await self._database.write(change)
         del self._buckets[name]
+
+
+def no_such_bucket(name: str) -> ServiceError:
+    return ServiceError("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=name)
 
 
 def check_bucket_name(name: str) -> None:

@@ -19,13 +19,24 @@ class Disk:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="eventflow-disk")
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
         """Run ``work`` in a thread. A caller that is cancelled meanwhile still waits for it: nobody tidies up under a thread that is at work."""
+        future = asyncio.wrap_future(self._threads.submit(work, *args))
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
         try:
-            return await to_the_end(asyncio.wrap_future(self._threads.submit(work, *args)))
+            return await to_the_end(future)
         except OSError as error:
             raise refusal(error) from error
+
+    async def settle(self) -> bool:
+        """Wait for the work that is under way; whether there was any."""
+        if not self._under_way:
+            return False
+        await asyncio.wait(set(self._under_way))
+        return True
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from eventflow.errors import ServiceError
 from eventflow.services.bucket_directory import BucketDirectory, FileState
@@ -21,7 +21,8 @@ LARGEST_BODY = 5 * 1024**3
 
 
 class Incoming:
-    """A temporary file of a bucket. Every method blocks; whoever made it ends with ``seal`` and a rename, or with ``discard``."""
+    """A temporary file of a bucket. Every method blocks. Begin with ``open``, end with ``seal`` and a rename, or with ``discard``, which also
+    takes away what an ``open`` left whose caller was cancelled."""
 
     def __init__(self, directory: BucketDirectory, name: str, algorithm: str | None) -> None:
         self.directory = directory
@@ -30,7 +31,11 @@ class Incoming:
         self._algorithm = algorithm
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._digest = new_digest(algorithm) if algorithm else None
-        self._descriptor = directory.create(name)
+        self._descriptor = -1
+        self._close: Callable[[], object] = nothing_to_close
+
+    def open(self) -> None:
+        self._descriptor = self.directory.create(self.name)
         self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def write(self, piece: bytes) -> None:
@@ -81,6 +86,10 @@ def copy_by_kernel(source: int, target: int) -> None:
     except OSError as error:
         if error.errno not in NO_KERNEL_COPY:
             raise
+
+
+def nothing_to_close() -> None:
+    """A temporary that was not opened."""
 
 
 async def receive(body: AsyncIterable[bytes], incoming: Incoming, disk: Disk, largest: int = LARGEST_BODY) -> None:

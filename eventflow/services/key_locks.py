@@ -53,9 +53,15 @@ class KeyLocks:
 
     @asynccontextmanager
     async def key(self, bucket: str, key: str) -> AsyncIterator[None]:
-        gate = self._gates.setdefault(bucket, Gate())
         lock = self._keys.setdefault((bucket, key), asyncio.Lock())
-        async with gate.shared(), lock:
+        async with self.inside(bucket), lock:
+            yield
+
+    @asynccontextmanager
+    async def inside(self, bucket: str) -> AsyncIterator[None]:
+        """In the bucket, without a key: it is not deleted meanwhile."""
+        gate = self._gates.setdefault(bucket, Gate())
+        async with gate.shared():
             yield
 
     @asynccontextmanager

@@ -24,7 +24,7 @@ FORGOTTEN_AT_ONCE = 100
 #: A sequencer is compared as text: sixteen digits, always.
 LARGEST_SEQUENCER = (1 << 64) - 1
 
-COLUMNS = "key, kind, state, sequencer, etag, attributes, action, trace, principal"
+COLUMNS = "key, kind, state, sequencer, etag, settled, attributes, action, trace, principal"
 SELECT_STATE = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 SELECT_STATES = f"""
 SELECT {", ".join("o." + name for name in COLUMNS.split(", "))} FROM json_each(?) AS wanted
@@ -34,10 +34,10 @@ JOIN objects AS o ON o.bucket = ? AND o.key = json_extract(wanted.value, '$[0]')
 SELECT_NEWEST = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? ORDER BY sequencer DESC LIMIT 1"
 SELECT_FOLDERS = "SELECT key, state FROM objects WHERE bucket = ? AND kind = 'folder' AND key >= ? AND key < ?"
 INSERT = """
-INSERT OR REPLACE INTO objects (bucket, key, kind, state, sequencer, etag, attributes, action, trace, principal, removed_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO objects (bucket, key, kind, state, sequencer, etag, settled, attributes, action, trace, principal, removed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-UPDATE_ETAG = "UPDATE objects SET etag = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
+UPDATE_SETTLED = "UPDATE objects SET settled = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
 DELETE_OTHERS = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind IN ('file', 'folder') AND state NOT IN (?, ?)"
 DELETE_ROW = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'removed'"
@@ -48,17 +48,18 @@ DELETE_FORGOTTEN = "DELETE FROM objects WHERE bucket = ? AND key = ? AND sequenc
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A state of a key that is to be recorded; the index gives it its sequencer. ``etag`` is None when it must be computed again next time."""
+    """A state of a key that is to be recorded; the index gives it its sequencer. If it is not ``settled`` its ETag is computed again next time."""
 
     key: str
     state: FileState
-    etag: str | None
+    etag: str
     attributes: Attributes = field(default_factory=Attributes)
     checksum: Checksum | None = None
     parts: tuple[int, ...] = ()
     action: str = "Put"
     author: Author = field(default_factory=Author)
     kind: str = FILE
+    settled: bool = True
 
 
 class ObjectIndex:
@@ -72,7 +73,7 @@ class ObjectIndex:
 
         def query(connection: sqlite3.Connection) -> StoredObject | None:
             row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
-            return stored_object(row) if row and row[4] is not None else None
+            return stored_object(row) if row and row[5] else None
 
         return await self._database.read(query)
 
@@ -81,7 +82,7 @@ class ObjectIndex:
         asked = json.dumps([(key, kind, str(state)) for key, kind, state in wanted])
 
         def query(connection: sqlite3.Connection) -> dict[str, StoredObject]:
-            return {row[0]: stored_object(row) for row in connection.execute(SELECT_STATES, (asked, bucket)) if row[4] is not None}
+            return {row[0]: stored_object(row) for row in connection.execute(SELECT_STATES, (asked, bucket)) if row[5]}
 
         return await self._database.read(query)
 
@@ -102,22 +103,22 @@ class ObjectIndex:
             sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
             connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
             insert(connection, bucket, draft, sequencer)
-            return draft_object(draft, sequencer, draft.etag or "")
+            return draft_object(draft, sequencer)
 
         return await self._database.write(change)
 
-    async def recognise(self, bucket: str, draft: Draft, etag: str) -> StoredObject:
-        """Write the row of a file that somebody put or changed by hand; a state that was recognised before keeps its sequencer."""
+    async def recognise(self, bucket: str, draft: Draft) -> StoredObject:
+        """Write the row of a file that somebody put or changed by hand; what was recognised before keeps its sequencer."""
 
         def change(connection: sqlite3.Connection) -> StoredObject:
             row = connection.execute(SELECT_STATE, (bucket, draft.key, FILE, str(draft.state))).fetchone()
-            if row is not None:
-                connection.execute(UPDATE_ETAG, (draft.etag, bucket, draft.key, str(draft.state)))
-                return stored_object((*row[:4], etag, *row[5:]))
+            if row is not None and row[4] == draft.etag:
+                connection.execute(UPDATE_SETTLED, (draft.settled, bucket, draft.key, str(draft.state)))
+                return stored_object(row)
             sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
             connection.execute(DELETE_OTHERS, (bucket, draft.key, str(draft.state), str(draft.state)))
             insert(connection, bucket, draft, sequencer)
-            return draft_object(draft, sequencer, etag)
+            return draft_object(draft, sequencer)
 
         return await self._database.write(change)
 
@@ -130,7 +131,7 @@ class ObjectIndex:
 
         def change(connection: sqlite3.Connection) -> None:
             row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
-            removal(connection, bucket, Draft(key, state, row[4] if row else None, author=author), now)
+            removal(connection, bucket, Draft(key, state, row[4] if row else "", author=author), now)
             if kind == FOLDER:
                 connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
             forget_old_removals(connection, now - REMEMBERED)
@@ -155,7 +156,7 @@ class ObjectIndex:
 def removal(connection: sqlite3.Connection, bucket: str, draft: Draft, now: float) -> None:
     sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns + 1)
     connection.execute(DELETE_REMOVAL, (bucket, draft.key))
-    values = (draft.etag, encode(draft), "Delete", draft.author.trace, draft.author.principal, now)
+    values = (draft.etag, True, encode(draft), "Delete", draft.author.trace, draft.author.principal, now)
     connection.execute(INSERT, (bucket, draft.key, REMOVED, str(draft.state), sequencer, *values))
 
 
@@ -173,21 +174,21 @@ def next_sequencer(connection: sqlite3.Connection, bucket: str, key: str, mtime_
 
 def insert(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: str) -> None:
     author = draft.author
-    values = (draft.etag, encode(draft), draft.action, author.trace, author.principal, None)
+    values = (draft.etag, draft.settled, encode(draft), draft.action, author.trace, author.principal, None)
     connection.execute(INSERT, (bucket, draft.key, draft.kind, str(draft.state), sequencer, *values))
 
 
-def draft_object(draft: Draft, sequencer: str, etag: str) -> StoredObject:
+def draft_object(draft: Draft, sequencer: str) -> StoredObject:
     state, author = draft.state, draft.author
-    version = ObjectVersion(draft.key, state.size, etag, state.mtime_ns, state.inode, sequencer, draft.action, author.trace, author.principal)
+    version = ObjectVersion(draft.key, state.size, draft.etag, state.mtime_ns, state.inode, sequencer, draft.action, author.trace, author.principal)
     return StoredObject(version, draft.attributes, draft.checksum, draft.parts)
 
 
 def stored_object(row: tuple[Any, ...]) -> StoredObject:
-    key, _kind, state_text, sequencer, etag, encoded, action, trace, principal = row
+    key, _kind, state_text, sequencer, etag, _settled, encoded, action, trace, principal = row
     state = FileState.parse(state_text)
     values = json.loads(encoded)
-    version = ObjectVersion(key, state.size, etag or "", state.mtime_ns, state.inode, sequencer, action, trace, principal)
+    version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, action, trace, principal)
     return StoredObject(version, decode_attributes(values), decode_checksum(values.get("checksum")), tuple(values.get("parts", ())))
 
 

@@ -83,14 +83,14 @@ class ObjectListing:
 def scan(directory: BucketDirectory, query: Query, folders: Mapping[str, FileState]) -> tuple[list[Found | str], bool]:
     """The keys and common prefixes of a page, and whether there are more."""
     items: list[Found | str] = []
-    after = utf8(query.after)
-    walk = BucketWalk(directory, utf8(query.prefix), after, folders)
+    after = query.after.encode()
+    walk = BucketWalk(directory, query.prefix.encode(), after, folders)
     try:
         for found in walk:
             prefix = common_prefix(found.key, query)
             if prefix is not None:
-                walk.skip_to(utf8(prefix) + BEHIND)
-                if utf8(prefix) <= after:
+                walk.skip_to(prefix.encode() + BEHIND)
+                if prefix.encode() <= after:
                     continue
             if len(items) == query.limit:
                 return items, True
@@ -109,8 +109,3 @@ def common_prefix(key: str, query: Query) -> str | None:
 
 def name_of(item: Found | str) -> str:
     return item if isinstance(item, str) else item.key
-
-
-def utf8(text: str) -> bytes:
-    """The bytes that keys sort by; half a surrogate pair from a broken request matches no key and must not end in an error of ours."""
-    return text.encode(errors="surrogatepass")

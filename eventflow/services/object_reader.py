@@ -70,11 +70,11 @@ class ObjectReader:
     async def _recognise(self, bucket: Bucket, key: str, content: Outgoing, locked: bool) -> StoredObject | None:
         """What a file is that the index does not know: somebody put it there by hand. None if it was replaced meanwhile."""
         etag, state, settled = await self._disk.run(compute_etag, content.descriptor, bucket.directory)
-        draft = Draft(key, state, etag if settled else None, Attributes(self._content_types.guess(key)))
+        draft = Draft(key, state, etag, Attributes(self._content_types.guess(key)), settled=settled)
         async with nullcontext() if locked else self._locks.key(bucket.name, key):
             if await self._disk.run(bucket.directory.state, key) != state:
                 return None
-            return await self._index.recognise(bucket.name, draft, etag)
+            return await self._index.recognise(bucket.name, draft)
 
     async def _open_folder(self, bucket: Bucket, key: str) -> Opened | None:
         state = await self.folder_state(bucket, key)

@@ -88,8 +88,11 @@ class ObjectWriter:
         """Take a body into a temporary that is whole and what it should be, or into nothing."""
         if expected.md5 is not None:
             expected.md5_bytes()
-        incoming = await self._disk.run(Incoming, bucket.directory, self._clock.new_id(), expected.computed)
+        incoming = Incoming(bucket.directory, self._clock.new_id(), expected.computed)
         try:
+            async with self._locks.inside(bucket.name):
+                self._buckets.confirm(bucket)
+                await self._disk.run(incoming.open)
             await receive(body, incoming, self._disk)
             expected.check(incoming)
         except BaseException:
@@ -134,8 +137,7 @@ class ObjectWriter:
 
     async def _check(self, bucket: Bucket, key: str, conditions: WriteConditions) -> FileState | None:
         """The state of the key's file, once everything speaks for replacing it."""
-        if self._buckets.get(bucket.name) != bucket:
-            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=bucket.name)
+        self._buckets.confirm(bucket)
         if conditions:
             conditions.check(key, await self._reader.find(bucket, key, locked=True))
         return await self._disk.run(bucket.directory.state, key)

@@ -69,6 +69,10 @@ class Objects:
     def close(self) -> None:
         self._disk.close()
 
+    async def settle(self) -> bool:
+        """Wait for the work on files that is under way; whether there was any. (For a virtual clock, which does not see threads.)"""
+        return await self._disk.settle()
+
     # Buckets.
 
     async def ensure_bucket(self, name: str, path: Path | str | None = None, region: str = HOME_REGION) -> Bucket:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from eventflow.clock import Clock
 from eventflow.errors import ServiceError
-from eventflow.services.bucket_directory import BucketDirectory, FileState
+from eventflow.services.bucket_directory import FileState
 from eventflow.services.buckets import Bucket
 from eventflow.services.checksums import COMPOSITE, CRCS, FULL_OBJECT, Checksum, composite, new_digest
 from eventflow.services.conditions import WriteConditions
@@ -106,8 +106,9 @@ class Uploads:
             upload = await self._index.find(bucket.name, key, id)
             chosen = choose(upload, await self._index.parts(upload), completion)
             algorithm = upload.algorithm if upload.checksum_kind == FULL_OBJECT else None
-            incoming = await self._disk.run(join, bucket.directory, self._clock.new_id(), algorithm, chosen)
+            incoming = Incoming(bucket.directory, self._clock.new_id(), algorithm)
             try:
+                await self._disk.run(join, incoming, chosen)
                 checksum = incoming.checksum if algorithm else composite_of(upload, chosen)
                 check_whole(completion, incoming.size, checksum)
             except BaseException:
@@ -206,19 +207,14 @@ def found_part(upload: Upload, part: Part | None, named: NamedPart) -> Part:
     return part
 
 
-def join(directory: BucketDirectory, name: str, algorithm: str | None, parts: Sequence[Part]) -> Incoming:
-    incoming = Incoming(directory, name, algorithm)
-    try:
-        for part in parts:
-            descriptor = directory.open_temporary(part.file)
-            try:
-                incoming.append(descriptor)
-            finally:
-                os.close(descriptor)
-    except BaseException:
-        incoming.discard()
-        raise
-    return incoming
+def join(incoming: Incoming, parts: Sequence[Part]) -> None:
+    incoming.open()
+    for part in parts:
+        descriptor = incoming.directory.open_temporary(part.file)
+        try:
+            incoming.append(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def composite_of(upload: Upload, parts: Sequence[Part]) -> Checksum | None:

@@ -8,14 +8,15 @@ CREATE TABLE buckets (
 
 -- What is known of one state of one key. The directory says which state a key is in; a row whose state is not the file's is history.
 -- kind: file (state = size:mtime_ns:inode of the file), folder (a zero-byte key that ends in "/"; the inode is the directory's), removed.
--- etag is NULL while the file is so young that it could change again under the same time stamp.
+-- settled is 0 while the file is so young that it could change again under the same time stamp: its ETag has to be computed anew.
 CREATE TABLE objects (
     bucket TEXT NOT NULL,
     key TEXT NOT NULL,
     kind TEXT NOT NULL,
     state TEXT NOT NULL,
     sequencer TEXT NOT NULL,
-    etag TEXT,
+    etag TEXT NOT NULL,
+    settled INTEGER NOT NULL,
     attributes TEXT NOT NULL,
     action TEXT NOT NULL,
     trace TEXT,
