@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eventflow.aws.operation import Call, operation, operations_of
+from eventflow.aws.operation import Call, Operation, operation, operations_of
 from eventflow.services.tables import Tables
 
 
@@ -16,7 +16,7 @@ class DynamoDB:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self.operations = operations_of(self)
+        self.operations: Mapping[str, Operation] = operations_of(self)
 
     @operation("CreateTable")
     async def create_table(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:

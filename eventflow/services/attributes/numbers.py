@@ -57,6 +57,16 @@ def parse(text: str) -> Parts:
     return Parts(sign == "-", significant.rstrip("0"), power)
 
 
+def parts_of(canonical_text: str) -> Parts:
+    """What ``parse`` gives, for a text that is canonical already."""
+    negative = canonical_text[0] == "-"
+    whole, _point, fraction = canonical_text[negative:].partition(".")
+    if whole != "0":
+        return Parts(negative, (whole + fraction).rstrip("0"), len(whole) - 1)
+    significant = fraction.lstrip("0")
+    return Parts(negative, significant, len(significant) - len(fraction) - 1) if significant else ZERO
+
+
 def within_limits(parts: Parts) -> Parts:
     if not parts.digits:
         return ZERO
@@ -101,7 +111,7 @@ def rounded(value: Decimal) -> str:
 
 def size(text: str) -> int:
     """Bytes of a canonical number: one for each pair of digits on either side of the decimal point, one for the magnitude, one for a minus sign."""
-    negative, digits, magnitude = parse(text)
+    negative, digits, magnitude = parts_of(text)
     if not digits:
         return 1
     leading = 1 if magnitude % 2 == 0 else 2
@@ -115,7 +125,7 @@ def sortable(text: str) -> bytes:
     A sign byte, a byte for the magnitude, then pairs of digits; for negative numbers all of it inverted, and closed by a byte above every
     pair, because among them the longer of two numbers that begin alike is the smaller.
     """
-    negative, digits, magnitude = parse(text)
+    negative, digits, magnitude = parts_of(text)
     if not digits:
         return b"\x01"
     padded = digits + "0" if len(digits) % 2 else digits

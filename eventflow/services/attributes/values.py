@@ -20,6 +20,7 @@ ORDERED = frozenset(("S", "N", "B"))
 #: An attribute is level 1, what is in its list or map level 2, and so on.
 DEEPEST_LEVEL = 32
 LONGEST_NAME = 65_535
+TOO_DEEP = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 
 EMPTY_SETS = {
     "SS": "An string set  may not be empty",
@@ -39,26 +40,36 @@ def valid_item(item: Mapping[str, Value]) -> Item:
 
 def valid_name(name: str) -> str:
     length = text_size(name)
-    if length > LONGEST_NAME:
+    if 0 < length <= LONGEST_NAME:
+        return name
+    if length:
         raise invalid_parameters(f"Attribute name is too large, must be less than 65536 bytes; attribute name length: {length}")
-    if length == 0:
-        raise invalid_parameters("Empty attribute name")
-    return name
+    raise invalid_parameters("Empty attribute name")
 
 
 def valid_value(value: Mapping[str, Any], level: int = 1) -> Value:
     if level > DEEPEST_LEVEL:
-        raise invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
-    found = [(kind, VALIDATORS[kind](content, level)) for kind, content in value.items() if kind in TYPES]
-    if len(found) == 1:
-        return dict(found)
-    if not found:
+        raise invalid(TOO_DEEP)
+    kinds = [kind for kind in value if kind in VALIDATORS]
+    if len(kinds) == 1:
+        kind = kinds[0]
+        return {kind: VALIDATORS[kind](value[kind], level)}
+    if not kinds:
         raise invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
     raise invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 
 
+def refuse_deep(value: Value, level: int = 1) -> None:
+    """For values that were put together from valid ones."""
+    if level > DEEPEST_LEVEL:
+        raise invalid(TOO_DEEP)
+    for inner in value.get("L") or value.get("M", {}).values():
+        refuse_deep(inner, level + 1)
+
+
 def _valid_text(content: str, level: int) -> str:
-    text_size(content)
+    if not content.isascii():
+        text_size(content)
     return content
 
 

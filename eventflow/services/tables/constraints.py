@@ -52,7 +52,9 @@ class Constraints:
 
     def choices(self, *members: str) -> Constraints:
         for member in members:
-            self.choice(self._params.get(member), lower_first(member), CHOICES[member])
+            value = self._params.get(member)
+            if value is not None:
+                self.choice(value, lower_first(member), CHOICES[member])
         return self
 
     def choice(self, value: object, place: str, allowed: Sequence[object]) -> None:
@@ -106,16 +108,16 @@ def arn(region: str, account: str, table: str) -> str:
 
 
 def refuse_legacy(params: Mapping[str, Any]) -> None:
-    legacy = [member for member in MODERN if params.get(member) is not None]
+    legacy = [member for member in MODERN.keys() & params.keys() if params[member] is not None]
     if not legacy:
         return
     modern = [member for member in EXPRESSIONS if params.get(member) is not None]
     if modern:
         raise invalid(
             "Can not use both expression and non-expression parameters in the same request: "
-            f"Non-expression parameters: {{{', '.join(legacy)}}} Expression parameters: {{{', '.join(modern)}}}"
+            f"Non-expression parameters: {{{', '.join(sorted(legacy))}}} Expression parameters: {{{', '.join(modern)}}}"
         )
-    raise invalid(f"{legacy[0]} is a legacy parameter that eventflow does not support: use {MODERN[legacy[0]]} instead.")
+    raise invalid(f"{min(legacy)} is a legacy parameter that eventflow does not support: use {MODERN[min(legacy)]} instead.")
 
 
 def refuse_stray_placeholders(params: Mapping[str, Any], expressions: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from eventflow.services.attributes.refusals import invalid
@@ -28,25 +29,34 @@ RESIZE = "UPDATE table_entries SET bytes = ? WHERE index_id = ? AND slot = ? AND
 COUNT_INDEX = "UPDATE table_indexes SET items = items + ?, bytes = bytes + ? WHERE id = ?"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
-    """An item as it is stored; ``bytes`` is its size by DynamoDB's rules."""
+    """An item as it is stored; ``bytes`` is its size by DynamoDB's rules. A write that needs no old image does not decode it."""
 
     id: int
-    item: Item
+    body: str
+    binary: int
     bytes: int
+
+    @cached_property
+    def item(self) -> Item:
+        return load(self.body, self.binary)
 
 
 def dump(item: Item) -> tuple[str, bool]:
     """The item as JSON, and whether there is binary in it (as base64)."""
-    found: list[bytes] = []
+    try:
+        return PLAIN.encode(item), False
+    except TypeError:
+        return WITH_BASE64.encode(item), True
 
-    def base64(value: bytes) -> str:
-        found.append(value)
-        return b64encode(value).decode()
 
-    text = json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=base64)
-    return text, bool(found)
+def _base64(value: bytes) -> str:
+    return b64encode(value).decode()
+
+
+PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+WITH_BASE64 = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False, default=_base64)
 
 
 def load(body: str, binary: int) -> Item:
@@ -63,7 +73,7 @@ def _with_bytes(value: dict[str, Any]) -> dict[str, Any]:
 
 def fetch(connection: sqlite3.Connection, table: Table, key: RowKey) -> Record | None:
     row = connection.execute(FETCH, (table.id, key.slot, key.hash, key.sort)).fetchone()
-    return Record(row[0], load(row[1], row[2]), row[3]) if row else None
+    return Record(*row) if row else None
 
 
 def fitting(item: Item, message: str) -> int:
@@ -82,8 +92,10 @@ def change(connection: sqlite3.Connection, table: Table, key: RowKey, old: Recor
     """
     item_id = _change_row(connection, table, key, old, new, size)
     consumed = Consumed(write_units(max(size, old.bytes if old else 0)))
-    for index in table.indexes.values():
-        consumed.charge(index, _change_entry(connection, index, key, item_id, old.item if old else None, new))
+    if table.indexes:
+        before = old.item if old else None
+        for index in table.indexes.values():
+            consumed.charge(index, _change_entry(connection, index, key, item_id, before, new))
     grown = (new is not None) - (old is not None), size - (old.bytes if old else 0)
     if any(grown):
         connection.execute(COUNT, (*grown, table.id))

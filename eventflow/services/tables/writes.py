@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid, invalid_parameters
-from eventflow.services.attributes.values import Item, type_of, valid_item
+from eventflow.services.attributes.values import Item, refuse_deep, type_of, valid_item
 from eventflow.services.expressions.compiler import Compiler, Filter
 from eventflow.services.expressions.drafts import Assignment, Update
 from eventflow.services.expressions.paths import Path
@@ -164,8 +164,11 @@ class UpdateItem:
         if old is None and self.update.assignments and not self.update.creates:
             return None
         new = self.update.apply(old.item if old else self.key)
+        for path in self.update.paths:
+            if path[0] in new:
+                refuse_deep(new[str(path[0])])
         self._refuse_index_keys(table, new)
-        return valid_item(new)
+        return new
 
     def _attributes(self, old: Record | None, new: Item | None) -> Item | None:
         mode = self.returns.values
