@@ -11,9 +11,9 @@ from botocore.model import OperationModel, ServiceModel, StructureShape
 from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.json_reader import JsonReaders, load_object
 from eventflow.aws.protocols.json_writer import JsonWriters, dump
-from eventflow.aws.protocols.modeled import ErrorShapes, text_member
+from eventflow.aws.protocols.modeled import ErrorShapes, blamed, status_of, text_member
 from eventflow.aws.protocols.query_codes import query_code
-from eventflow.aws.protocols.refusal import BadDocument, Missing, UnknownOperation, Unreadable
+from eventflow.aws.protocols.refusal import Missing, UnknownOperation, Unreadable
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
 from eventflow.errors import ServiceError
@@ -65,21 +65,20 @@ class JsonRpc:
             return ServiceError("MissingParameter", f"The request must contain the parameter {error.path[-1]}.")
         if isinstance(error, Missing):
             return ServiceError("ValidationException", missing_sentence(error))
-        if isinstance(error, BadDocument):
-            return ServiceError("SerializationException", error.message)
-        return ServiceError("SerializationException", f"{error.message} (in {error.where})" if error.path else error.message)
+        return ServiceError("SerializationException", error.sentence)
 
     def unknown(self, message: str) -> ServiceError:
         return ServiceError("UnknownOperationException", message)
 
     def fault(self, error: ServiceError, request_id: str) -> Reply:
         shape = self._errors.find(error.code)
+        status = status_of(error.status, shape)
         headers = {"content-type": self._content_type}
         if self._query_compatible:
             code = query_code(self._service, error.code, shape)
-            headers["x-amzn-query-error"] = f"{code};{'Sender' if error.status < 500 else 'Receiver'}"
+            headers["x-amzn-query-error"] = f"{code};{blamed(status)}"
         body = {"__type": self._type(error.code, shape), text_member(shape): error.message, **self._members(error, shape)}
-        return Reply(error.status, headers, dump(body))
+        return Reply(status, headers, dump(body))
 
     def _type(self, code: str, shape: StructureShape | None) -> str:
         if shape is not None:

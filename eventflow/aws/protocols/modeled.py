@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from botocore.model import ServiceModel, StructureShape
 
+from eventflow.aws.protocols.query_codes import query_code
+
 
 class ErrorShapes:
     """Finds the shape of an error; looks at the model only when the first error is written."""
@@ -17,7 +19,7 @@ class ErrorShapes:
             self._found = {}
             for shape in self._model.error_shapes:
                 assert isinstance(shape, StructureShape)
-                self._found[shape.metadata.get("error", {}).get("code", shape.name)] = shape
+                self._found[query_code(self._model.service_name, shape.name, shape)] = shape
                 self._found[shape.name] = shape
         return self._found.get(code)
 
@@ -31,3 +33,8 @@ def status_of(status: int, shape: StructureShape | None) -> int:
     """The HTTP status of an error: 400 is what a ServiceError says when it says nothing, so the model's own status goes before that."""
     modeled: int | None = shape.metadata.get("error", {}).get("httpStatusCode") if shape is not None else None
     return modeled if modeled is not None and status == 400 else status
+
+
+def blamed(status: int) -> str:
+    """Whose fault an error of this status is, in the query protocol's words."""
+    return "Sender" if status < 500 else "Receiver"

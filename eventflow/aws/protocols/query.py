@@ -9,7 +9,7 @@ from botocore.model import OperationModel, ServiceModel
 
 from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.form_reader import FormReaders, nested
-from eventflow.aws.protocols.modeled import ErrorShapes
+from eventflow.aws.protocols.modeled import ErrorShapes, blamed, status_of
 from eventflow.aws.protocols.query_codes import query_code
 from eventflow.aws.protocols.refusal import BadDocument, Missing, UnknownOperation, Unreadable
 from eventflow.aws.protocols.wire_names import WireNames
@@ -20,6 +20,8 @@ from eventflow.errors import ServiceError
 
 #: More fields than any request of AWS has; a form of a million fields would only cost time.
 MOST_FIELDS = 20_000
+#: SQS's namespace has its first host name; its model has lost it.
+LOST_HOSTS = {"sqs": "queue"}
 
 
 class Query:
@@ -34,9 +36,8 @@ class Query:
         self._readers = FormReaders(names)
         self._writers = XmlWriters(names)
         self._errors = ErrorShapes(model)
-        self._namespace = (
-            model.metadata.get("xmlNamespace") or f"http://{model.metadata['endpointPrefix']}.amazonaws.com/doc/{model.metadata['apiVersion']}/"
-        )
+        host = LOST_HOSTS.get(model.service_name, model.metadata["endpointPrefix"])
+        self._namespace = model.metadata.get("xmlNamespace") or f"http://{host}.amazonaws.com/doc/{model.metadata['apiVersion']}/"
 
     def find(self, request: Request, body: bytes) -> Match:
         fields = self._fields(request, body)
@@ -92,7 +93,7 @@ class Query:
             return ServiceError("MissingParameter", f"The request must contain the parameter {error.where}.")
         if isinstance(error, BadDocument):
             return ServiceError("MalformedQueryString", error.message)
-        return ServiceError("InvalidParameterValue", f"{error.message} (in {error.where})")
+        return ServiceError("InvalidParameterValue", error.sentence)
 
     def unknown(self, message: str) -> ServiceError:
         return ServiceError("InvalidAction", message)
@@ -100,13 +101,13 @@ class Query:
     def fault(self, error: ServiceError, request_id: str) -> Reply:
         shape = self._errors.find(error.code)
         code = query_code(self._model.service_name, error.code, shape)
-        kind = "Sender" if error.status < 500 else "Receiver"
+        status = status_of(error.status, shape)
         details = "".join(element(name, str(value)) for name, value in error.members.items())
         text = (
-            f'{DECLARATION}<ErrorResponse xmlns="{self._namespace}"><Error>{element("Type", kind)}{element("Code", code)}'
+            f'{DECLARATION}<ErrorResponse xmlns="{self._namespace}"><Error>{element("Type", blamed(status))}{element("Code", code)}'
             f"{element('Message', error.message)}{details}</Error>{element('RequestId', request_id)}</ErrorResponse>"
         )
-        return Reply(error.status, {"content-type": "text/xml"}, text.encode())
+        return Reply(status, {"content-type": "text/xml"}, text.encode())
 
 
 def is_form(request: Request) -> bool:

@@ -19,6 +19,11 @@ class Unreadable(ValueError):
     def where(self) -> str:
         return ".".join(self.path)
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong, and where."""
+        return f"{self.message.rstrip('.')} (in {self.where})." if self.path else self.message
+
 
 class Missing(Unreadable):
     """A required member is absent."""

@@ -14,7 +14,7 @@ from eventflow.aws.protocols.refusal import Missing, Unreadable
 from eventflow.aws.protocols.scalars import text_reader, text_writer
 from eventflow.aws.protocols.uri import Addresses
 from eventflow.aws.reply import Reply
-from eventflow.aws.request import Request, decode
+from eventflow.aws.request import Request, decode, decode_pairs
 
 #: Reads one member out of a request; None when it is not there.
 Take = Callable[[Request, Match, bytes], Any]
@@ -57,7 +57,8 @@ class Rest:
         shape = operation.input_shape
         if shape is None:
             return lambda request, match, body: {}
-        takes = [(name, taker(name, member)) for name, member in shape.members.items() if "location" in member.serialization]
+        named = names_in_query(operation, shape)
+        takes = [(name, taker(name, member, named)) for name, member in shape.members.items() if "location" in member.serialization]
         required = tuple(name for name in shape.required_members if not is_streaming(shape.members[name]))
         read_body = self._body_reader(shape)
 
@@ -85,10 +86,12 @@ class Rest:
         member = shape.members[payload]
         if is_streaming(member):
             return lambda body: {}
-        read_payload = raw_reader(member) or self._codec.read_payload(member)
+        raw, must = raw_reader(member), payload in shape.required_members
+        read_payload = raw or self._codec.read_payload(member)
 
         def read(body: bytes) -> dict[str, Any]:
-            if not body:
+            # An empty body is a raw payload that was not given, unless it has to be: then it is an empty one.
+            if not body and not (raw and must):
                 return {}
             try:
                 return {payload: read_payload(body)}
@@ -176,23 +179,35 @@ def raw_payload(payload: str, content_type: str) -> Callable[[Mapping[str, Any],
     return put
 
 
-def taker(name: str, member: Shape) -> Take:
+def names_in_query(operation: OperationModel, shape: StructureShape) -> frozenset[str]:
+    """The names in the query that have a meaning of their own; a map in the query takes the others."""
+    members = (member.serialization.get("name", name) for name, member in shape.members.items() if not isinstance(member, MapShape))
+    return frozenset(members) | decode_pairs(operation.http["requestUri"].partition("?")[2]).keys()
+
+
+def taker(name: str, member: Shape, named: frozenset[str]) -> Take:
     """How to read a member that has a place outside the body."""
     location, key = member.serialization["location"], member.serialization.get("name", name)
     if location == "uri":
         read = text_reader(member, "iso8601")
         return lambda request, match, body: read(decode(match.values[key]))
     if location == "querystring":
-        return query_taker(key, member)
+        return query_map_taker(member, named) if isinstance(member, MapShape) else query_taker(key, member)
     if location == "headers":
         return header_map_taker(key.lower())
     return header_taker(key.lower(), member)
 
 
+def query_map_taker(member: MapShape, named: frozenset[str]) -> Take:
+    as_list = isinstance(member.value, ListShape)
+
+    def take(request: Request, match: Match, body: bytes) -> dict[str, Any] | None:
+        return {name: values if as_list else values[0] for name, values in request.query.items() if name not in named} or None
+
+    return take
+
+
 def query_taker(key: str, member: Shape) -> Take:
-    if isinstance(member, MapShape):
-        as_list = isinstance(member.value, ListShape)
-        return lambda request, match, body: {name: values if as_list else values[0] for name, values in request.query.items()} or None
     if isinstance(member, ListShape):
         read_item = text_reader(member.member, "iso8601")
         return lambda request, match, body: [read_item(value) for value in request.query[key]] if key in request.query else None

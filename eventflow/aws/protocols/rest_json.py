@@ -10,7 +10,7 @@ from botocore.model import ServiceModel, Shape, StructureShape
 from eventflow.aws.protocols.json_reader import JsonReaders, load_object
 from eventflow.aws.protocols.json_rpc import missing_sentence
 from eventflow.aws.protocols.json_writer import JsonWriters, dump
-from eventflow.aws.protocols.modeled import ErrorShapes, text_member
+from eventflow.aws.protocols.modeled import ErrorShapes, status_of, text_member
 from eventflow.aws.protocols.refusal import Missing, Unreadable
 from eventflow.aws.protocols.rest import Rest, putter
 from eventflow.aws.reply import Reply
@@ -54,17 +54,18 @@ class RestJson(Rest):
     def refuse(self, error: Unreadable) -> ServiceError:
         if isinstance(error, Missing):
             return ServiceError("ValidationException", missing_sentence(error))
-        return ServiceError("SerializationException", f"{error.message} (in {error.where})" if error.path else error.message)
+        return ServiceError("SerializationException", error.sentence)
 
     def unknown(self, message: str) -> ServiceError:
         return ServiceError("UnknownOperationException", message, 404)
 
     def fault(self, error: ServiceError, request_id: str) -> Reply:
         shape = self._errors.find(error.code)
-        reply = Reply(error.status, {"content-type": "application/json", "x-amzn-errortype": error.code})
+        status = status_of(error.status, shape)
+        reply = Reply(status, {"content-type": "application/json", "x-amzn-errortype": error.code})
         members = dict(error.members)
         if shape is not None and "Type" in shape.members:
-            members.setdefault("Type", "User" if error.status < 500 else "Service")
+            members.setdefault("Type", "User" if status < 500 else "Service")
         for name, member in shape.members.items() if shape is not None else ():
             if name in members and "location" in member.serialization:
                 putter(name, member)(members.pop(name), reply)

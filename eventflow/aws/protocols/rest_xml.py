@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.model import ServiceModel, Shape, StructureShape
 
-from eventflow.aws.protocols.modeled import ErrorShapes
+from eventflow.aws.protocols.modeled import ErrorShapes, blamed, status_of
 from eventflow.aws.protocols.refusal import BadDocument, Missing, Unreadable
 from eventflow.aws.protocols.rest import Rest
 from eventflow.aws.protocols.xml_reader import XmlReaders, load_xml
@@ -73,17 +73,17 @@ class RestXml(Rest):
         if isinstance(error, Missing) and len(error.path) == 1:
             return ServiceError("MissingParameter", f"The request must contain the parameter {error.path[0]}.")
         if isinstance(error, (BadDocument, Missing)):
-            return ServiceError("MalformedXML", f"{error.message} (in {error.where})" if error.path else error.message)
-        return ServiceError("InvalidArgument", f"{error.message} (in {error.where})" if error.path else error.message)
+            return ServiceError("MalformedXML", error.sentence)
+        return ServiceError("InvalidArgument", error.sentence)
 
     def unknown(self, message: str) -> ServiceError:
         return ServiceError("UnknownOperationException", message, 404)
 
     def fault(self, error: ServiceError, request_id: str) -> Reply:
-        kind = "Sender" if error.status < 500 else "Receiver"
+        status = status_of(error.status, self._errors.find(error.code))
         details = "".join(element(name, str(value)) for name, value in error.members.items())
         text = (
-            f"{DECLARATION}<ErrorResponse><Error>{element('Type', kind)}{element('Code', error.code)}{element('Message', error.message)}"
+            f"{DECLARATION}<ErrorResponse><Error>{element('Type', blamed(status))}{element('Code', error.code)}{element('Message', error.message)}"
             f"{details}</Error>{element('RequestId', request_id)}</ErrorResponse>"
         )
-        return Reply(error.status, {"content-type": "text/xml"}, text.encode())
+        return Reply(status, {"content-type": "text/xml"}, text.encode())

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.model import ServiceModel, Shape
 
+from eventflow.aws.protocols.modeled import status_of
 from eventflow.aws.protocols.refusal import BadDocument, Unreadable
 from eventflow.aws.protocols.rest_xml import RestXml, XmlCodec
 from eventflow.aws.protocols.xml_writer import DECLARATION, element, escape
@@ -74,9 +75,8 @@ class S3(RestXml):
 
     def refuse(self, error: Unreadable) -> ServiceError:
         if isinstance(error, BadDocument) or len(error.path) > 1:
-            where = f" ({error.where})" if error.path else ""
             return ServiceError(
-                "MalformedXML", f"The XML you provided was not well-formed or did not validate against our published schema: {error.message}{where}"
+                "MalformedXML", f"The XML you provided was not well-formed or did not validate against our published schema: {error.sentence}"
             )
         return ServiceError("InvalidArgument", error.message, ArgumentName=error.where)
 
@@ -84,12 +84,13 @@ class S3(RestXml):
         return ServiceError("MethodNotAllowed", f"The specified method is not allowed against this resource. {message}", 405)
 
     def fault(self, error: ServiceError, request_id: str) -> Reply:
+        status = status_of(error.status, self._errors.find(error.code))
         details = "".join(element(name, str(value)) for name, value in error.members.items() if value is not None)
         text = (
             f"{DECLARATION}<Error>{element('Code', error.code)}{element('Message', error.message)}{details}"
             f"{element('RequestId', request_id)}{element('HostId', host_id(request_id))}</Error>"
         )
-        return Reply(error.status, {"content-type": "application/xml"}, text.encode())
+        return Reply(status, {"content-type": "application/xml"}, text.encode())
 
 
 def host_id(request_id: str) -> str:

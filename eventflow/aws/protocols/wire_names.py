@@ -23,12 +23,12 @@ class WireNames:
             return own or name
         if isinstance(shape, ListShape):
             own = shape.member.serialization.get("name") or own
-        return own or (self._singular(name, shape) if self.singular else name)
+        return self._singular(own or name, shape) if self.singular else own or name
 
     def _singular(self, name: str, shape: Shape) -> str:
         if isinstance(shape, ListShape) and isinstance(shape.member, StructureShape):
             return str(shape.member.name)
-        return IRREGULAR.get(name, name.removesuffix("s"))
+        return IRREGULAR.get(name) or name[0].upper() + name[1:].removesuffix("s")
 
     def entry(self, shape: MapShape) -> tuple[str, str]:
         key, value = ("Key", "Value") if shape.name == "TagMap" else ("Name", "Value")
