@@ -170,7 +170,7 @@ def guide() -> dict[str, Any]:
     """What the examples of docs/triggers.md define, run one after the other."""
     names: dict[str, Any] = {"__name__": "guide"}
     for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "triggers.md").read_text(), re.DOTALL):
-        exec(compile(example, "docs/triggers.md", "exec"), names)
+        exec(compile(example, "docs/triggers.md", "exec", dont_inherit=True), names)
     return names
 
 
