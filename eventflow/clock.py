@@ -50,10 +50,10 @@ class TimerClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        done = asyncio.get_running_loop().create_future()
-        timer = self.call_later(seconds, lambda: done.done() or done.set_result(None))
+        over = asyncio.Event()
+        timer = self.call_later(seconds, over.set)
         try:
-            await done
+            await over.wait()
         finally:
             timer.cancel()
 
@@ -68,7 +68,11 @@ class TimerClock:
             await event.wait()
             return True
         waiting = asyncio.ensure_future(event.wait())
-        timer = self.call_later(seconds, waiting.cancel)
+
+        def give_up() -> None:
+            waiting.cancel()
+
+        timer = self.call_later(seconds, give_up)
         try:
             await asyncio.wait({waiting})
             return not waiting.cancelled()

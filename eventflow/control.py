@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -21,7 +21,7 @@ PREFIX = "/_eventflow/"
 MOST_LISTED = 1000
 LARGEST_BODY = 8 * 1024 * 1024
 
-Asgi = dict[str, Any]
+Asgi = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Asgi]]
 Send = Callable[[Asgi], Awaitable[None]]
 
@@ -91,7 +91,9 @@ class Control:
             match = pattern.fullmatch(path)
             if match and method == scope["method"]:
                 return await action(*(unquote(part) for part in match.groups()), query=query, body=body)
-        raise ControlError(404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions.")
+        raise ControlError(
+            404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions."
+        )
 
     def _check_token(self, scope: Asgi) -> None:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
@@ -148,7 +150,7 @@ class Control:
         return await self._list_events({**query, "state": "dead"}, body)
 
     async def _redrive(self, query: Mapping[str, str], body: Any) -> Any:
-        ids = (body or {}).get("ids")
+        ids: list[str] | None = (body or {}).get("ids")
         if ids is None:
             function = (body or {}).get("function")
             ids = await self._database.read(lambda connection: history.dead_events(connection, function))

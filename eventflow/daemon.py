@@ -115,7 +115,14 @@ class Daemon:
             {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
         )
         functions = self._manifest.functions if self._manifest else ()
-        log.info("%s: %d functions, %d triggers; AWS endpoint %s; state in %s", self._app, len(functions), len(self._supervisor.status()), self._url, self._state.path)
+        log.info(
+            "%s: %d functions, %d triggers; AWS endpoint %s; state in %s",
+            self._app,
+            len(functions),
+            len(self._supervisor.status()),
+            self._url,
+            self._state.path,
+        )
 
     async def _serve(self, serving: asyncio.Task[None]) -> None:
         aside = [asyncio.create_task(self._prune())]

@@ -29,7 +29,8 @@ class Database:
     ``write(change)`` runs ``change(connection)`` in the writer's thread inside a transaction and returns its value once that transaction is on disk.
     A change that raises is rolled back alone and its exception comes out of ``write``; its neighbours in the group are kept. When the
     transaction itself cannot be committed (disk full, I/O error) every change of the group gets ``StorageError`` and none is kept.
-    ``read(query)`` runs on a separate connection in a reader's thread and sees all that was acknowledged. Changes and queries must not keep the connection.
+    ``read(query)`` runs on a separate connection in a reader's thread and sees all that was acknowledged. Changes and queries must not keep
+    the connection.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -52,7 +53,9 @@ class Database:
             connection.execute("PRAGMA busy_timeout = 10000")
             connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:
-            raise StorageError(f"The state file {self.path} cannot be opened: {error}. Check that the disk has room and the file is yours.") from error
+            raise StorageError(
+                f"The state file {self.path} cannot be opened: {error}. Check that the disk has room and the file is yours."
+            ) from error
         return connection
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
@@ -145,7 +148,10 @@ class Database:
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._abandon()
-            refusal = StorageError(f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept; free space or check the disk, then send it again.")
+            refusal = StorageError(
+                f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept; "
+                "free space or check the disk, then send it again."
+            )
             results = [(done, None, refusal) for _change, done, _loop in group]
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
         for (_change, _done, loop), result in zip(group, results, strict=True):
@@ -165,7 +171,9 @@ class Database:
             if not self._writer.in_transaction:
                 raise  # SQLite ended the whole transaction by itself (disk full, I/O error)
             self._undo()
-            return None, error if not is_storage(error) else StorageError(f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept.")
+            return None, error if not is_storage(error) else StorageError(
+                f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept."
+            )
         except BaseException as error:
             self._undo()
             return None, error

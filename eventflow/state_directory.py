@@ -33,7 +33,9 @@ class StateDirectory:
             self._ignore_in_git()
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(f"The state directory {self.path} cannot be used: {error}. Choose another with --state, or check its owner.") from error
+            raise StorageError(
+                f"The state directory {self.path} cannot be used: {error}. Choose another with --state, or check its owner."
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -76,7 +76,13 @@ class Supervisor:
 
     async def _until_ready(self, running: Running) -> None:
         if not await self._clock.wait(running.target.is_ready, READY_SECONDS):
-            log.warning("%s of %s is not ready after %.0f s: %s", running.trigger, running.target.function, READY_SECONDS, running.failure or "it has not said why")
+            log.warning(
+                "%s of %s is not ready after %.0f s: %s",
+                running.trigger,
+                running.target.function,
+                READY_SECONDS,
+                running.failure or "it has not said why",
+            )
 
     async def _stop(self, running: Sequence[Running]) -> None:
         for one in running:

@@ -15,7 +15,7 @@ from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.dispatch.journal import CursorMove, Journal
 from eventflow.function import Function
 from eventflow.outcome import Outcome
-from eventflow.trigger import BucketSource, QueueSource, Trigger
+from eventflow.trigger import BucketSource, Cursor, QueueSource, Trigger
 
 log = logging.getLogger("eventflow.trigger")
 
@@ -65,7 +65,7 @@ class FunctionTarget:
         self.region = region
         self.clock = clock
         self.owner = owner_of(function.name, trigger)
-        self.cursor = JournalCursor(journal, self.owner)
+        self.cursor: Cursor = JournalCursor(journal, self.owner)
         self.is_ready = asyncio.Event()
         self.reports: list[str] = []
         self._source = str(trigger)

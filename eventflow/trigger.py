@@ -94,7 +94,8 @@ class BucketSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
     """One state of one object. ``size`` in bytes, ``etag`` without quotes, ``mtime_ns`` and ``inode`` of the file; ``sequencer`` grows with each
-    change of a key. ``action`` is ``Put``, ``Copy``, ``Post`` or ``CompleteMultipartUpload``; ``trace`` the trace header of the call that wrote it, if one did.
+    change of a key. ``action`` is ``Put``, ``Copy``, ``Post`` or ``CompleteMultipartUpload``; ``trace`` the trace header of the call that
+    wrote it, if one did.
     """
 
     key: str
@@ -124,9 +125,12 @@ class QueueSource(Protocol):
 class Target(Protocol):
     """One function as its trigger sees it.
 
-    ``function`` is its name, ``timeout`` its time limit in seconds, ``concurrency`` how many of its invocations may run at once; ``account`` and ``region`` serve to build ARNs.
-    ``emit`` returns once the event is on disk (its request id); an ``id`` that was emitted before for this function is ignored, and says so by returning
-    the first event's request id. ``invoke`` runs the function now and returns how it ended; it raises ``Throttled`` when there is no free concurrency.
+    ``function`` is its name, ``timeout`` its time limit in seconds, ``concurrency`` how many of its invocations may run at once;
+    ``account`` and ``region`` serve to build ARNs.
+    ``emit`` returns once the event is on disk (its request id); an ``id`` that was emitted before for this function is ignored, and says so
+    by returning
+    the first event's request id. ``invoke`` runs the function now and returns how it ended; it raises ``Throttled`` when there is no free
+    concurrency.
     ``report`` tells the daemon's log and status (a warning that people should see, once per text). ``trace`` continues a chain of causes,
     so that a loop is recognised: pass on what the source gives you.
     """

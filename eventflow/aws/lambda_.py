@@ -178,11 +178,15 @@ def client_context(encoded: str | None) -> str:
     if not encoded:
         return ""
     if len(encoded) > LARGEST_CLIENT_CONTEXT:
-        raise ServiceError("InvalidParameterValueException", f"ClientContext has {len(encoded)} bytes; it may have {LARGEST_CLIENT_CONTEXT}.", 400, Type="User")
+        raise ServiceError(
+            "InvalidParameterValueException", f"ClientContext has {len(encoded)} bytes; it may have {LARGEST_CLIENT_CONTEXT}.", 400, Type="User"
+        )
     try:
         text = base64.b64decode(encoded, validate=True).decode()
         if not isinstance(json.loads(text), dict):
             raise ValueError("it is not a JSON object")
     except (binascii.Error, ValueError) as error:
-        raise ServiceError("InvalidRequestContentException", f"Client context must be a valid Base64-encoded JSON object: {error}", 400, Type="User") from error
+        raise ServiceError(
+            "InvalidRequestContentException", f"Client context must be a valid Base64-encoded JSON object: {error}", 400, Type="User"
+        ) from error
     return json.dumps(json.loads(text))

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-#: What an operation is: parameters and response are as botocore's service model shapes them (PascalCase members, ``datetime`` timestamps or Unix seconds,
+#: What an operation is: parameters and response are as botocore's service model shapes them (PascalCase members, ``datetime`` timestamps or
+#: Unix seconds,
 #: bytes for blobs). A streaming input is ``call.body``; a streaming output member may be bytes or an async iterator of bytes.
 Operation = Callable[["Call", dict[str, Any]], Awaitable[Mapping[str, Any] | None]]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,7 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Call:
     """One verified request. ``trace`` is its X-Amzn-Trace-Id header, ``base_url`` the scheme and host that the client used,
     ``headers`` are lower-case. ``body`` yields the decoded body of a streaming input (chunk framing removed), else it is empty; reading it may raise
-    ``ServiceError`` when a signature or checksum in it is wrong: keep nothing of such a body. An operation may set ``status`` and add ``response_headers``.
+    ``ServiceError`` when a signature or checksum in it is wrong: keep nothing of such a body. An operation may set ``status`` and add
+    ``response_headers``.
     """
 
     service: str
@@ -36,8 +38,10 @@ class Call:
 class Service(Protocol):
     """One AWS service: botocore's name of it (``s3``, ``dynamodb``, ``sqs``, ``lambda``) and what it can do."""
 
-    name: str
-    operations: Mapping[str, Operation]
+    @property
+    def name(self) -> str: ...
+    @property
+    def operations(self) -> Mapping[str, Operation]: ...
 
 
 def operation(name: str) -> Callable[[F], F]:

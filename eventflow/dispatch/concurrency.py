@@ -29,8 +29,9 @@ class Concurrency:
         reserved = {function.name: function.reserved_concurrency for function in functions if function.reserved_concurrency is not None}
         total = sum(reserved.values())
         if total > self.limit - ALWAYS_UNRESERVED:
+            shares = ", ".join(f"{name}: {count}" for name, count in sorted(reserved.items()))
             raise SettingError(
-                f"The functions reserve {total} concurrent executions together ({', '.join(f'{name}: {count}' for name, count in sorted(reserved.items()))}); "
+                f"The functions reserve {total} concurrent executions together ({shares}); "
                 f"of the account's {self.limit}, {ALWAYS_UNRESERVED} must stay unreserved. Reserve at most {self.limit - ALWAYS_UNRESERVED}."
             )
         self._reserved = reserved

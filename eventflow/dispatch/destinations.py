@@ -25,7 +25,9 @@ class Consequences:
     events: list[Event] = field(default_factory=list)
 
 
-def consequences(event: Event, function: Function, step: Done | Dead, outcome: Outcome | None, arn: Callable[[str], str], clock: Clock) -> Consequences:
+def consequences(
+    event: Event, function: Function, step: Done | Dead, outcome: Outcome | None, arn: Callable[[str], str], clock: Clock
+) -> Consequences:
     """What follows from an event's end (AWS: "Capturing records of Lambda asynchronous invocations"); a dead-letter queue and an on-failure
     destination both get theirs when both are set."""
     found = Consequences()
@@ -38,7 +40,9 @@ def consequences(event: Event, function: Function, step: Done | Dead, outcome: O
     return found
 
 
-def record_of(event: Event, function: Function, step: Done | Dead, outcome: Outcome | None, arn: Callable[[str], str], clock: Clock) -> DestinationRecord:
+def record_of(
+    event: Event, function: Function, step: Done | Dead, outcome: Outcome | None, arn: Callable[[str], str], clock: Clock
+) -> DestinationRecord:
     return destination_record(
         time=clock.now(),
         request_id=event.id,

@@ -138,7 +138,10 @@ class Dispatcher:
         """
         self.lane(function)
         if len(payload) > self._largest_event:
-            raise PayloadTooLarge(f"The event for {function} has {len(payload)} bytes; an asynchronous event may have {self._largest_event}. Send a reference to it instead.")
+            raise PayloadTooLarge(
+                f"The event for {function} has {len(payload)} bytes; an asynchronous event may have {self._largest_event}. "
+                "Send a reference to it instead."
+            )
         event = Event(self._clock.new_id(), function, payload, self._clock.now(), key, trace, source)
         accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._accepting.add(Acceptance(event, cursor, accepted))
@@ -203,7 +206,15 @@ class Dispatcher:
         for invocation in reversed(invocations):
             lane = self._lanes.get(invocation.function.name)
             if invocation.event is None:
-                self._answer(invocation, Outcome(Status.SYSTEM_ERROR, b'{"errorType":"ServiceException","errorMessage":"The environment was lost."}', "ServiceException", "The environment was lost."))
+                self._answer(
+                    invocation,
+                    Outcome(
+                        Status.SYSTEM_ERROR,
+                        b'{"errorType":"ServiceException","errorMessage":"The environment was lost."}',
+                        "ServiceException",
+                        "The environment was lost.",
+                    ),
+                )
             elif lane is not None and lane.running.pop(invocation.request_id, None) is not None:
                 lane.restore(invocation.event)
         for function in {invocation.function.name for invocation in invocations}:
@@ -252,7 +263,9 @@ class Dispatcher:
 
     # Run.
 
-    async def invoke(self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None) -> Outcome:
+    async def invoke(
+        self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None
+    ) -> Outcome:
         """Run a function now and return how it ended. Raises ``UnknownFunction`` or ``Throttled``."""
         lane = self.lane(function)
         runner = self._runner

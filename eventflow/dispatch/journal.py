@@ -23,7 +23,8 @@ class State(IntEnum):
 class Event:
     """An accepted asynchronous event. ``id`` is its request id, the same for every attempt; ``sequence`` the order of acceptance.
 
-    ``key`` is the identity its source gave it (a repeated one is ignored), ``trace`` the chain of causes, ``source`` says in words where it came from.
+    ``key`` is the identity its source gave it (a repeated one is ignored), ``trace`` the chain of causes, ``source`` says in words where it
+    came from.
     """
 
     id: str
@@ -83,7 +84,8 @@ class Journal(Protocol):
 
     - ``append`` returns once every event and every cursor is on disk: for each event its request id and whether it is new. An event whose
       ``(function, key)`` was accepted before is not stored again, and its earlier request id is given.
-    - ``claim`` gives up to ``limit`` READY events of a function with a sequence greater than ``after``, oldest first; it does not change them, because
+    - ``claim`` gives up to ``limit`` READY events of a function with a sequence greater than ``after``, oldest first; it does not change
+    them, because
       one daemon owns the store: what was claimed and not settled when the daemon died is READY at the next start.
     - ``wake`` turns up to ``limit`` WAITING events of a function whose time has come into READY ones and gives them.
     - ``settle`` returns once the decisions, all they cause, and the ledger rows of further (synchronous) attempts are on disk, in one transaction.

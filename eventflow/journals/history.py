@@ -13,7 +13,10 @@ LIST = (
     " FROM events WHERE sequence < :before AND (:state IS NULL OR state = :state) AND (:function IS NULL OR function = :function)"
     " ORDER BY sequence DESC LIMIT :limit"
 )
-SHOW = "SELECT sequence, id, function, source, accepted_at, state, due_at, settled_at, function_errors + system_errors, reason, length(payload), payload, trace, key FROM events WHERE id = ?"
+SHOW = (
+    "SELECT sequence, id, function, source, accepted_at, state, due_at, settled_at, function_errors + system_errors, reason, length(payload),"
+    " payload, trace, key FROM events WHERE id = ?"
+)
 ATTEMPTS = (
     "SELECT function, synchronous, status, error_type, error_message, started_at, duration_ms, billed_ms, init_ms, memory_mb, max_memory_mb"
     " FROM attempts WHERE event_id = ? ORDER BY sequence"
@@ -23,7 +26,9 @@ DEAD = "SELECT id FROM events WHERE state = 3 AND (:function IS NULL OR function
 END = 2**62
 
 
-def list_events(connection: sqlite3.Connection, *, state: str | None, function: str | None, limit: int, before: int | None) -> tuple[list[dict[str, Any]], int | None]:
+def list_events(
+    connection: sqlite3.Connection, *, state: str | None, function: str | None, limit: int, before: int | None
+) -> tuple[list[dict[str, Any]], int | None]:
     """The newest events first, and the ``before`` of the next page if there may be one. ``running`` is no state of the store: those are ``ready``."""
     number = None if state is None else STATES.index(state)
     arguments = {"before": END if before is None else before, "state": number, "function": function, "limit": limit}
@@ -60,6 +65,18 @@ def summary(row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def attempt(row: tuple[Any, ...]) -> dict[str, Any]:
-    names = ("function", "synchronous", "status", "error_type", "error_message", "started_at", "duration_ms", "billed_ms", "init_ms", "memory_mb", "max_memory_mb")
+    names = (
+        "function",
+        "synchronous",
+        "status",
+        "error_type",
+        "error_message",
+        "started_at",
+        "duration_ms",
+        "billed_ms",
+        "init_ms",
+        "memory_mb",
+        "max_memory_mb",
+    )
     found: Mapping[str, Any] = dict(zip(names, row, strict=True))
     return {**found, "synchronous": bool(found["synchronous"]), "gb_seconds": found["memory_mb"] / 1024 * found["billed_ms"] / 1000}

@@ -34,9 +34,14 @@ NEXT_WAKE = "SELECT function, min(due_at) FROM events WHERE state = 1 GROUP BY f
 READ_CURSOR = "SELECT key, value FROM cursors WHERE owner = ?"
 MOVE_CURSOR = "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET value = excluded.value"
 FORGET = "DELETE FROM cursors WHERE owner = ? AND key = ?"
-PRUNE_EVENTS = "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence > ? AND state = ? AND settled_at < ? ORDER BY sequence LIMIT ?)"
+PRUNE_EVENTS = (
+    "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence > ? AND state = ? AND settled_at < ? ORDER BY sequence LIMIT ?)"
+)
 PRUNE_ATTEMPTS = "DELETE FROM attempts WHERE sequence IN (SELECT sequence FROM attempts WHERE started_at < ? ORDER BY sequence LIMIT ?)"
-REVIVE = "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = '' WHERE id = ? AND state IN (2, 3)"
+REVIVE = (
+    "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = ''"
+    " WHERE id = ? AND state IN (2, 3)"
+)
 NOTE = "UPDATE events SET reason = reason || ? WHERE id = ?"
 GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
 PRUNE_CHUNK = 1000

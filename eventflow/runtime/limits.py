@@ -23,9 +23,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 class Confinement(Protocol):
     """The limits of one environment. ``procs`` are the files into which the process writes itself, ``data_limit`` its RLIMIT_DATA (0: none)."""
 
-    procs: Sequence[str]
-    data_limit: int
-
+    @property
+    def procs(self) -> Sequence[str]: ...
+    @property
+    def data_limit(self) -> int: ...
     def out_of_memory(self) -> bool:
         """Whether the kernel has killed something in it for want of memory."""
         ...
@@ -151,6 +152,7 @@ def choose_limiter(owner: str, root: Path = CGROUPS) -> Limiter:
     """The strongest that works here; ``owner`` tells this daemon's groups from another's."""
     if sys.platform != "linux":
         return WatchLimiter()
+    limiter: CgroupV2Limiter | CgroupV1Limiter
     limiter = CgroupV2Limiter(owner, root) if (root / "cgroup.controllers").exists() else CgroupV1Limiter(owner, root)
     try:
         limiter.open()

@@ -44,7 +44,9 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "eventflow.runtime.zygote", str(theirs.fileno()), self._reference]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=self._variables, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: ASYNC220
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the process is there
+                command, pass_fds=[theirs.fileno()], env=self._variables, stdin=subprocess.DEVNULL, start_new_session=True
+            )
         self.pid = self._process.pid
         self._control = ours
         ours.setblocking(False)
@@ -54,7 +56,9 @@ class Nursery:
             return await asyncio.wait_for(asyncio.shield(self._manifest), LOAD_SECONDS)
         except TimeoutError:
             await self.close()
-            raise LoadError(f"{self._reference} was still being imported after {LOAD_SECONDS:.0f} s. Move slow work from module level into the handler.") from None
+            raise LoadError(
+                f"{self._reference} was still being imported after {LOAD_SECONDS:.0f} s. Move slow work from module level into the handler."
+            ) from None
         except LoadError:
             await self.close()
             raise

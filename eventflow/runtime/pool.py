@@ -77,7 +77,16 @@ class Pool:
     """Runs invocations. Give it its ``work`` and a ``nursery``, then ``wake`` and ``submit``; ``replace`` swaps the code under it."""
 
     def __init__(
-        self, work: Work, clock: Clock, concurrency: Concurrency, limiter: Limiter, logs: LogSink, identity: Identity, folder: Path, on_lost: Callable[[Nursery], None], idle_seconds: float = 120.0
+        self,
+        work: Work,
+        clock: Clock,
+        concurrency: Concurrency,
+        limiter: Limiter,
+        logs: LogSink,
+        identity: Identity,
+        folder: Path,
+        on_lost: Callable[[Nursery], None],
+        idle_seconds: float = 120.0,
     ) -> None:
         self._work = work
         self._clock = clock
@@ -103,7 +112,8 @@ class Pool:
     # Life.
 
     def replace(self, nursery: Nursery, functions: Mapping[str, Function]) -> Nursery | None:
-        """Run these functions with this code from now on; what runs ends as it began. Returns the former nursery: close it when ``busy(former)`` is 0."""
+        """Run these functions with this code from now on; what runs ends as it began. Returns the former nursery: close it when
+        ``busy(former)`` is 0."""
         former, self._nursery = self._nursery, nursery
         for name, function in functions.items():
             crew = self._crews.setdefault(name, Crew(function))
@@ -298,7 +308,7 @@ class Pool:
         descriptor, path = tempfile.mkstemp(dir=folder)
         os.close(descriptor)
         output = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        os.unlink(path)
+        Path(path).unlink()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         stream = f"{self._clock.new_id().replace('-', '')}"
@@ -520,7 +530,9 @@ class Pool:
             named = f"RequestId: {running.request_id} Error: {named}"
         body = json.dumps({"errorType": outcome.error_type, "errorMessage": named}).encode()
         billed = billed_ms(duration, environment.init_ms)
-        return Outcome(outcome.status, body, outcome.error_type, named, duration, environment.init_ms, billed, outcome.max_memory_mb, environment.started_at)
+        return Outcome(
+            outcome.status, body, outcome.error_type, named, duration, environment.init_ms, billed, outcome.max_memory_mb, environment.started_at
+        )
 
     def _forget(self, environment: Environment) -> bool:
         """Remove every trace; whether it was still starting."""
@@ -630,9 +642,7 @@ def out_of_memory(environment: Environment) -> Outcome:
     return Outcome(outcome.status, outcome.payload, outcome.error_type, message, max_memory_mb=environment.function.memory)
 
 
-def error_outcome(
-    content: bytes, *, duration_ms: float, init_ms: float | None, billed: int, started_at: float, peak_mb: int = 0
-) -> Outcome:
+def error_outcome(content: bytes, *, duration_ms: float, init_ms: float | None, billed: int, started_at: float, peak_mb: int = 0) -> Outcome:
     error = json.loads(content)
     return Outcome(
         Status.FUNCTION_ERROR, content, str(error.get("errorType")), str(error.get("errorMessage")), duration_ms, init_ms, billed, peak_mb, started_at

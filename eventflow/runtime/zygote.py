@@ -64,7 +64,8 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(signalled)
         while True:
-            readable, _, _ = select.select([self._control, wakeup], [], [])
+            sources: list[Any] = [self._control, wakeup]
+            readable, _, _ = select.select(sources, [], [])
             if wakeup in readable:
                 os.read(wakeup, 4096)
                 self._reap()
@@ -213,12 +214,16 @@ def preload(modules: list[str]) -> None:
 
 def loaded_service_data() -> list[list[Any]]:
     """Which of botocore's data files the app's default session read at import (for its clients), as calls of its loader."""
-    session = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
+    session: Any = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
     try:
-        cache = session._session.get_component("data_loader")._cache  # noqa: SLF001
+        cache = session._session.get_component("data_loader")._cache
     except AttributeError:
         return []
-    return [list(key) for key in cache if key and key[0] in ("load_service_model", "load_data_with_path", "load_data", "list_api_versions", "determine_latest_version")]
+    return [
+        list(key)
+        for key in cache
+        if key and key[0] in ("load_service_model", "load_data_with_path", "load_data", "list_api_versions", "determine_latest_version")
+    ]
 
 
 def warm_boto3(calls: list[list[Any]]) -> None:
@@ -228,7 +233,8 @@ def warm_boto3(calls: list[list[Any]]) -> None:
     import boto3
 
     boto3.setup_default_session()
-    loader = boto3.DEFAULT_SESSION._session.get_component("data_loader")  # type: ignore[union-attr]  # noqa: SLF001
+    session: Any = boto3.DEFAULT_SESSION
+    loader = session._session.get_component("data_loader")
     for method, *arguments in calls:
         try:
             getattr(loader, method)(*arguments)
@@ -254,9 +260,9 @@ def redirect(log: int) -> None:
     os.dup2(log, 2)
     os.close(null)
     os.close(log)
-    sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def enter_limits(request: dict[str, Any]) -> None:

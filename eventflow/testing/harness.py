@@ -29,7 +29,7 @@ from eventflow.trigger import Trigger
 T = TypeVar("T")
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
-ACCESS_KEY = SECRET_KEY = "testing"
+ACCESS_KEY = SECRET_KEY = "testing"  # noqa: S105 - the endpoint of a test takes any
 #: Real seconds that anything may take before a test is told that it hangs.
 PATIENCE = 60.0
 log = logging.getLogger("eventflow.testing")
@@ -77,8 +77,8 @@ class Harness:
         """A boto3 client of this harness. What it causes is done only after ``drain``."""
         import boto3
 
-        credentials = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **credentials, **options)
+        session: Any = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
+        return session.client(service, endpoint_url=self.url, **options)
 
     def bucket_path(self, name: str) -> Path:
         """The directory of a bucket, to put files into by hand."""

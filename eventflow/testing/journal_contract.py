@@ -12,14 +12,15 @@ import pytest
 
 from eventflow.clock import Clock
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, Journal, QueueMessage, Settlement
-from eventflow.outcome import Dead, Done, Outcome, Retry, Status
+from eventflow.outcome import Dead, Done, Outcome, Retry, Status, Step
 from eventflow.testing.virtual_clock import VirtualClock
 
 Work = Callable[[Journal], Awaitable[None]]
 
 
 class JournalContract(ABC):
-    """``open`` gives a journal over the state in ``folder`` (empty at first), ``close`` ends it as a stopped daemon does; ``sent`` collects queue messages."""
+    """``open`` gives a journal over the state in ``folder`` (empty at first), ``close`` ends it as a stopped daemon does; ``sent`` collects
+    queue messages."""
 
     sent: list[QueueMessage]
 
@@ -101,7 +102,7 @@ class JournalContract(ABC):
             await journal.append([self.event(n) for n in range(4)])
             events = await journal.claim("f", 0, 10)
             now = self.clock.now()
-            steps = [Done(), Dead("RetriesExhausted"), Retry(now + 60)]
+            steps: list[Step] = [Done(), Dead("RetriesExhausted"), Retry(now + 60)]
             await journal.settle([Settlement(event, step, None, "why") for event, step in zip(events, steps, strict=False)])
             assert await self.ids(journal) == ["id-0003"]
             assert await journal.next_wake() == {"f": now + 60}
@@ -183,7 +184,9 @@ class JournalContract(ABC):
             await journal.append([self.event(1)])
             [event] = await journal.claim("f", 0, 10)
             outcome = Outcome(Status.SUCCESS, duration_ms=1.5, billed_ms=2)
-            await journal.settle([Settlement(event, Done(), Attempt(event.id, "f", outcome, 128))], [Attempt("sync", "f", outcome, 128, synchronous=True)])
+            await journal.settle(
+                [Settlement(event, Done(), Attempt(event.id, "f", outcome, 128))], [Attempt("sync", "f", outcome, 128, synchronous=True)]
+            )
             assert await self.recorded(journal) == [("id-0001", False, 2), ("sync", True, 2)]
 
         self.run(tmp_path, work)

@@ -38,7 +38,9 @@ class TestSqliteJournal(JournalContract):
             await journal.append([self.event(1), self.event(2)])
             first, second = await journal.claim("f", 0, 10)
             good = QueueMessage("q", "x")
-            await journal.settle([Settlement(first, Done(), None, messages=[QueueMessage("gone", "x")]), Settlement(second, Done(), None, messages=[good])])
+            await journal.settle(
+                [Settlement(first, Done(), None, messages=[QueueMessage("gone", "x")]), Settlement(second, Done(), None, messages=[good])]
+            )
             assert self.sent == [good]
             shown = await self.database.read(lambda connection: history.show_event(connection, "id-0001"))
             assert shown is not None
@@ -57,7 +59,10 @@ class TestSqliteJournal(JournalContract):
             await journal.settle([Settlement(events[0], Dead("RetriesExhausted"), None, "boom"), Settlement(events[1], Done(), None)])
             await self.clock.advance("1h")
             revived = await journal.revive(["id-0000", "id-0001", "id-0002", "unknown"])
-            assert [(event.id, event.function_errors, event.accepted_at) for event in revived] == [("id-0000", 0, self.clock.now()), ("id-0001", 0, self.clock.now())]
+            assert [(event.id, event.function_errors, event.accepted_at) for event in revived] == [
+                ("id-0000", 0, self.clock.now()),
+                ("id-0001", 0, self.clock.now()),
+            ]
             assert await self.ids(journal) == ["id-0000", "id-0001", "id-0002"]
 
         self.run(tmp_path, work)

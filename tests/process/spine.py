@@ -30,14 +30,24 @@ class Spine:
         self.clock = SystemClock()
         self.database = Database(folder / "spine.db")
         self.journal = SqliteJournal(self.database, self.clock, lambda _connection, _message: None)
-        self.dispatcher = Dispatcher(self.journal, self.clock, lambda name: f"arn:aws:lambda:us-east-1:000000000000:function:{name}", lambda _queue: None)
+        self.dispatcher = Dispatcher(
+            self.journal, self.clock, lambda name: f"arn:aws:lambda:us-east-1:000000000000:function:{name}", lambda _queue: None
+        )
         self.concurrency = Concurrency()
         self.logs = LogStore(folder / "logs", self.clock)
         self.lost = asyncio.Event()
         identity = Identity(self.dispatcher._arn)
         limiter = limiter or choose_limiter(f"test-{os.getpid()}")
         self.pool = Pool(
-            self.dispatcher, self.clock, self.concurrency, limiter, self.logs, identity, folder / "run", lambda _nursery: self.lost.set(), idle_seconds
+            self.dispatcher,
+            self.clock,
+            self.concurrency,
+            limiter,
+            self.logs,
+            identity,
+            folder / "run",
+            lambda _nursery: self.lost.set(),
+            idle_seconds,
         )
         self.dispatcher.attach(self.pool)
 
@@ -86,7 +96,9 @@ class Spine:
         self.database.close()
 
 
-def with_spine(folder: Path, code: str, work: Callable[[Spine], Awaitable[None]], *, limiter: Limiter | None = None, idle_seconds: float = 60.0) -> None:
+def with_spine(
+    folder: Path, code: str, work: Callable[[Spine], Awaitable[None]], *, limiter: Limiter | None = None, idle_seconds: float = 60.0
+) -> None:
     """Run ``work`` on an application whose functions are ``code``."""
     (folder / "app.py").write_text(HEADER + textwrap.dedent(code))
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,8 @@ def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
         process.start()
         for name in ("credentials.json", "daemon.json"):
             assert stat.S_IMODE((process.state / name).stat().st_mode) == 0o600
-        request = f"{process.facts['url']}/_eventflow/status"
         with pytest.raises(OSError, match="401"):
-            import urllib.request
-
-            urllib.request.urlopen(request, timeout=5)
+            urllib.request.urlopen(f"{process.facts['url']}/_eventflow/status", timeout=5)
 
 
 def test_a_second_daemon_on_the_same_state_is_refused_by_pid(tmp_path: Path) -> None:
@@ -92,7 +90,10 @@ def test_sigterm_lets_running_functions_finish_and_keeps_the_rest(tmp_path: Path
         process.start()
         client = process.client("lambda")
         client.invoke(FunctionName="work", InvocationType="Event", Payload=b'{"n": "slow", "seconds": 2}')
-        process.until(lambda: process.control("status")["functions"][0]["running"] or any(f["running"] for f in process.control("status")["functions"]), "it runs")
+        process.until(
+            lambda: process.control("status")["functions"][0]["running"] or any(f["running"] for f in process.control("status")["functions"]),
+            "it runs",
+        )
         assert process.stop() == 0
         assert process.rows("handled") == ["slow"]
         process.start()
@@ -213,7 +214,9 @@ def test_nothing_acknowledged_is_lost_when_everything_is_killed_under_load(tmp_p
                 process.start()
         acknowledged = set(load.acknowledged)
         assert len(acknowledged) > 40
-        process.until(lambda: acknowledged <= set(process.rows("handled")) or all_failed(process, acknowledged), "all that was acknowledged is handled", 120)
+        process.until(
+            lambda: acknowledged <= set(process.rows("handled")) or all_failed(process, acknowledged), "all that was acknowledged is handled", 120
+        )
         handled = process.rows("handled")
         waiting = {str(json.loads(event_payload(process, event))["n"]) for event in process.events(state="waiting", function="work")}
         assert acknowledged - set(handled) - waiting == set()

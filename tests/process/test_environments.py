@@ -76,7 +76,9 @@ def test_the_log_has_lambda_s_lines_and_everything_printed_in_order(tmp_path: Pa
         assert re.fullmatch(rf"\[WARNING\]\t\d{{4}}-\d\d-\d\dT[\d:.]+Z\t{id[1]}\tfour 4", lines[4])
         assert lines[5:7] == ["no newline", f"END RequestId: {id[1]}"]
         assert re.fullmatch(
-            rf"REPORT RequestId: {id[1]}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\tMax Memory Used: \d+ MB\tInit Duration: [\d.]+ ms", lines[7]
+            rf"REPORT RequestId: {id[1]}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB"
+            r"\tMax Memory Used: \d+ MB\tInit Duration: [\d.]+ ms",
+            lines[7],
         )
         assert outcome.log_tail.decode().splitlines()[1] == "one"
 
@@ -178,7 +180,11 @@ def test_the_memory_limit_is_enforced_with_and_without_control_groups(tmp_path: 
         ("import os; os.kill(os.getpid(), 11)", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited with error: signal: segmentation fault"),
         ("return object()", "Runtime.MarshalError", "Unable to marshal response: Object of type object is not JSON serializable"),
         ("return float('nan')", "Runtime.MarshalError", "Unable to marshal response: .*"),
-        ("return 'x' * 7_000_000", "Function.ResponseSizeTooLarge", r"Response payload size exceeded maximum allowed payload size \(6291556 bytes\)\."),
+        (
+            "return 'x' * 7_000_000",
+            "Function.ResponseSizeTooLarge",
+            r"Response payload size exceeded maximum allowed payload size \(6291556 bytes\)\.",
+        ),
         ("raise KeyboardInterrupt", "Runtime.ExitError", r"RequestId: \S+ Error: Runtime exited with error: exit status 1"),
         ("import os\n    [os.close(fd) for fd in range(3, 64) if is_socket(fd)]\n    import time; time.sleep(5)", "Runtime.ExitError", ".*"),
     ],
@@ -451,8 +457,10 @@ def test_the_environment_variables_are_lambda_s(tmp_path: Path) -> None:
     import os
     @app.function(memory=256, environment={"COLOUR": "blue"})
     def f(event, context):
-        names = ("_HANDLER", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_LOG_GROUP_NAME", "COLOUR")
-        return {**{name: os.environ[name] for name in names}, "trace": os.environ["_X_AMZN_TRACE_ID"], "memory": context.memory_limit_in_mb, "arn": context.invoked_function_arn}
+        ours = ("FUNCTION_NAME", "FUNCTION_MEMORY_SIZE", "FUNCTION_VERSION", "LOG_GROUP_NAME")
+        names = ["_HANDLER", "COLOUR"] + ["AWS_LAMBDA_" + name for name in ours]
+        told = {"trace": os.environ["_X_AMZN_TRACE_ID"], "memory": context.memory_limit_in_mb, "arn": context.invoked_function_arn}
+        return {**{name: os.environ[name] for name in names}, **told}
     """
 
     async def work(spine: Spine) -> None:

@@ -47,7 +47,9 @@ def test_a_change_that_fails_is_rolled_back_alone(tmp_path: Path) -> None:
 
     async def work(database: Database) -> tuple[list[Any], list[tuple[int]]]:
         await make_table(database)
-        results = await asyncio.gather(database.write(insert(1)), database.write(half), database.write(insert(1)), database.write(insert(2)), return_exceptions=True)
+        results = await asyncio.gather(
+            database.write(insert(1)), database.write(half), database.write(insert(1)), database.write(insert(2)), return_exceptions=True
+        )
         return results, await database.read(lambda connection: connection.execute("SELECT x FROM t ORDER BY x").fetchall())
 
     results, rows = in_database(tmp_path / "x.db", work)

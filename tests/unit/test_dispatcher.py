@@ -220,7 +220,11 @@ def test_destinations_and_the_dead_letter_queue_get_what_aws_sends(tmp_path: Pat
         await bench.clock.settle()
         record, dead = bench.sent
         failed = json.loads(record.body)
-        assert (record.queue, failed["requestContext"]["condition"], failed["responseContext"]["functionError"]) == ("failures", "RetriesExhausted", "Unhandled")
+        assert (record.queue, failed["requestContext"]["condition"], failed["responseContext"]["functionError"]) == (
+            "failures",
+            "RetriesExhausted",
+            "Unhandled",
+        )
         assert failed["requestContext"]["approximateInvokeCount"] == 1
         assert (dead.queue, dead.body, dead.attributes["RequestID"], dead.attributes["ErrorMessage"]) == ("dlq", '{"x":2}', id, "boom")
         assert bench.rung == ["failures", "dlq"]

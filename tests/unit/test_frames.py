@@ -23,7 +23,9 @@ def test_an_invocation_is_read_as_it_was_written(context: str, payload: bytes) -
     assert frames.read_invoke(frame[frames.HEADER.size :]) == ("id", "arn:x:y", "Root=1", context, payload)
 
 
-@pytest.mark.parametrize("noise", [b"HTTP/1.1 200 OK\r\n\r\n", frames.HEADER.pack(10, 77) + b"x" * 10, frames.HEADER.pack(frames.LARGEST + 1, frames.RESULT)])
+@pytest.mark.parametrize(
+    "noise", [b"HTTP/1.1 200 OK\r\n\r\n", frames.HEADER.pack(10, 77) + b"x" * 10, frames.HEADER.pack(frames.LARGEST + 1, frames.RESULT)]
+)
 def test_what_is_no_frame_is_refused(noise: bytes) -> None:
     buffer = frames.Buffer()
     buffer.feed(noise)

@@ -22,7 +22,9 @@ def test_the_last_function_error_exhausts_the_retries(retries: int) -> None:
 
 
 def test_system_errors_back_off_from_one_second_to_five_minutes() -> None:
-    delays = [step.at - 10.0 for errors in range(1, 12) if isinstance(step := next_step(SYSTEM, Attempts(0, errors, 10.0), RetryPolicy(), 10.0), Retry)]
+    delays = [
+        step.at - 10.0 for errors in range(1, 12) if isinstance(step := next_step(SYSTEM, Attempts(0, errors, 10.0), RetryPolicy(), 10.0), Retry)
+    ]
     assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
