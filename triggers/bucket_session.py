@@ -6,7 +6,7 @@ import asyncio
 import errno
 import math
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Set
 from pathlib import Path
 
 from eventflow import BucketSource, SettingError, Target
@@ -25,6 +25,7 @@ RELOOK = 300.0
 REST = 4
 #: How often, in seconds, a directory that is gone is looked for.
 ABSENCE_PAUSE = 1.0
+EVERYTHING = frozenset({""})
 WATCH_LIMITS = {
     errno.ENOSPC: "the limit of inotify watches is reached; raise it with: sysctl fs.inotify.max_user_watches=1048576",
     errno.EMFILE: "the limit of inotify instances is reached; raise it with: sysctl fs.inotify.max_user_instances=1024",
@@ -76,7 +77,7 @@ class BucketSession:
         if self._index.fresh:
             await self._catch_up(None)
         else:
-            await self._look_at("", Sign.WRITTEN)
+            await self._look_at(sign=Sign.WRITTEN)
         await self._events.handled()
         await self._index.save()
 
@@ -116,20 +117,33 @@ class BucketSession:
             self._poll_because(f"{self._root} lies on {kind}, which other machines can change unnoticed here")
             return None
         watcher = Watcher(self._root, self._keys, self._clock, self._receive)
-        problem: str | None = "its file system tells of no changes"
+        problem: str | None = ""
         try:
-            await asyncio.to_thread(watcher.start)
-            if await watcher.reaches():
-                self._events.open_files.prove(Path(self._root, PROBE + self._clock.new_id()))
-                problem = None
-        except OSError as error:
-            problem = WATCH_LIMITS.get(error.errno or 0) or f"its directory cannot be watched: {error.strerror}"
+            problem = await self._problem_with(watcher)
         finally:
             if problem is not None:
                 watcher.stop()
         if problem is None:
             return watcher
         self._poll_because(problem)
+        return None
+
+    async def _problem_with(self, watcher: Watcher) -> str | None:
+        """Start a watcher and try it on a file of our own; why it is of no use, or None."""
+        try:
+            watcher.prepare()
+        except OSError as error:
+            return cannot_probe(self._root, error)
+        try:
+            await asyncio.to_thread(watcher.start)
+        except OSError as error:
+            return WATCH_LIMITS.get(error.errno or 0) or f"{self._root} cannot be watched ({error.strerror})"
+        try:
+            if not await watcher.reaches():
+                return f"the file system of {self._root} tells of no changes"
+            self._events.open_files.prove(Path(self._root, PROBE + self._clock.new_id()))
+        except OSError as error:
+            return cannot_probe(self._root, error)
         return None
 
     def _poll_because(self, problem: str) -> None:
@@ -140,20 +154,30 @@ class BucketSession:
     async def _catch_up(self, watcher: Watcher | None) -> None:
         """Notice what came, changed and went while nobody looked. Files from before the trigger's first run are entered and do not fire."""
         if not self._index.fresh:
-            await self._look_at("")
+            await self._look_at()
             return
         old: dict[str, str] = {}
-        await self._look_at("", old=old)
-        if watcher is not None:
-            await watcher.reaches()  # whatever happened during the look has been told by now, and is new
+        await self._look_at(old=old)
+        if watcher is not None and not await self._told_all(watcher):
+            return
         for key in self._touched or ():
             old.pop(key, None)
-        old = {key: sight for key, sight in old.items() if not any(is_below(key, tree) for tree in self._trees)}
+        old = {key: sight for key, sight in old.items() if not is_below(key, self._trees)}
         if self._broken is None:
             await self._index.begin(old)
             self._touched = None
             if old:
                 self._report(f"{len(old)} objects were there before function {self._target.function!r} was asked to handle them; they do not fire.")
+
+    async def _told_all(self, watcher: Watcher) -> bool:
+        """Wait until whatever happened up to now has been told, for that is new. If it does not come, begin again."""
+        try:
+            if await watcher.reaches():
+                return True
+        except OSError as error:
+            self._report(cannot_probe(self._root, error))
+        self._broken = Sign.ROOT
+        return False
 
     async def _serve(self, watcher: Watcher | None, identity: tuple[int, int] | None) -> None:
         """Look again at what is unfinished, into directories that came, and at everything from time to time, until the ground moves."""
@@ -168,7 +192,7 @@ class BucketSession:
             await self._look_into_trees()
             started = self._clock.monotonic()
             if started >= relook:
-                await self._look_at("")
+                await self._look_at()
                 relook = self._next_look(watcher, self._clock.monotonic() - started)
             await self._index.save()
             self._tell_oddities()
@@ -183,15 +207,15 @@ class BucketSession:
 
     async def _look_into_trees(self) -> None:
         trees, self._trees = self._trees, set()
-        for tree in topmost(trees):
-            if is_text(tree):
-                await self._look_at(tree)
-            else:
-                self._events.oddities.name(tree)
+        for tree in trees:
+            if not is_text(tree):
+                self._events.oddities.name(f"{self._root}/{tree}")
+        if trees := topmost(tree for tree in trees if is_text(tree)):
+            await self._look_at(trees)
 
-    async def _look_at(self, below: str, sign: Sign = Sign.LOOK, old: dict[str, str] | None = None) -> None:
-        """Notice every key from a directory downward that differs from the index. Unknown ones go into ``old`` instead."""
-        batches = Snapshot(self._root, self._keys, self._index, self._events.oddities).batches(below)
+    async def _look_at(self, tops: Set[str] = EVERYTHING, sign: Sign = Sign.LOOK, old: dict[str, str] | None = None) -> None:
+        """Notice every key from these directories downward that differs from the index. Unknown ones go into ``old`` instead."""
+        batches = Snapshot(self._root, self._keys, self._index, self._events.oddities).batches(tops)
         try:
             while self._broken is None and (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 for key, sight in batch.items():
@@ -243,6 +267,10 @@ class BucketSession:
         self._target.report(f"Bucket {self._name!r}: {text}")
 
 
+def cannot_probe(root: str, error: OSError) -> str:
+    return f"no file can be made in {root} to try whether changes are told ({error.strerror})"
+
+
 def identity_of(path: str) -> tuple[int, int] | None:
     """The device and inode of a directory, or None if there is none."""
     try:
@@ -252,10 +280,7 @@ def identity_of(path: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def topmost(trees: set[str]) -> list[str]:
-    """The directories that lie in no other of the set."""
-    kept: list[str] = []
-    for tree in sorted(trees, key=lambda path: path.split("/")):
-        if not kept or not is_below(tree, kept[-1]):
-            kept.append(tree)
-    return kept
+def topmost(trees: Iterable[str]) -> set[str]:
+    """The directories that lie in no other of them."""
+    known = set(trees)
+    return {tree for tree in known if not is_below(tree.rpartition("/")[0], known)}

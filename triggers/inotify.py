@@ -127,7 +127,7 @@ class InotifyEmitter(EventEmitter):
 
     def on_thread_start(self) -> None:
         self._inotify = Inotify()
-        self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake = os.pipe()
         try:
             self._watch_tree(self._root)
         except BaseException:
@@ -142,6 +142,9 @@ class InotifyEmitter(EventEmitter):
     def run(self) -> None:
         try:
             super().run()
+        except BaseException:
+            self.queue_event(EventsLost(self._root))
+            raise
         finally:
             self._close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from eventflow import Cursor, ObjectVersion
@@ -83,8 +83,8 @@ class ObjectIndex:
         """The names of the known keys in one directory."""
         return list(self._directories.get(directory, ()))
 
-    def directories(self, below: str) -> list[str]:
-        """The directories with known keys, from this one downward."""
+    def directories(self, below: Container[str]) -> list[str]:
+        """The directories with known keys, from these downward."""
         return [directory for directory in list(self._directories) if is_below(directory, below)]
 
     async def begin(self, adopted: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 #: How programs call a file that they have not finished; a dot in front, of the file or of a directory above it, says the same.
@@ -40,9 +41,13 @@ def child(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
 
 
-def is_below(path: str, directory: str) -> bool:
-    """Whether a relative path is the directory or lies in it; everything lies in the empty one."""
-    return not directory or path == directory or path.startswith(directory + "/")
+def is_below(path: str, directories: Container[str]) -> bool:
+    """Whether a relative path is one of the directories or lies in one; everything lies in the empty one."""
+    while path not in directories:
+        if not path:
+            return False
+        path = path.rpartition("/")[0]
+    return True
 
 
 def is_text(name: str) -> bool:

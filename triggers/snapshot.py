@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,13 +62,13 @@ class Snapshot:
     index: ObjectIndex
     oddities: Oddities
     _visited: set[str] = field(default_factory=set)
-    _unread: list[str] = field(default_factory=list)
+    _unread: set[str] = field(default_factory=set)
 
-    def batches(self, below: str = "") -> Iterator[dict[str, str | None]]:
-        """Walk from one directory (a relative path) downward."""
+    def batches(self, tops: Set[str]) -> Iterator[dict[str, str | None]]:
+        """Walk from these directories (relative paths, none in another) downward."""
         batch: dict[str, str | None] = {}
         looks = 0
-        for key, sight in self._walk(below):
+        for key, sight in self._walk(tops):
             looks += 1
             known = self.index.get(key)
             if not shows(known, sight) if sight is not None else known is not None:
@@ -78,14 +78,14 @@ class Snapshot:
                 batch, looks = {}, 0
         yield batch
 
-    def _walk(self, below: str) -> Iterator[tuple[str, str | None]]:
-        """Every wanted file below a directory with its sight, and every key that the index knows and the tree has not."""
-        waiting = [below] if self.keys.enters(below) else []
+    def _walk(self, tops: Set[str]) -> Iterator[tuple[str, str | None]]:
+        """Every wanted file below the directories with its sight, and every key that the index knows and the tree has not."""
+        waiting = [top for top in tops if self.keys.enters(top)]
         while waiting:
             directory = waiting.pop()
             yield from self._directory(directory, waiting)
-        for directory in self.index.directories(below):
-            if directory not in self._visited and not any(is_below(directory, unread) for unread in self._unread):
+        for directory in self.index.directories(tops):
+            if directory not in self._visited and not is_below(directory, self._unread):
                 yield from ((child(directory, name), None) for name in self.index.names(directory))
 
     def _directory(self, directory: str, waiting: list[str]) -> Iterator[tuple[str, str | None]]:
@@ -102,7 +102,7 @@ class Snapshot:
                 raise
             return
         except OSError as error:
-            self._unread.append(directory)
+            self._unread.add(directory)
             self.oddities.unreadable(f"{self.root}/{directory}", error)
             return
         self._visited.add(directory)

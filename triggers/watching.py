@@ -75,7 +75,8 @@ def signs_of(event: FileSystemEvent) -> Iterator[tuple[Sign, str]]:
 class Watcher(FileSystemEventHandler):
     """Calls ``receive(sign, path)`` on the event loop, with relative paths: of files that ``keys`` wants and directories that it enters.
 
-    ``start`` and ``stop`` block: the one for as long as it takes to find the tree's directories, the other until the threads ended.
+    Call ``prepare`` first. ``start`` and ``stop`` block: the one for as long as it takes to find the tree's directories, the other until the
+    threads ended.
     """
 
     def __init__(self, root: str, keys: ObjectKeys, clock: Clock, receive: Callable[[Sign, str], None]) -> None:
@@ -90,9 +91,12 @@ class Watcher(FileSystemEventHandler):
         self._observer: BaseObserver | None = None
         self._stopped = False
 
+    def prepare(self) -> None:
+        """Make the directory of probes, so that it is watched with the others. OSError if it cannot be made."""
+        Path(self._root, TEMPORARY).mkdir(exist_ok=True)
+
     def start(self) -> None:
         """Raises OSError where the system refuses to watch. A watcher that was stopped meanwhile does not stay."""
-        Path(self._root, TEMPORARY).mkdir(exist_ok=True)
         observer = new_observer(self._keys)
         observer.schedule(self, self._root, recursive=True)
         observer.start()

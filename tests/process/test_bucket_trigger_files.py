@@ -552,6 +552,41 @@ def test_a_silent_file_system_is_found_out_and_polled(tmp_path, monkeypatch):
     drive(tmp_path, scenario)
 
 
+def test_a_directory_in_which_no_probe_can_be_made_is_polled(tmp_path, monkeypatch):
+    def prepare(self):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(watching.Watcher, "prepare", prepare)
+
+    async def scenario(uploads):
+        async with uploads.running(settle=0.1):
+            assert "no file can be made" in uploads.target.reports[-1]
+            write(uploads.path / "a")
+            await uploads.expect((CREATED, "a"))
+
+    drive(tmp_path, scenario)
+
+
+def test_an_emitter_that_fails_is_replaced(tmp_path, monkeypatch):
+    failures = [OSError(errno.EIO, "Input/output error")]
+
+    def read(self, real=Inotify.read):
+        if failures and (tmp_path / "uploads/a").exists():
+            raise failures.pop()
+        return real(self)
+
+    monkeypatch.setattr(Inotify, "read", read)
+    monkeypatch.setattr("threading.excepthook", lambda failure: None)
+
+    async def scenario(uploads):
+        async with uploads.running():
+            write(uploads.path / "a")
+            await uploads.expect((CREATED, "a"))
+        assert not failures
+
+    drive(tmp_path, scenario)
+
+
 def test_a_polled_file_is_not_told_while_it_grows(tmp_path):
     async def scenario(uploads):
         async with uploads.running(watch="poll", settle=0.3):

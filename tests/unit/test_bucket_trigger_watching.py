@@ -12,6 +12,7 @@ from watchdog import events as fs
 
 from eventflow.clock import SystemClock
 from triggers import watching
+from triggers.bucket_session import topmost
 from triggers.inotify import IN_CREATE, IN_Q_OVERFLOW, EventsLost, Inotify, InotifyEmitter, Notice, WatchRefused, notices_in
 from triggers.object_keys import ObjectKeys, is_below, is_text
 from triggers.watching import PROBE, Sign, Watcher, mounted_kind, signs_of
@@ -41,10 +42,15 @@ def test_only_directories_that_can_hold_a_key_are_entered(directory, entered):
 
 
 def test_a_directory_is_below_itself_and_not_below_its_namesakes():
-    assert is_below("a/b", "a")
-    assert is_below("a", "a")
-    assert not is_below("ab", "a")
-    assert is_below("anything", "")
+    assert is_below("a/b/c", {"a", "x"})
+    assert is_below("a", {"a"})
+    assert not is_below("ab", {"a"})
+    assert not is_below("anything", set())
+    assert is_below("anything", {""})
+
+
+def test_of_directories_in_each_other_the_topmost_is_looked_into():
+    assert topmost(["a", "a/b", "a-b", "a-b/c/d", "c/d", "c/d/e/f"]) == {"a", "a-b", "c/d"}
 
 
 def test_bytes_that_are_not_utf8_are_no_text():
@@ -139,6 +145,7 @@ def hear(root, scenario, keys=None):
     async def whole():
         heard = Heard(root, keys)
         try:
+            heard.watcher.prepare()
             heard.watcher.start()
             await scenario(heard)
         finally:
@@ -268,8 +275,8 @@ def test_a_probe_without_an_event_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(watching, "PROBE_PATIENCE", 0.05)
 
     async def scenario():
-        (tmp_path / ".eventflow-tmp").mkdir()
         watcher = Watcher(str(tmp_path), ObjectKeys(), SystemClock(), lambda sign, path: None)
+        watcher.prepare()
         assert not await watcher.reaches()
         assert not any(path.name.startswith(".probe") for path in (tmp_path / PROBE).parent.iterdir())
 
