@@ -46,8 +46,9 @@ class Letters(Trigger):
                 await self.sweep(target)
                 await target.clock.sleep(1)
             except asyncio.CancelledError:
-                if self.fault != "does not stop":
+                if self.fault != "does not stop" or "asked" in self.__dict__:
                     raise
+                self.__dict__["asked"] = True
 
     def _lines(self) -> list[str]:
         path = Path(self.path)
