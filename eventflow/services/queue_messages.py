@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from eventflow.services import message_attributes, message_groups, queue_records
@@ -217,55 +218,42 @@ class Taker:
     moved: int = 0
 
     def take(self, limit: int) -> list[Received]:
-        found: list[Received] = []
-        while len(found) < limit:
-            rows = self.connection.execute(VISIBLE, (self.queue.id, self.now, self.queue.oldest(self.now), limit - len(found))).fetchall()
-            alive = [row for row in rows if not self._buried(row)]
-            found += [self._taken(row) for row in alive]
-            if len(alive) == len(rows):  # nothing was moved away, so nothing more is behind
-                break
-        return found
+        while True:
+            rows = self.connection.execute(VISIBLE, (self.queue.id, self.now, self.queue.oldest(self.now), limit)).fetchall()
+            if not self._bury(rows):
+                return [self._taken(row) for row in rows]
 
     def take_groups(self, limit: int) -> list[Received]:
         found: list[Received] = []
         served: set[str] = set()
         while len(found) < limit:
-            groups = [
-                group for group in message_groups.open_groups(self.connection, self.queue.id, self.now, limit + len(served)) if group not in served
-            ]
-            for group in groups[: limit - len(found)]:
-                found += self._take_of(group, limit - len(found))
-                served.add(group)
-                message_groups.refresh(self.connection, self.queue.id, [group])
-                if len(found) >= limit:
-                    break
-            if not groups:
+            groups = message_groups.open_groups(self.connection, self.queue.id, self.now, len(served) + 1)
+            group = next((group for group in groups if group not in served), None)
+            if group is None:
                 break
+            found += self._take_of(group, limit - len(found))
+            # A group received with no visibility timeout is open again at once: it is served once a receive.
+            served.add(group)
+            message_groups.refresh(self.connection, self.queue.id, [group])
         return found
 
     def _take_of(self, group: str, limit: int) -> list[Received]:
-        found: list[Received] = []
-        while len(found) < limit:
+        while True:
             rows = self.connection.execute(VISIBLE_OF_GROUP, (self.queue.id, group, self.queue.oldest(self.now), limit)).fetchall()
-            buried = False
-            for row in rows:
-                if row[-1] > self.now or len(found) >= limit:
-                    break
-                if self._buried(row):
-                    buried = True
-                else:
-                    found.append(self._taken(row))
-            if not buried or found:
-                break
-        return found
+            visible = list(takewhile(lambda row: row[-1] <= self.now, rows))  # a delayed message holds up those behind it
+            if not self._bury(visible):
+                return [self._taken(row) for row in visible]
 
-    def _buried(self, row: tuple[Any, ...]) -> bool:
+    def _bury(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Move those of the rows to the dead-letter queue that were received often enough; how many that were."""
         policy = self.queue.redrive
-        if self.dead_letter is None or policy is None or row[2] < policy.maximum:
-            return False
-        move(self.connection, row[0], self.dead_letter, self.arn, self.now)
-        self.moved += 1
-        return True
+        if self.dead_letter is None or policy is None:
+            return 0
+        dead = [row for row in rows if row[2] >= policy.maximum]
+        for row in dead:
+            move(self.connection, row[0], self.dead_letter, self.arn, self.now)
+        self.moved += len(dead)
+        return len(dead)
 
     def _taken(self, row: tuple[Any, ...]) -> Received:
         key, message_id, receives, earlier, sent_at, first, sender, group, duplicate_id, source, body, attributes, trace = row[:13]

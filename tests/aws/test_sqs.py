@@ -259,7 +259,7 @@ def test_purging_twice_is_refused_with_403(sqs: Any, queue: str) -> None:
 
 
 def test_operations_that_are_not_there_say_so(sqs: Any, queue: str) -> None:
-    code, text, status = refused(sqs.tag_queue, QueueUrl=queue, Tags={"a": "b"})
+    _code, text, status = refused(sqs.tag_queue, QueueUrl=queue, Tags={"a": "b"})
     assert status == 501
     assert "TagQueue" in text
 

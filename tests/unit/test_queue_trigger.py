@@ -383,6 +383,26 @@ def test_maximum_concurrency_stays_below_the_function_s() -> None:
     place(scenario, batch_size=1, maximum_concurrency=2)
 
 
+def test_more_pollers_help_while_there_are_messages() -> None:
+    """One receive a second, as over a slow network, would take twenty seconds."""
+
+    async def scenario(at: Place) -> None:
+        source = at.target.queues[QUEUE]
+        receive = source.receive
+
+        async def slow(limit: int, wait: float) -> Any:
+            await at.clock.sleep(1)
+            return await receive(limit, wait)
+
+        source.receive = slow  # type: ignore[method-assign]
+        await at.send(*"abcdefghijklmnopqrst")
+        async with at.running():
+            await at.clock.advance(9)
+            assert len(at.batches) == 20
+
+    place(scenario, batch_size=1)
+
+
 def test_an_idle_queue_costs_one_long_poll() -> None:
     async def scenario(at: Place) -> None:
         source = at.target.queues[QUEUE]

@@ -1,0 +1,175 @@
+"""Queues against a model of a few lines, driven by hypothesis: visibility, delay, receipt handles, redrive, FIFO groups."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from queue_bench import ACCOUNT, REGION, Bench, WatchedDatabase
+
+from eventflow.database import MEMORY
+from eventflow.errors import ServiceError
+from eventflow.services.queue_messages import Received
+from eventflow.testing.virtual_clock import VirtualClock
+
+MOST_RECEIVES = 2
+VISIBILITY = 10
+
+
+@dataclass
+class ModelMessage:
+    body: str
+    visible_at: float
+    group: str = ""
+    receives: int = 0
+    dead: bool = False
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """``messages`` is the model: every message that was not deleted, in the order of arrival."""
+
+    fifo = False
+    receipts = Bundle("receipts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.database = WatchedDatabase(MEMORY)
+        self.bench = Bench(self.database, VirtualClock())
+        self.suffix = ".fifo" if self.fifo else ""
+        self.messages: list[ModelMessage] = []
+        self.dead: list[str] = []
+        self.sent = 0
+        self.do(self.set_up())
+
+    async def set_up(self) -> None:
+        kind = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if self.fifo else {}
+        await self.bench.queues.open()
+        await self.bench.create(f"dead{self.suffix}", **kind)
+        policy = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead{self.suffix}", "maxReceiveCount": MOST_RECEIVES}
+        kind = {**kind, "VisibilityTimeout": str(VISIBILITY)}
+        await self.bench.create(f"orders{self.suffix}", RedrivePolicy=json.dumps(policy), **kind)
+
+    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    def teardown(self) -> None:
+        self.database.close()
+        self.loop.close()
+
+    @property
+    def name(self) -> str:
+        return f"orders{self.suffix}"
+
+    @property
+    def now(self) -> float:
+        return self.bench.clock.monotonic()
+
+    def find(self, body: str) -> ModelMessage | None:
+        return next((message for message in self.messages if message.body == body), None)
+
+    @rule(delay=st.integers(0, 20), group=st.sampled_from("ab"), number=st.integers(1, 5))
+    def send(self, delay: int, group: str, number: int) -> None:
+        for _message in range(number):
+            self.sent += 1
+            body = f"{group}{self.sent}"
+            options: dict[str, Any] = {"group": group} if self.fifo else {"delay": delay}
+            self.do(self.bench.send(body, name=self.name, **options))
+            self.messages.append(ModelMessage(body, self.now + (0 if self.fifo else delay), group))
+
+    @rule(target=receipts, limit=st.integers(1, 10), visibility=st.none() | st.integers(0, 20))
+    def receive(self, limit: int, visibility: int | None) -> Any:
+        received = self.do(self.bench.receive(limit, name=self.name, visibility=visibility))
+        expected = self.expected(limit)
+        assert [one.body for one in received] == [message.body for message in expected]
+        for one, message in zip(received, expected, strict=True):
+            message.receives += 1
+            message.visible_at = self.now + (VISIBILITY if visibility is None else visibility)
+            assert one.system["ApproximateReceiveCount"] == str(message.receives)
+        return multiple(*received)
+
+    def expected(self, limit: int) -> list[ModelMessage]:
+        """What a receive takes; messages that were received too often go away on the way."""
+        taken: list[ModelMessage] = []
+        for message in self.in_turn():
+            if len(taken) == limit:
+                break
+            if message.receives >= MOST_RECEIVES:
+                self.messages.remove(message)
+                self.dead.append(message.body)
+            else:
+                taken.append(message)
+        return taken
+
+    def in_turn(self) -> list[ModelMessage]:
+        order = {message.body: number for number, message in enumerate(self.messages)}
+        visible = [message for message in self.messages if message.visible_at <= self.now]
+        if not self.fifo:
+            return sorted(visible, key=lambda message: (message.visible_at, message.receives, order[message.body]))
+        closed = {message.group for message in self.messages if message.visible_at > self.now}
+        return [message for group in self.groups_in_turn() if group not in closed for message in self.messages if message.group == group]
+
+    def groups_in_turn(self) -> list[str]:
+        """The group that has been open for the longest goes first: it opened when the last of its messages came back, or the first one came."""
+        opened: dict[str, float] = {}
+        for message in self.messages:
+            if message.group not in opened or message.receives:
+                opened[message.group] = max(opened.get(message.group, 0.0), message.visible_at)
+        return sorted(opened, key=lambda group: (opened[group], group))
+
+    @rule(received=receipts)
+    def delete(self, received: Received) -> None:
+        message = self.find(received.body)
+        try:
+            self.do(self.bench.delete(received, name=self.name))
+        except ServiceError:
+            assert self.fifo
+            assert message is not None
+            assert message.visible_at <= self.now or message.receives != received.receipt.receives
+            return
+        if message is not None and message.receives == received.receipt.receives:
+            assert not self.fifo or message.visible_at > self.now
+            self.messages.remove(message)
+
+    @rule(received=receipts, seconds=st.integers(0, 60))
+    def hide(self, received: Received, seconds: int) -> None:
+        message = self.find(received.body)
+        held = message is not None and message.receives == received.receipt.receives and (not self.fifo or message.visible_at > self.now)
+        try:
+            self.do(self.bench.hide(received, seconds, self.name))
+        except ServiceError:
+            assert not held
+            return
+        assert held
+        assert message is not None
+        message.visible_at = self.now + seconds
+
+    @rule(seconds=st.integers(0, 20))
+    def wait(self, seconds: int) -> None:
+        self.do(self.bench.clock.advance(seconds))
+
+    @invariant()
+    def counts_agree(self) -> None:
+        hidden = [message for message in self.messages if message.visible_at > self.now]
+        in_flight = sum(message.receives > 0 for message in hidden)
+        visible = len(self.messages) - len(hidden)
+        assert self.do(self.bench.counts(self.name)) == (visible, in_flight, len(hidden) - in_flight)
+
+    @invariant()
+    def the_dead_are_where_they_belong(self) -> None:
+        assert self.do(self.bench.counts(f"dead{self.suffix}"))[0] == len(self.dead)
+
+
+class FifoMachine(QueueMachine):
+    fifo = True
+
+
+QueueMachine.TestCase.settings = FifoMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
+TestStandardQueueAgainstModel = QueueMachine.TestCase
+TestFifoQueueAgainstModel = FifoMachine.TestCase
