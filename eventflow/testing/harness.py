@@ -137,6 +137,7 @@ class Harness:
         self._runner: InlineRunner | None = None
         self._swept: list[tuple[Trigger, FunctionTarget]] = []
         self._running: list[asyncio.Task[None]] = []
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._database = Database(self.folder / "harness.db")
         self._core = Core(self._database, self.clock, buckets=self.folder / "buckets", account=ACCOUNT, region=REGION)
         await self._core.open()

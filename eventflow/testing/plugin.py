@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from eventflow.testing.virtual_clock import VirtualClock
 
 
+pytest.register_assert_rewrite("eventflow.testing.trigger_contract", "eventflow.testing.journal_contract")
+
+
 @pytest.fixture
 def eventflow_clock() -> VirtualClock:
     """A clock that stands still until ``await clock.advance("2m")``."""
@@ -33,27 +36,32 @@ def eventflow_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     from eventflow.testing.harness import Harness
 
     harnesses: list[Harness] = []
+    roots: list[Path] = []
     modules, path = set(sys.modules), list(sys.path)
+
+    def imported(reference: str) -> App:
+        loaded = load(reference)
+        roots.append(loaded.root)
+        return loaded.app
 
     def start(app: str | App) -> Harness:
         harness = Harness(tmp_path / f"eventflow-{len(harnesses)}")
         harnesses.append(harness)
         for name, value in harness.variables.items():
             monkeypatch.setenv(name, value)
-        harness.start(load(app).app if isinstance(app, str) else app)
+        harness.start(imported(app) if isinstance(app, str) else app)
         return harness
 
     yield start
     for harness in harnesses:
         harness.close()
-    forget_modules(modules, path)
-
-
-def forget_modules(modules: set[str], path: list[str]) -> None:
-    """Undo the import of applications, so that the next test imports them anew; libraries stay."""
-    added_folders = tuple(entry for entry in sys.path if entry not in path)
-    for name in set(sys.modules) - modules:
-        file = getattr(sys.modules[name], "__file__", None) or ""
-        if added_folders and file.startswith(added_folders) and "site-packages" not in file:
-            del sys.modules[name]
+    forget_modules(modules, roots)
     sys.path[:] = path
+
+
+def forget_modules(known: set[str], roots: list[Path]) -> None:
+    """Undo the import of applications, so that the next test imports them anew; libraries stay."""
+    for name in set(sys.modules) - known:
+        file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+        if "site-packages" not in file.parts and any(file.is_relative_to(root) for root in roots):
+            del sys.modules[name]
