@@ -102,11 +102,11 @@ class Lines:
         self._buffer = b""
 
     async def _more(self) -> bool:
-        piece = await anext(self._pieces, None)
-        if piece is None:
-            return False
-        self._buffer += piece
-        return True
+        async for piece in self._pieces:
+            if piece:
+                self._buffer += piece
+                return True
+        return False
 
     async def line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:

@@ -106,7 +106,7 @@ class Claim:
         """Compare the signature for a body of this hash (or the word that stands in its place). Raises Refused."""
         canonical = canonical_request(self.request, self.signature, payload_hash)
         to_sign = string_to_sign(self.signature, canonical)
-        if not hmac.compare_digest(sign(self.key, to_sign).hex(), self.signature.value):
+        if not hmac.compare_digest(sign(self.key, to_sign).hex().encode(), self.signature.value.encode()):
             raise Refused(
                 Reason.MISMATCH,
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method; "
