@@ -14,7 +14,7 @@ from eventflow.services import message_attributes
 from eventflow.services.message_attributes import TRACE, TRACE_SHAPE
 from eventflow.services.queue_attributes import LARGEST_MESSAGE
 from eventflow.services.queue_errors import invalid_value, missing, no_such_queue, unknown_attribute
-from eventflow.services.queue_messages import Outgoing, Sent
+from eventflow.services.queue_sends import Outgoing, Sent
 from eventflow.services.queues import Queues
 
 MOST_ENTRIES = 10

@@ -67,6 +67,10 @@ class Queue:
         return now - 1000 * self.number("MessageRetentionPeriod")
 
 
+def queue_arn(region: str, account: str, name: str) -> str:
+    return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
 def lookup(connection: sqlite3.Connection, region: str, name: str) -> Queue | None:
     row = connection.execute(FIND, (region, name)).fetchone()
     return queue_of(row) if row else None

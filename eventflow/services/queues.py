@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,12 +14,13 @@ from weakref import WeakValueDictionary
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError, SettingError, StorageError
-from eventflow.services import queue_messages, queue_records
+from eventflow.services import queue_declaration, queue_messages, queue_pages, queue_receives, queue_records, queue_sends
 from eventflow.services.in_flight import InFlight
-from eventflow.services.queue_attributes import LONGEST_VISIBILITY, LONGEST_WAIT, READABLE, checked_for_change, checked_for_creation, is_fifo
-from eventflow.services.queue_errors import between, invalid, invalid_value, no_such_queue, unknown_attribute
-from eventflow.services.queue_messages import Outgoing, Received, Sent
-from eventflow.services.queue_records import Queue
+from eventflow.services.queue_attributes import LONGEST_VISIBILITY, LONGEST_WAIT, READABLE, checked_for_creation, is_fifo
+from eventflow.services.queue_errors import between, no_such_queue, unknown_attribute
+from eventflow.services.queue_receives import Received
+from eventflow.services.queue_records import Queue, queue_arn
+from eventflow.services.queue_sends import Outgoing, Sent
 from eventflow.services.queue_source import EmbeddedQueue
 from eventflow.services.redrive import QUEUE_ARN, RedrivePolicy
 
@@ -32,6 +30,8 @@ MOST_RECEIVED = 10
 MOST_LISTED = 1000
 #: A queue may be purged once a minute (milliseconds).
 PURGE_PAUSE = 60_000
+#: Expired messages that one look clears away; it is taken again while there are more.
+SWEEP = 1000
 #: Messages deleted by a purge in one transaction: few enough that other changes hardly wait.
 PURGE_STEP = 5000
 
@@ -70,21 +70,12 @@ class Queues:
     # Queues.
 
     def arn(self, region: str, name: str) -> str:
-        return f"arn:aws:sqs:{region}:{self.account}:{name}"
+        return queue_arn(region, self.account, name)
 
     async def create(self, region: str, name: str, attributes: Mapping[str, str]) -> None:
         """Make a queue; one that is there already stays as it is if the given attributes are its own, else QueueNameExists."""
         kept = checked_for_creation(name, attributes)
-
-        def change(connection: sqlite3.Connection) -> None:
-            queue = queue_records.lookup(connection, region, name)
-            if queue is None:
-                self._check_redrive(connection, region, name, kept)
-                queue_records.insert(connection, region, name, without_empty(kept), self._now())
-            else:
-                check_same(queue, kept)
-
-        await self._database.write(change)
+        await self._database.write(lambda connection: queue_declaration.create(connection, self.account, region, name, kept, self._now()))
 
     async def ensure(self, region: str, name: str, **options: Any) -> None:
         """Declare a queue: it is made if it is not there, and has the given attributes afterwards; those not given stay as they are.
@@ -92,14 +83,14 @@ class Queues:
         Options are attributes by their AWS names (``VisibilityTimeout=60``), ``Attributes`` with a mapping of them, and ``dead_letter_queue`` with
         ``max_receive_count``: the name of a queue of the same region, which is made too if it is not there. A ``.fifo`` name makes a FIFO queue.
         """
-        given, dead_letter, receives = declared(name, options)
+        given, dead_letter, receives = queue_declaration.declared(name, options)
         if dead_letter is not None:
             given["RedrivePolicy"] = RedrivePolicy(dead_letter, self.arn(region, dead_letter), receives).text()
 
         def change(connection: sqlite3.Connection) -> None:
             if dead_letter is not None:
-                self._declare(connection, region, dead_letter, {})
-            self._declare(connection, region, name, given)
+                queue_declaration.declare(connection, self.account, region, dead_letter, {}, self._now())
+            queue_declaration.declare(connection, self.account, region, name, given, self._now())
 
         try:
             await self._database.write(change)
@@ -131,7 +122,10 @@ class Queues:
         return {attribute: value for attribute, value in told.items() if attribute in names or "All" in names}
 
     async def set_attributes(self, region: str, name: str, attributes: Mapping[str, str]) -> None:
-        await self._database.write(lambda connection: self._change(connection, queue_records.find(connection, region, name), attributes))
+        def change(connection: sqlite3.Connection) -> None:
+            queue_declaration.change(connection, self.account, queue_records.find(connection, region, name), attributes, self._now())
+
+        await self._database.write(change)
         self.wake(region, name)
 
     async def purge(self, region: str, name: str) -> None:
@@ -167,8 +161,8 @@ class Queues:
         def change(connection: sqlite3.Connection) -> list[Sent | ServiceError]:
             queue, now = queue_records.find(connection, region, name), self._now()
             for message in messages if queue.fifo else ():  # without its place in the order a FIFO message refuses its whole batch
-                queue_messages.check_fifo(queue, message)
-            return [attempt(partial(queue_messages.send, connection, queue, message, self._clock.new_id(), now)) for message in messages]
+                queue_sends.check_fifo(queue, message)
+            return [attempt(partial(queue_sends.send, connection, queue, message, self._clock.new_id(), now)) for message in messages]
 
         outcomes = await self._database.write(change)
         self.wake(region, name)
@@ -197,7 +191,7 @@ class Queues:
         queue = queue_records.find(connection, match["region"] if match else region, match["name"] if match else name_or_arn)
         valued = {key: {"DataType": "String", "StringValue": value} if isinstance(value, str) else value for key, value in (attributes or {}).items()}
         message = Outgoing(body, valued, trace, None, group, deduplication_id, self.account)
-        return queue_messages.send(connection, queue, message, self._clock.new_id(), self._now() if now is None else milliseconds(now))
+        return queue_sends.send(connection, queue, message, self._clock.new_id(), self._now() if now is None else milliseconds(now))
 
     def wake(self, region: str, name_or_arn: str) -> None:
         """Let those who wait for messages of this queue look again."""
@@ -259,37 +253,6 @@ class Queues:
     def _now(self) -> int:
         return milliseconds(self._clock.now())
 
-    def _declare(self, connection: sqlite3.Connection, region: str, name: str, given: Mapping[str, str]) -> None:
-        queue = queue_records.lookup(connection, region, name)
-        if queue is not None:
-            self._change(connection, queue, given)
-            return
-        kept = checked_for_creation(name, {**given, "FifoQueue": "true"} if is_fifo(name) else given)
-        self._check_redrive(connection, region, name, kept)
-        queue_records.insert(connection, region, name, without_empty(kept), self._now())
-
-    def _change(self, connection: sqlite3.Connection, queue: Queue, attributes: Mapping[str, str]) -> None:
-        kept = checked_for_change(attributes, queue.kept, fifo=queue.fifo)
-        if kept == queue.kept:
-            return
-        self._check_redrive(connection, queue.region, queue.name, {name: kept[name] for name in attributes if name in kept})
-        queue_records.change(connection, queue, kept, self._now())
-        if queue.fifo and "DelaySeconds" in attributes:
-            queue_messages.delay_again(connection, queue_records.find(connection, queue.region, queue.name))
-
-    def _check_redrive(self, connection: sqlite3.Connection, region: str, name: str, kept: Mapping[str, str]) -> None:
-        text = kept.get("RedrivePolicy")
-        if not text:
-            return
-        policy = RedrivePolicy.parse(text)
-        target = queue_records.lookup(connection, region, policy.dead_letter)
-        if target is None or policy.arn != self.arn(region, policy.dead_letter):
-            raise invalid_value("RedrivePolicy", text, "Dead letter target does not exist.")
-        if target.fifo != is_fifo(name):
-            raise invalid_value("RedrivePolicy", text, "Dead-letter queue must be same type of queue as the source.")
-        if not target.redrive_allow.allows(self.arn(region, name)):
-            raise invalid_value("RedrivePolicy", text, f"The RedriveAllowPolicy of {policy.dead_letter} does not allow this queue.")
-
     def _told(self, region: str, name: str, connection: sqlite3.Connection) -> dict[str, str]:
         queue = queue_records.find(connection, region, name)
         visible, hidden, delayed = queue_messages.counts(connection, queue, self._now())
@@ -307,11 +270,11 @@ class Queues:
         self, query: Callable[[sqlite3.Connection, str, int], list[str]], limit: int | None, token: str | None
     ) -> tuple[list[str], str | None]:
         between("MaxResults", limit, 1, MOST_LISTED, f"MaxResults must be an integer between 1 and {MOST_LISTED}.")
-        after = page_start(token)
+        after = queue_pages.start(token)
         found = await self._database.read(lambda connection: query(connection, after, (limit or MOST_LISTED) + 1))
         if limit is None or len(found) <= limit:
             return found[:MOST_LISTED], None
-        return found[:limit], base64.urlsafe_b64encode(json.dumps(found[limit - 1]).encode()).decode()
+        return found[:limit], queue_pages.token_after(found[limit - 1])
 
     async def _purge(self, queue: Queue, newest: int) -> None:
         while await self._database.write(lambda connection: queue_messages.purge(connection, queue, newest, PURGE_STEP)) == PURGE_STEP:
@@ -334,20 +297,20 @@ class Queues:
         with suppress(StorageError, ServiceError):
             look = await looking
             if look.received:
-                await self._database.write(lambda connection: queue_messages.give_back(connection, look.received, self._now()))
+                await self._database.write(lambda connection: queue_receives.give_back(connection, look.received, self._now()))
                 self.wake(look.queue.region, look.queue.name)
 
     def _take(self, region: str, name: str, limit: int, visibility: int | None, connection: sqlite3.Connection) -> Look:
         queue, now = queue_records.find(connection, region, name), self._now()
-        if queue_messages.expire(connection, queue, now, queue_messages.LARGE_SWEEP) == queue_messages.LARGE_SWEEP:
+        if queue_messages.expire(connection, queue, now, SWEEP) == SWEEP:
             return Look(queue, [], pending=True)
         room = self._in_flight.room(connection, queue.id, limit, now)
         if room == 0 and not queue.fifo:  # a FIFO queue at its limit only seems empty
             raise ServiceError("OverLimit", f"Too many messages of the queue {name} are in flight; delete some of those that were received.", 403)
         seconds = queue.number("VisibilityTimeout") if visibility is None else visibility
-        received, moved = queue_messages.receive(connection, queue, room, seconds, self.arn(region, name), now)
+        received, moved = queue_receives.receive(connection, queue, room, seconds, self.arn(region, name), now)
         self._in_flight.took(queue.id, len(received))
-        return Look(queue, received, None if received else queue_messages.next_change(connection, queue, now), moved)
+        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), moved)
 
     async def _each(self, region: str, name: str, steps: Sequence[Callable[[sqlite3.Connection, Queue, int], None]]) -> list[ServiceError | None]:
         def change(connection: sqlite3.Connection) -> list[ServiceError | None]:
@@ -367,37 +330,3 @@ def attempt(step: Callable[[], T]) -> T | ServiceError:
 
 def milliseconds(instant: float) -> int:
     return round(instant * 1000)
-
-
-def check_same(queue: Queue, given: Mapping[str, str]) -> None:
-    current = queue.attributes()
-    for attribute, value in given.items():
-        if current.get(attribute, "") != value:
-            raise ServiceError("QueueNameExists", f"A queue already exists with the same name and a different value for attribute {attribute}")
-
-
-def without_empty(kept: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in kept.items() if value != ""}
-
-
-def declared(name: str, options: Mapping[str, Any]) -> tuple[dict[str, str], str | None, int]:
-    """The options of ``ensure``: attributes as text, dead-letter queue, its receives."""
-    given = dict(options)
-    dead_letter, receives = given.pop("dead_letter_queue", None), given.pop("max_receive_count", None)
-    if (dead_letter is None) != (receives is None):
-        raise SettingError(f"Queue {name!r}: dead_letter_queue and max_receive_count go together; give both.")
-    attributes = {**given.pop("Attributes", {}), **given}
-    texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in attributes.items()}
-    return texts, dead_letter, 0 if receives is None else int(receives)
-
-
-def page_start(token: str | None) -> str:
-    if not token:
-        return ""
-    try:
-        after = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise invalid("Invalid or expired next token.") from error
-    if not isinstance(after, str):
-        raise invalid("Invalid or expired next token.")
-    return after

@@ -15,7 +15,7 @@ import pytest
 
 from eventflow.database import Database
 from eventflow.services.objects import Objects
-from eventflow.services.queue_messages import Outgoing
+from eventflow.services.queue_sends import Outgoing
 from eventflow.services.queues import Queues
 from eventflow.testing.trigger_contract import GROUP, TriggerContract
 from triggers.bucket import Bucket

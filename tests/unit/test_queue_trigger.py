@@ -11,15 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from queue_bench import REGION, Bench, WatchedDatabase, run
+from queue_bench import REGION, Bench, run
 
 from eventflow import EventflowError, Outcome, SettingError, Status, StorageError, Throttled
-from eventflow.database import MEMORY
-from eventflow.services.queue_messages import Outgoing
-from eventflow.services.queues import Queues
 from eventflow.testing.recording_target import RecordingTarget
-from eventflow.testing.trigger_contract import TriggerContract
-from eventflow.testing.virtual_clock import VirtualClock
 from triggers.batch import Batch, depth, reported, size_at_most
 from triggers.queue import Queue
 from triggers.remote_queue import origin, region_of
@@ -588,36 +583,3 @@ def test_bad_settings(settings: dict[str, Any]) -> None:
 )
 def test_a_url_tells_region_and_endpoint(url: str, region: str | None, host: str | None) -> None:
     assert (region_of(url), origin(url)) == (region, host)
-
-
-class TestQueueContract(TriggerContract):
-    """The contract of triggers, on an embedded queue."""
-
-    bad_settings = ({"name": ""}, {"name": "orders", "batch_size": 0}, {"name": "orders", "batch_size": 11}, {"name": "orders", "window": 301})
-
-    def make(self) -> Queue:
-        return Queue("contract-queue", batch_size=2)
-
-    async def prepare(self) -> None:
-        self.database = WatchedDatabase(MEMORY)
-        assert isinstance(self.clock, VirtualClock)
-        self.clock.also_settle(self.database.settle)
-        self.queues = Queues(self.database, self.clock, "000000000000")
-        await self.queues.open()
-        await self.queues.ensure(REGION, "contract-queue")
-        self.target.queues["contract-queue"] = await self.queues.source(REGION, "contract-queue")
-        self.sent = 0
-
-    async def dispose(self) -> None:
-        self.database.close()
-
-    async def cause(self, n: int) -> None:
-        await self.queues.send(REGION, "contract-queue", [Outgoing(f"event {self.sent + number}") for number in range(n)])
-        self.sent += n
-
-    async def acknowledged(self) -> int:
-        told = await self.queues.attributes(REGION, "contract-queue", ["All"])
-        return self.sent - sum(int(told["ApproximateNumberOfMessages" + suffix]) for suffix in ("", "NotVisible", "Delayed"))
-
-    def events(self, payload: Any) -> list[str]:
-        return [record["body"] for record in payload["Records"]]
