@@ -95,9 +95,14 @@ def nothing_to_close() -> None:
 async def receive(body: AsyncIterable[bytes], incoming: Incoming, disk: Disk, largest: int = LARGEST_BODY) -> None:
     """Write a whole body into a temporary, which the caller discards if this raises."""
     async for piece in pieces(body):
-        if incoming.size + len(piece) > largest:
-            raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", MaxSizeAllowed=str(largest))
+        check_size(incoming.size + len(piece), largest)
         await disk.run(incoming.write, piece)
+
+
+def check_size(size: int, largest: int = LARGEST_BODY) -> None:
+    if size > largest:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise ServiceError("EntityTooLarge", message, ProposedSize=str(size), MaxSizeAllowed=str(largest))
 
 
 async def pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from eventflow.services.buckets import Bucket, Buckets
 from eventflow.services.checksums import Checksum
 from eventflow.services.conditions import WriteConditions, etag_matches, precondition_failed
 from eventflow.services.disk import Disk, to_the_end
-from eventflow.services.incoming import Incoming, receive
+from eventflow.services.incoming import Incoming, check_size, receive
 from eventflow.services.key_locks import KeyLocks
 from eventflow.services.object_index import FILE, FOLDER, Draft, ObjectIndex
 from eventflow.services.object_keys import check_writable, is_folder, segments, unholdable
@@ -86,6 +86,7 @@ class ObjectWriter:
 
     async def receive(self, bucket: Bucket, body: AsyncIterable[bytes], expected: Expected) -> Incoming:
         """Take a body into a temporary that is whole and what it should be, or into nothing."""
+        check_size(expected.length or 0)
         if expected.md5 is not None:
             expected.md5_bytes()
         incoming = Incoming(bucket.directory, self._clock.new_id(), expected.computed)

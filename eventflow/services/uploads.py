@@ -15,7 +15,7 @@ from eventflow.services.buckets import Bucket
 from eventflow.services.checksums import COMPOSITE, CRCS, FULL_OBJECT, Checksum, composite, new_digest
 from eventflow.services.conditions import WriteConditions
 from eventflow.services.disk import Disk, to_the_end
-from eventflow.services.incoming import Incoming
+from eventflow.services.incoming import Incoming, check_size
 from eventflow.services.key_locks import KeyLocks
 from eventflow.services.object_index import Draft
 from eventflow.services.object_keys import check_writable
@@ -229,8 +229,7 @@ def joined_etag(parts: Sequence[Part]) -> str:
 
 
 def check_whole(completion: Completion, size: int, checksum: Checksum | None) -> None:
-    if size > LARGEST_OBJECT:
-        raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", MaxSizeAllowed=str(LARGEST_OBJECT))
+    check_size(size, LARGEST_OBJECT)
     if completion.size is not None and completion.size != size:
         raise ServiceError(
             "InvalidRequest", f"The provided 'x-amz-mp-object-size' header value {completion.size} does not match what was computed: {size}"

@@ -250,6 +250,7 @@ def test_bodies_of_many_small_pieces_and_of_none(tmp_path: Path) -> None:
         (Expected(md5="nonsense"), "InvalidDigest"),
         (Expected(checksum=Checksum("SHA256", "AAAA")), "BadDigest"),
         (Expected(length=6), "IncompleteBody"),
+        (Expected(length=5 * 1024**3 + 1), "EntityTooLarge"),
         (Expected(algorithm="XXHASH64"), "NotImplemented"),
     ],
 )

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from objects_world import BUCKET, World, in_world
 
 from eventflow.errors import ServiceError, StorageError
 from eventflow.services.bucket_directory import BucketDirectory
+from eventflow.services.object_index import ObjectIndex
 from eventflow.services.object_writer import Writing
 from eventflow.services.stored_object import Attributes
 
@@ -76,6 +79,40 @@ def test_a_put_that_dies_leaves_the_old_object_or_the_new_one(
     monkeypatch.undo()
     old = (b"old", "text/old") if overwrites else None
     assert what_is_there(tmp_path) == (old if left == "old" else (b"new", "text/new"))
+
+
+def test_what_is_acknowledged_was_put_on_the_disk_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    record, fsync, rename, unlink = ObjectIndex.record, os.fsync, os.rename, os.unlink
+
+    async def noted_record(*args: object) -> object:
+        steps.append("row")
+        return await record(*args)  # type: ignore[arg-type]
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("fsync file" if stat.S_ISREG(os.fstat(descriptor).st_mode) else "fsync directory")
+        fsync(descriptor)
+
+    def noted(name: str, call: Callable[..., None]) -> Callable[..., None]:
+        def note(*args: object, **options: object) -> None:
+            steps.append(name)
+            call(*args, **options)
+
+        return note
+
+    async def work(world: World) -> None:
+        await world.put("other/k")
+        monkeypatch.setattr(ObjectIndex, "record", noted_record)
+        monkeypatch.setattr(os, "fsync", noted_fsync)
+        monkeypatch.setattr(os, "rename", noted("rename", rename))
+        monkeypatch.setattr(os, "unlink", noted("unlink", unlink))
+        await world.put("d/k", b"content")
+        assert steps == ["fsync file", "row", "fsync directory", "rename", "fsync directory"]
+        steps.clear()
+        await world.objects.delete(BUCKET, "d/k")
+        assert steps == ["unlink", "fsync directory"]
+
+    in_world(tmp_path, work)
 
 
 def test_a_delete_that_dies_leaves_the_object_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

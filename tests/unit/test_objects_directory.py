@@ -221,11 +221,12 @@ def test_folders_survive_the_deletes_beside_them(tmp_path: Path) -> None:
 def test_a_directory_that_is_taken_away_all_the_time_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = BucketDirectory(tmp_path)
     os.close(directory.create("t"))
-    rename, spoilt = os.rename, []
+    rename, spoilt = os.rename, list[str]()
 
     def late(*args: object, **options: object) -> None:
         if len(spoilt) < 3:
-            spoilt.append((tmp_path / "d").rmdir())
+            (tmp_path / "d").rmdir()
+            spoilt.append("d")
         rename(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "rename", late)

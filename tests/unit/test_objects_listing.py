@@ -21,7 +21,7 @@ TEXTS = st.text(st.sampled_from("ab-./0ü"), max_size=4)
 
 def expected(keys: list[str], query: Query) -> tuple[list[str], bool]:
     """S3's documentation, word for word: keys behind ``after`` by their UTF-8 bytes, rolled up between the prefix and the delimiter."""
-    names = []
+    names: list[str] = []
     for key in sorted(keys, key=str.encode):
         if not key.startswith(query.prefix) or key.encode() <= query.after.encode():
             continue

@@ -67,7 +67,7 @@ def test_parts_sent_before_a_restart_become_the_object_after_it(tmp_path: Path) 
 
 
 def test_joining_without_the_kernels_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = []
+    copied: list[int] = []
 
     def half(source: int, target: int, size: int) -> int:
         if copied:
