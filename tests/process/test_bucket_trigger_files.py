@@ -27,6 +27,7 @@ from eventflow.trigger import BucketSource
 from triggers import bucket_session, watching
 from triggers.bucket import Bucket
 from triggers.inotify import EventsLost, Inotify, InotifyEmitter
+from triggers.object_events import WORKERS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="closes and renames are told on Linux alone")
 
@@ -200,6 +201,31 @@ def test_hard_links_and_files_that_never_had_another_name_are_told(tmp_path):
     drive(tmp_path, scenario)
 
 
+def test_where_nobody_knows_what_is_open_the_close_is_waited_for(tmp_path, monkeypatch):
+    """As for files of other users, whose leases the kernel refuses: however long their writers pause."""
+    monkeypatch.setattr("triggers.settling.has_writer", lambda path: None)
+    monkeypatch.setattr("triggers.object_events.CLOSE_PATIENCE", 0.05)
+
+    async def scenario(uploads):
+        write(tmp_path / "outside")
+        async with uploads.running(settle=0.1):
+            with Writer(uploads.path) as other:
+                other.do("file = open('slow', 'w', buffering=1); print('first', file=file)")
+                await asyncio.sleep(0.4)
+                await uploads.expect()
+                other.do("file.close()")
+                await uploads.expect((CREATED, "slow"))
+            os.link(tmp_path / "outside", uploads.path / "linked")
+            await uploads.until(lambda: uploads.told)
+            await uploads.expect((CREATED, "linked"))
+        write(uploads.path / "later")
+        async with uploads.running(settle=0.1):
+            await uploads.until(lambda: uploads.told)
+            await uploads.expect((CREATED, "later"))
+
+    drive(tmp_path, scenario)
+
+
 def test_a_copied_tree_is_told_file_by_file_and_so_is_its_removal(tmp_path):
     names = [f"tree/{a}/{b}/{c}" for a in range(4) for b in range(5) for c in range(5)]
     for name in names:
@@ -341,7 +367,7 @@ def test_a_restart_tells_what_came_changed_and_went(tmp_path):
 def test_a_file_that_is_being_written_while_the_trigger_starts_is_told_at_the_close(tmp_path):
     async def scenario(uploads):
         with Writer(uploads.path) as other:
-            other.do("first = open('first', 'w'); first.write('1'); first.flush()")
+            other.do("first = open('first', 'w'); first.write('1'); first.flush(); os.utime('first', (1, 1))")
             async with uploads.running():  # for the first time: what is there is old, but this is not finished
                 await uploads.expect()
                 other.do("first.close()")
@@ -356,20 +382,29 @@ def test_a_file_that_is_being_written_while_the_trigger_starts_is_told_at_the_cl
 
 
 def test_files_that_come_while_the_trigger_starts_for_the_first_time_are_told(tmp_path, monkeypatch):
-    """They come after the watch is on and before the look at what is old."""
+    """They come after the watch is on and before the look at what is old, and more of them than are handled at once."""
+    write(tmp_path / "tree/new")
+    names = [f"renamed{n}" for n in range(2 * WORKERS)]
 
     async def scenario(uploads):
         write(uploads.path / "old")
-        real = bucket_session.BucketSession._catch_up
+        real, describe = bucket_session.BucketSession._catch_up, uploads.target.buckets["uploads"].describe
 
         async def catch_up(self, watcher):
-            write(uploads.path / "new")
-            write(uploads.path / "folder/new")
+            for name in names:
+                write(uploads.path / ".part")
+                (uploads.path / ".part").rename(uploads.path / name)
+            (tmp_path / "tree").rename(uploads.path / "tree")
             await real(self, watcher)
 
+        async def describe_later(key):
+            await uploads.until(lambda: uploads.target.is_ready)
+            return await describe(key)
+
         monkeypatch.setattr(bucket_session.BucketSession, "_catch_up", catch_up)
+        uploads.target.buckets["uploads"].describe = describe_later
         async with uploads.running():
-            await uploads.expect((CREATED, "new"), (CREATED, "folder/new"))
+            await uploads.expect((CREATED, "tree/new"), *((CREATED, name) for name in names))
 
     drive(tmp_path, scenario)
 
