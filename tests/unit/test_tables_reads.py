@@ -23,6 +23,7 @@ async def pages(bench: Bench, operation: str, **params: Any) -> tuple[list[dict[
     while True:
         page = await bench(operation, **params)
         count += 1
+        assert count < 100, "pages without end"
         found += page["Items"]
         assert page["Count"] == len(page["Items"])
         if "LastEvaluatedKey" not in page:

@@ -56,6 +56,13 @@ def test_encoded_numbers_sort_as_numbers(left: str, right: str) -> None:
     assert len(one) <= 22
 
 
+@given(st.text("0123456789", min_size=1, max_size=8), st.text("0123456789", max_size=8), st.sampled_from(("", "-")), st.integers(-5, 5))
+def test_numbers_that_begin_alike_sort_too(digits: str, more: str, sign: str, exponent: int) -> None:
+    texts = [f"{sign}{whole}.{fraction}e{exponent}" for whole in (digits, "0") for fraction in (digits, digits + more, more)]
+    canonical = [numbers.canonical(text) for text in texts]
+    assert sorted(canonical, key=numbers.sortable) == sorted(canonical, key=Decimal)
+
+
 @given(st.lists(st.integers(-1000, 1000).map(lambda cents: str(Decimal(cents) / 100)), min_size=2))
 def test_close_numbers_sort_too(texts: list[str]) -> None:
     canonical = [numbers.canonical(text) for text in texts]
