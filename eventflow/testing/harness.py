@@ -145,6 +145,7 @@ class Harness:
         self.url = self._server.url
         endpoint = Endpoint(self._core.aws_services("python3.11"), Credentials(ACCESS_KEY, SECRET_KEY), self.clock, ACCOUNT, REGION, open=True)
         self._server.serve(endpoint)
+        self.clock.also_settle(self._core.objects.settle)
         self.clock.also_settle(self._settle)
 
     async def _start(self, app: App) -> None:

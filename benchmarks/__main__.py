@@ -1,0 +1,22 @@
+"""``make bench``: every figure beside its peer and its physical limit, measured in the same run. ``python -m benchmarks latency`` runs one."""
+
+import importlib
+import os
+import platform
+import sys
+
+from benchmarks.measure import show
+
+NAMES = ("throughput", "latency", "files", "thumbnails")
+
+
+def main(names: list[str]) -> None:
+    print(f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} processors")
+    figures = []
+    for name in names or NAMES:
+        print(f"measuring {name} ...", flush=True)
+        figures += importlib.import_module(f"benchmarks.{name}").figures()
+    show(figures)
+
+
+main(sys.argv[1:])

@@ -1,0 +1,81 @@
+"""Durable events: 20,000 no-ops of 300 bytes, each on disk before it is acknowledged, each run alone in a function's process."""
+
+import asyncio
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import Figure, median_of
+from tests.process.spine import Spine, with_spine
+
+EVENTS = 20_000
+EMITTERS = 400
+PAYLOAD = b'{"text":"' + b"x" * 289 + b'"}'
+CODE = """
+@app.function()
+def noop(event, context):
+    return None
+"""
+
+
+def ours() -> float:
+    seconds = 0.0
+
+    async def work(spine: Spine) -> None:
+        nonlocal seconds
+        await asyncio.gather(*(spine.emit("noop", PAYLOAD) for _ in range(200)))
+        await spine.settled()
+        begin = time.perf_counter()
+        await asyncio.gather(*(emit(spine) for _ in range(EMITTERS)))
+        await asyncio.wait_for(spine.dispatcher.quiesce(), 120)
+        seconds = time.perf_counter() - begin
+
+    with tempfile.TemporaryDirectory() as folder:
+        with_spine(Path(folder), CODE, work)
+    return EVENTS / seconds
+
+
+async def emit(spine: Spine) -> None:
+    for _ in range(EVENTS // EMITTERS):
+        await spine.emit("noop", PAYLOAD)
+
+
+def sqlite_groups() -> float:
+    """Rows of the same size in groups of 500 with synchronous=FULL, and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        connection = sqlite3.connect(f"{folder}/limit.db", isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, payload BLOB)")
+        begin = time.perf_counter()
+        for _ in range(EVENTS // 500):
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO t (payload) VALUES (?)", [(PAYLOAD,)] * 500)
+            connection.execute("COMMIT")
+        seconds = time.perf_counter() - begin
+        connection.close()
+    return EVENTS / seconds
+
+
+def huey() -> float | None:
+    """Huey on SQLite with fsync, its consumer with two worker processes: enqueued one by one, as its API has it."""
+    try:
+        from benchmarks import huey_peer
+    except ImportError:
+        return None
+    return median_of(huey_peer.throughput)
+
+
+def figures() -> list[Figure]:
+    return [
+        Figure(
+            "durable events, emit to handled, in process",
+            "events/s",
+            median_of(ours),
+            huey(),
+            "Huey on SQLite (FULL)",
+            median_of(sqlite_groups),
+            "SQLite rows in groups of 500",
+        )
+    ]

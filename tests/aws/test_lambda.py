@@ -1,0 +1,155 @@
+"""Lambda's API on a real daemon, with boto3 as the other side."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.process.daemon_process import DaemonProcess, daemon
+
+CODE = """
+import time, json
+dead = app.queue("dead")
+
+@app.function(memory=256, timeout=10, description="answers", environment={"COLOUR": "blue"}, dead_letter_queue=dead)
+def echo(event, context):
+    print("echo", event)
+    custom = context.client_context.custom if context.client_context else None
+    return {"event": event, "id": context.aws_request_id, "arn": context.invoked_function_arn, "custom": custom}
+
+@app.function(timeout=1)
+def slow(event, context):
+    time.sleep(20)
+
+@app.function()
+def fails(event, context):
+    raise RuntimeError("no luck")
+
+@app.function(reserved_concurrency=1, timeout=10)
+def single(event, context):
+    time.sleep(3)
+
+@app.function(reserved_concurrency=0)
+def off(event, context):
+    return 1
+"""
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    with daemon(tmp_path_factory.mktemp("lambda"), CODE) as process:
+        yield process.start()
+
+
+@pytest.fixture(scope="module")
+def client(process: DaemonProcess) -> Any:
+    return process.client("lambda")
+
+
+def refusal(call: Any, **arguments: Any) -> tuple[str, int, dict[str, Any]]:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    response: dict[str, Any] = caught.value.response  # type: ignore[assignment]
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response
+
+
+def test_a_synchronous_invocation_answers_with_the_handler_s_value(client: Any) -> None:
+    context = base64.b64encode(json.dumps({"custom": {"k": "v"}}).encode()).decode()
+    answer = client.invoke(FunctionName="echo", Payload=b'{"a": [1, "\\u00e9"]}', ClientContext=context, LogType="Tail")
+    value = json.load(answer["Payload"])
+    assert (answer["StatusCode"], answer["ExecutedVersion"], "FunctionError" in answer) == (200, "$LATEST", False)
+    assert (value["event"], value["custom"]) == ({"a": [1, "é"]}, {"k": "v"})
+    assert value["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:echo"
+    assert value["id"] == answer["ResponseMetadata"]["RequestId"]
+    tail = base64.b64decode(answer["LogResult"]).decode()
+    assert tail.startswith(f"START RequestId: {value['id']}")
+    assert "echo {'a': [1, 'é']}" in tail
+    assert f"REPORT RequestId: {value['id']}" in tail
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "echo",
+        "echo:$LATEST",
+        "000000000000:function:echo",
+        "arn:aws:lambda:us-east-1:000000000000:function:echo",
+        "arn:aws:lambda:us-east-1:000000000000:function:echo:$LATEST",
+    ],
+)
+def test_functions_are_found_by_every_form_of_their_name(client: Any, name: str) -> None:
+    assert json.load(client.invoke(FunctionName=name)["Payload"])["event"] == {}
+
+
+def test_events_are_accepted_and_run(client: Any, process: DaemonProcess) -> None:
+    answer = client.invoke(FunctionName="echo", InvocationType="Event", Payload=b'{"n": "by event"}')
+    assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
+    process.until(lambda: any(event["state"] == "done" and event["source"] == "lambda Invoke" for event in process.events(function="echo")), "it ran")
+
+
+def test_a_dry_run_runs_nothing(client: Any) -> None:
+    assert client.invoke(FunctionName="fails", InvocationType="DryRun")["StatusCode"] == 204
+
+
+def test_function_errors_are_answers_with_lambda_s_header(client: Any) -> None:
+    answer = client.invoke(FunctionName="fails", LogType="Tail")
+    error = json.load(answer["Payload"])
+    assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+    assert (error["errorType"], error["errorMessage"]) == ("RuntimeError", "no luck")
+    assert "[ERROR] RuntimeError: no luck" in base64.b64decode(answer["LogResult"]).decode()
+    late = json.load(client.invoke(FunctionName="slow")["Payload"])
+    assert late["errorType"] == "Sandbox.Timedout"
+    assert late["errorMessage"].endswith("Task timed out after 1.00 seconds")
+
+
+def test_what_cannot_be_invoked_is_refused_by_lambda_s_names(client: Any) -> None:
+    assert refusal(client.invoke, FunctionName="nobody")[:2] == ("ResourceNotFoundException", 404)
+    assert refusal(client.invoke, FunctionName="echo", Qualifier="7")[:2] == ("ResourceNotFoundException", 404)
+    assert refusal(client.invoke, FunctionName="echo", Payload=b"{not json")[:2] == ("InvalidRequestContentException", 400)
+    assert refusal(client.invoke, FunctionName="echo", Payload=b'"' + b"x" * 6_300_000 + b'"')[:2] == ("RequestTooLargeException", 413)
+    assert refusal(client.invoke, FunctionName="echo", InvocationType="Event", Payload=b'"' + b"x" * 1_100_000 + b'"')[:2] == (
+        "RequestTooLargeException",
+        413,
+    )
+    assert refusal(client.invoke, FunctionName="echo", ClientContext="!!!")[:2] == ("InvalidRequestContentException", 400)
+
+
+def test_reserved_concurrency_is_a_throttle_with_its_reason(client: Any, process: DaemonProcess) -> None:
+    client.invoke(FunctionName="single", InvocationType="Event")
+    process.until(lambda: any(one["name"] == "single" and one["running"] for one in process.control("functions")["functions"]), "it runs")
+    code, status, response = refusal(client.invoke, FunctionName="single")
+    assert (code, status, response["Reason"]) == ("TooManyRequestsException", 429, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    assert refusal(client.invoke, FunctionName="off")[0] == "TooManyRequestsException"
+
+
+def test_functions_are_listed_in_pages_and_described(client: Any) -> None:
+    pages = list(client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 2}))
+    assert [len(page["Functions"]) for page in pages] == [2, 2, 1]
+    assert [function["FunctionName"] for page in pages for function in page["Functions"]] == ["echo", "fails", "off", "single", "slow"]
+    described = client.get_function(FunctionName="echo")
+    configuration = described["Configuration"]
+    assert (configuration["MemorySize"], configuration["Timeout"], configuration["Description"]) == (256, 10, "answers")
+    assert configuration["Environment"] == {"Variables": {"COLOUR": "blue"}}
+    assert configuration["DeadLetterConfig"] == {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"}
+    assert (configuration["State"], configuration["LastUpdateStatus"]) == ("Active", "Successful")
+    assert client.get_function(FunctionName="single")["Concurrency"] == {"ReservedConcurrentExecutions": 1}
+    assert client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"] == 999
+
+
+def test_operations_that_are_not_there_are_named(client: Any) -> None:
+    code, status, response = refusal(client.delete_function, FunctionName="echo")
+    assert (code, status) == ("NotImplemented", 501)
+    assert "DeleteFunction" in response["Error"]["Message"]
+
+
+def test_the_command_line_invokes_and_lists(process: DaemonProcess, tmp_path: Path) -> None:
+    assert json.loads(process.cli("invoke", "echo", "--payload", '{"x": 1}', "--json").stdout)["payload"]["event"] == {"x": 1}
+    failed = process.cli("invoke", "fails")
+    assert failed.returncode == 1
+    assert "no luck" in failed.stdout + failed.stderr
+    assert "echo" in process.cli("functions").stdout
+    assert "echo {'x': 1}" in process.cli("logs", "echo").stdout
