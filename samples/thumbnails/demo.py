@@ -328,6 +328,7 @@ def stop(daemon: Daemon) -> None:
 def conclude(daemon: Daemon, status: int, keep: bool, is_ours: bool) -> int:
     if status == 0 and not keep and is_ours:
         shutil.rmtree(daemon.state)
+        print(f"{daemon.state} is removed; without KEEP=0 the contact sheet and all the rest would stay.")
     elif daemon.state.exists():
         print(
             f"Everything is kept in {shown(daemon.state)}; {shown(Path(eventflow()))} run {shown(APP)} --state {shown(daemon.state)} goes on with it."

@@ -93,8 +93,8 @@ def test_grey_stays_grey(picture: ModuleType, mode: str, format: str) -> None:
     image = Image.new(mode, (400, 200), 0 if mode != "LA" else (0, 255))
     image.paste(white, (200, 0, 400, 200))  # type: ignore[arg-type]
     thumbnail = thumbnail_of(picture.draw(saved(image, format), 320, 320)).convert("RGB")
-    assert max(thumbnail.getpixel((40, 80))) < 20  # type: ignore[arg-type, type-var]
-    assert min(thumbnail.getpixel((280, 80))) > 235  # type: ignore[arg-type, type-var]
+    assert max(thumbnail.getpixel((40, 80))) < 20  # type: ignore[arg-type]
+    assert min(thumbnail.getpixel((280, 80))) > 235  # type: ignore[arg-type]
 
 
 def test_the_first_frame_of_an_animation_is_drawn(picture: ModuleType) -> None:
@@ -243,7 +243,13 @@ def test_the_name_does_not_matter_when_the_content_is_a_picture(picture: ModuleT
     assert picture.draw((tmp_path / name).read_bytes(), 320).format == "PNG"
 
 
-FORMS = (("JPEG", "RGB", {}), ("PNG", "RGBA", {}), ("WEBP", "RGB", {}), ("GIF", "P", {}), ("TIFF", "RGB", {"compression": "tiff_lzw"}))
+FORMS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("JPEG", "RGB", {}),
+    ("PNG", "RGBA", {}),
+    ("WEBP", "RGB", {}),
+    ("GIF", "P", {}),
+    ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+)
 SMALL = {form: saved(quarters(mode, (64, 48)), form, **options) for form, mode, options in FORMS}
 
 
