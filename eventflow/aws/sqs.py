@@ -10,12 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 from eventflow.aws.operation import Call, operation, operations_of
 from eventflow.errors import ServiceError
-from eventflow.services import message_attributes
-from eventflow.services.message_attributes import TRACE, TRACE_SHAPE
-from eventflow.services.queue_attributes import LARGEST_MESSAGE
-from eventflow.services.queue_errors import invalid_value, missing, no_such_queue, unknown_attribute
-from eventflow.services.queue_sends import Outgoing, Sent
-from eventflow.services.queues import Queues
+from eventflow.services.queues import Queues, message_attributes
+from eventflow.services.queues.attributes import LARGEST_MESSAGE
+from eventflow.services.queues.errors import invalid_value, missing, no_such_queue, unknown_attribute
+from eventflow.services.queues.message_attributes import TRACE, TRACE_SHAPE
+from eventflow.services.queues.sends import Outgoing, Sent
 
 MOST_ENTRIES = 10
 ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")

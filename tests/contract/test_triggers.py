@@ -15,8 +15,8 @@ import pytest
 
 from eventflow.database import Database
 from eventflow.services.objects import Objects
-from eventflow.services.queue_sends import Outgoing
 from eventflow.services.queues import Queues
+from eventflow.services.queues.sends import Outgoing
 from eventflow.testing.trigger_contract import GROUP, TriggerContract
 from triggers.bucket import Bucket
 from triggers.queue import Queue

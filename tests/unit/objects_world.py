@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
-from eventflow.services.buckets import Bucket
-from eventflow.services.object_listing import Query
-from eventflow.services.object_writer import Writing
 from eventflow.services.objects import Objects
-from eventflow.services.stored_object import StoredObject
+from eventflow.services.objects.buckets import Bucket
+from eventflow.services.objects.listing import Query
+from eventflow.services.objects.stored import StoredObject
+from eventflow.services.objects.writer import Writing
 
 T = TypeVar("T")
 BUCKET = "uploads"

@@ -8,10 +8,10 @@ from typing import Any
 
 from eventflow.database import MEMORY, Database
 from eventflow.errors import ServiceError
-from eventflow.services.in_flight import InFlight
-from eventflow.services.queue_receives import Received
-from eventflow.services.queue_sends import Outgoing
 from eventflow.services.queues import Queues
+from eventflow.services.queues.in_flight import InFlight
+from eventflow.services.queues.receives import Received
+from eventflow.services.queues.sends import Outgoing
 from eventflow.testing.virtual_clock import VirtualClock
 
 REGION = "eu-central-1"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventflow.errors import ServiceError
-from eventflow.services import message_attributes
+from eventflow.services.queues import message_attributes
 
 
 def text(value: str, kind: str = "String") -> dict[str, Any]:

@@ -14,12 +14,12 @@ import pytest
 from objects_world import BUCKET, World, body, in_world
 
 from eventflow.errors import ServiceError, SettingError
-from eventflow.services.bucket_directory import BucketDirectory
-from eventflow.services.checksums import Checksum
-from eventflow.services.conditions import WriteConditions
-from eventflow.services.object_writer import Expected, Writing
-from eventflow.services.objects import CopySource
-from eventflow.services.stored_object import Attributes, Author
+from eventflow.services.objects.checksums import Checksum
+from eventflow.services.objects.conditions import WriteConditions
+from eventflow.services.objects.directory import BucketDirectory
+from eventflow.services.objects.store import CopySource
+from eventflow.services.objects.stored import Attributes, Author
+from eventflow.services.objects.writer import Expected, Writing
 from eventflow.trigger import BucketSource
 
 SAID = Attributes("text/x-log", {"CacheControl": "no-store"}, {"colour": "blue"})
@@ -112,7 +112,7 @@ def test_a_settled_file_by_hand_is_read_once(tmp_path: Path, monkeypatch: pytest
     async def work(world: World) -> None:
         os.utime(world.by_hand("k"), (1_000_000_000, 1_000_000_000))
         first = await world.objects.head(BUCKET, "k")
-        monkeypatch.setattr("eventflow.services.object_reader.compute_etag", lambda *args: pytest.fail("read again"))
+        monkeypatch.setattr("eventflow.services.objects.reader.compute_etag", lambda *args: pytest.fail("read again"))
         assert await world.objects.head(BUCKET, "k") == first
 
     in_world(tmp_path, work)

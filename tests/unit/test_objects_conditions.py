@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventflow.errors import ServiceError
-from eventflow.services.checksums import ALGORITHMS, composite, encoded, new_digest
-from eventflow.services.conditions import ReadConditions, etag_matches
-from eventflow.services.ranges import exact_range, part_range, resolve_range
-from eventflow.services.stored_object import StoredObject
+from eventflow.services.objects.checksums import ALGORITHMS, composite, encoded, new_digest
+from eventflow.services.objects.conditions import ReadConditions, etag_matches
+from eventflow.services.objects.ranges import exact_range, part_range, resolve_range
+from eventflow.services.objects.stored import StoredObject
 from eventflow.trigger import ObjectVersion
 
 MODIFIED = 1_700_000_000

@@ -17,10 +17,10 @@ import pytest
 from objects_world import BUCKET, World, in_world
 
 from eventflow.errors import ServiceError, StorageError
-from eventflow.services.bucket_directory import BucketDirectory
-from eventflow.services.object_index import ObjectIndex
-from eventflow.services.object_writer import Writing
-from eventflow.services.stored_object import Attributes
+from eventflow.services.objects.directory import BucketDirectory
+from eventflow.services.objects.index import ObjectIndex
+from eventflow.services.objects.stored import Attributes
+from eventflow.services.objects.writer import Writing
 
 OLD, NEW = Writing(Attributes("text/old")), Writing(Attributes("text/new"))
 
@@ -46,9 +46,9 @@ def what_is_there(tmp_path: Path) -> tuple[bytes, str] | None:
 @pytest.mark.parametrize(
     "where, left",
     [
-        ("eventflow.services.incoming.Incoming.seal", "old"),
-        ("eventflow.services.object_index.ObjectIndex.record", "old"),
-        ("eventflow.services.bucket_directory.BucketDirectory.place", "old"),
+        ("eventflow.services.objects.incoming.Incoming.seal", "old"),
+        ("eventflow.services.objects.index.ObjectIndex.record", "old"),
+        ("eventflow.services.objects.directory.BucketDirectory.place", "old"),
         ("after", "new"),
     ],
 )
@@ -66,8 +66,8 @@ def test_a_put_that_dies_leaves_the_old_object_or_the_new_one(
             raise Killed
 
         # Nothing may be tidied up after the death.
-        monkeypatch.setattr("eventflow.services.object_index.ObjectIndex.forget", dies)
-        monkeypatch.setattr("eventflow.services.incoming.Incoming.discard", dies)
+        monkeypatch.setattr("eventflow.services.objects.index.ObjectIndex.forget", dies)
+        monkeypatch.setattr("eventflow.services.objects.incoming.Incoming.discard", dies)
         if where == "after":
             monkeypatch.setattr(BucketDirectory, "place", placed_and_dead)
         else:
@@ -202,8 +202,8 @@ WRITER = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from objects_world import in_world
-    from eventflow.services.object_writer import Writing
-    from eventflow.services.stored_object import Attributes
+    from eventflow.services.objects.writer import Writing
+    from eventflow.services.objects.stored import Attributes
 
     async def work(world):
         async def write(name):

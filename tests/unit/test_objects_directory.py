@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from objects_world import BUCKET, World, in_world
 
 from eventflow.errors import ServiceError
-from eventflow.services.bucket_directory import BucketDirectory, FileState
-from eventflow.services.object_keys import check_writable, segments
+from eventflow.services.objects.directory import BucketDirectory, FileState
+from eventflow.services.objects.keys import check_writable, segments
 
 UNHOLDABLE = [
     "",

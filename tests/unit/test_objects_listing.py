@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from objects_world import BUCKET, World, in_world
 
-from eventflow.services.bucket_directory import BucketDirectory, FileState
-from eventflow.services.bucket_walk import Found
-from eventflow.services.object_listing import Query, scan
+from eventflow.services.objects.directory import BucketDirectory, FileState
+from eventflow.services.objects.listing import Query, scan
+from eventflow.services.objects.walk import Found
 
 NAMES = st.text(st.sampled_from("ab-.0_~üz\U0001f600"), min_size=1, max_size=3).filter(lambda name: name not in (".", ".."))
 KEYS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)

@@ -12,12 +12,12 @@ import pytest
 from objects_world import BUCKET, World, body, in_world
 
 from eventflow.errors import ServiceError
-from eventflow.services.checksums import Checksum, encoded, new_digest
-from eventflow.services.conditions import WriteConditions
-from eventflow.services.object_writer import Expected
-from eventflow.services.stored_object import Attributes, Author
-from eventflow.services.upload_index import Upload
-from eventflow.services.uploads import SMALLEST_PART, Completion, NamedPart
+from eventflow.services.objects.checksums import Checksum, encoded, new_digest
+from eventflow.services.objects.conditions import WriteConditions
+from eventflow.services.objects.stored import Attributes, Author
+from eventflow.services.objects.upload_index import Upload
+from eventflow.services.objects.uploads import SMALLEST_PART, Completion, NamedPart
+from eventflow.services.objects.writer import Expected
 
 BIG, REST = os.urandom(SMALLEST_PART), os.urandom(1000)
 

@@ -9,7 +9,7 @@ import pytest
 from queue_bench import ACCOUNT, REGION, Bench, run
 
 from eventflow.errors import ServiceError
-from eventflow.services.queue_sends import Outgoing
+from eventflow.services.queues.sends import Outgoing
 
 
 def redrive_to(name: str, receives: int) -> str:
@@ -418,7 +418,7 @@ def test_receiving_walks_the_visibility_index_alone() -> None:
     """With a million messages in flight a receive must not meet one of them."""
 
     async def scenario(bench: Bench) -> None:
-        from eventflow.services.queue_receives import NEXT_VISIBLE, VISIBLE, VISIBLE_OF_GROUP
+        from eventflow.services.queues.receives import NEXT_VISIBLE, VISIBLE, VISIBLE_OF_GROUP
 
         def plan(connection: object, statement: str, bindings: tuple[object, ...]) -> str:
             return " | ".join(row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statement, bindings))  # type: ignore[attr-defined]

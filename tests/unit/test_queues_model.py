@@ -15,7 +15,7 @@ from queue_bench import ACCOUNT, REGION, Bench, WatchedDatabase
 
 from eventflow.database import MEMORY
 from eventflow.errors import ServiceError
-from eventflow.services.queue_receives import Received
+from eventflow.services.queues.receives import Received
 from eventflow.testing.virtual_clock import VirtualClock
 
 MOST_RECEIVES = 2

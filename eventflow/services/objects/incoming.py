@@ -1,0 +1,119 @@
+"""A body on its way into a bucket: written to a temporary, its ETag and checksum computed as it passes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+from eventflow.errors import ServiceError
+from eventflow.services.objects.checksums import Checksum, encoded, new_digest
+from eventflow.services.objects.directory import BucketDirectory, FileState
+from eventflow.services.objects.disk import Disk
+
+PIECE = 1024 * 1024
+LARGEST_COPY = 64 * PIECE
+NO_KERNEL_COPY = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+#: The most that one upload, or one part of one, may bring.
+LARGEST_BODY = 5 * 1024**3
+
+
+class Incoming:
+    """A temporary file of a bucket. Every method blocks. Begin with ``open``, end with ``seal`` and a rename, or with ``discard``, which also
+    takes away what an ``open`` left whose caller was cancelled."""
+
+    def __init__(self, directory: BucketDirectory, name: str, algorithm: str | None) -> None:
+        self.directory = directory
+        self.name = name
+        self.size = 0
+        self._algorithm = algorithm
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._digest = new_digest(algorithm) if algorithm else None
+        self._descriptor = -1
+        self._close: Callable[[], object] = nothing_to_close
+
+    def open(self) -> None:
+        self._descriptor = self.directory.create(self.name)
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+
+    def write(self, piece: bytes) -> None:
+        self._md5.update(piece)
+        if self._digest:
+            self._digest.update(piece)
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self.size += len(piece)
+
+    def append(self, descriptor: int) -> None:
+        """Add a whole open file, by the kernel alone where nothing has to be computed on the way. (The MD5 is not: who appends knows the ETag.)"""
+        if self._digest is None:
+            copy_by_kernel(descriptor, self._descriptor)
+            self.size = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        while piece := os.read(descriptor, PIECE):
+            self.write(piece)
+
+    @property
+    def md5(self) -> bytes:
+        return self._md5.digest()
+
+    @property
+    def checksum(self) -> Checksum | None:
+        return Checksum(self._algorithm, encoded(self._digest.digest())) if self._algorithm and self._digest else None
+
+    def seal(self, mtime_ns: int) -> FileState:
+        """Give the file its time of change and put it on the disk."""
+        os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+        os.fsync(self._descriptor)
+        state = FileState.of(os.fstat(self._descriptor))
+        self._close()
+        return state
+
+    def discard(self) -> None:
+        self._close()
+        self.directory.discard(self.name)
+
+
+def copy_by_kernel(source: int, target: int) -> None:
+    """Copy from one file's position to another's as far as the kernel does it; the rest is left to the caller."""
+    try:
+        while os.copy_file_range(source, target, LARGEST_COPY):
+            pass
+    except AttributeError:
+        return  # not Linux
+    except OSError as error:
+        if error.errno not in NO_KERNEL_COPY:
+            raise
+
+
+def nothing_to_close() -> None:
+    """A temporary that was not opened."""
+
+
+async def receive(body: AsyncIterable[bytes], incoming: Incoming, disk: Disk, largest: int = LARGEST_BODY) -> None:
+    """Write a whole body into a temporary, which the caller discards if this raises."""
+    async for piece in pieces(body):
+        check_size(incoming.size + len(piece), largest)
+        await disk.run(incoming.write, piece)
+
+
+def check_size(size: int, largest: int = LARGEST_BODY) -> None:
+    if size > largest:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise ServiceError("EntityTooLarge", message, ProposedSize=str(size), MaxSizeAllowed=str(largest))
+
+
+async def pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of about 1 MiB: a hop to a thread is worth that much."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in body:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)

@@ -1,0 +1,213 @@
+"""What the store knows of its objects beyond their files: rows, each valid for one state of one file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventflow.database import Database
+from eventflow.services.objects.checksums import Checksum
+from eventflow.services.objects.directory import FileState
+from eventflow.services.objects.stored import Attributes, Author, StoredObject
+from eventflow.trigger import ObjectVersion
+
+FILE = "file"
+FOLDER = "folder"
+REMOVED = "removed"
+#: How long it is remembered that a key was removed, in seconds: what reads that was down for at most so long.
+REMEMBERED = 7 * 86_400.0
+#: The most forgotten removals that one delete cleans away, so that none of them takes long.
+FORGOTTEN_AT_ONCE = 100
+#: A sequencer is compared as text: sixteen digits, always.
+LARGEST_SEQUENCER = (1 << 64) - 1
+
+COLUMNS = "key, kind, state, sequencer, etag, settled, attributes, action, trace, principal"
+SELECT_STATE = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
+SELECT_STATES = f"""
+SELECT {", ".join("o." + name for name in COLUMNS.split(", "))} FROM json_each(?) AS wanted
+JOIN objects AS o ON o.bucket = ? AND o.key = json_extract(wanted.value, '$[0]')
+    AND o.kind = json_extract(wanted.value, '$[1]') AND o.state = json_extract(wanted.value, '$[2]')
+"""
+SELECT_NEWEST = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? ORDER BY sequencer DESC LIMIT 1"
+SELECT_FOLDERS = "SELECT key, state FROM objects WHERE bucket = ? AND kind = 'folder' AND key >= ? AND key < ?"
+INSERT = """
+INSERT OR REPLACE INTO objects (bucket, key, kind, state, sequencer, etag, settled, attributes, action, trace, principal, removed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+UPDATE_SETTLED = "UPDATE objects SET settled = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
+DELETE_OTHERS = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind IN ('file', 'folder') AND state NOT IN (?, ?)"
+DELETE_ROW = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
+DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'removed'"
+DELETE_BUCKET = "DELETE FROM objects WHERE bucket = ?"
+SELECT_FORGOTTEN = "SELECT bucket, key, sequencer FROM objects WHERE kind = 'removed' AND removed_at < ? LIMIT ?"
+DELETE_FORGOTTEN = "DELETE FROM objects WHERE bucket = ? AND key = ? AND sequencer <= ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A state of a key that is to be recorded; the index gives it its sequencer. If it is not ``settled`` its ETag is computed again next time."""
+
+    key: str
+    state: FileState
+    etag: str
+    attributes: Attributes = field(default_factory=Attributes)
+    checksum: Checksum | None = None
+    parts: tuple[int, ...] = ()
+    action: str = "Put"
+    author: Author = field(default_factory=Author)
+    kind: str = FILE
+    settled: bool = True
+
+
+class ObjectIndex:
+    """The rows of all buckets. Rows of one key may stand beside each other while a write is under way: the file's own state says which one holds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> StoredObject | None:
+        """What is known of this state of the key's file, unless its ETag has to be computed anew."""
+
+        def query(connection: sqlite3.Connection) -> StoredObject | None:
+            row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
+            return stored_object(row) if row and row[5] else None
+
+        return await self._database.read(query)
+
+    async def find_all(self, bucket: str, wanted: Iterable[tuple[str, str, FileState]]) -> dict[str, StoredObject]:
+        """The same for many (key, kind, state), by key."""
+        asked = json.dumps([(key, kind, str(state)) for key, kind, state in wanted])
+
+        def query(connection: sqlite3.Connection) -> dict[str, StoredObject]:
+            return {row[0]: stored_object(row) for row in connection.execute(SELECT_STATES, (asked, bucket)) if row[5]}
+
+        return await self._database.read(query)
+
+    async def folders(self, bucket: str, prefix: str = "") -> dict[str, FileState]:
+        """The zero-byte keys that end in a slash and begin with ``prefix``, with the inode of the directory that each was made for."""
+        behind = prefix + "\U0010ffff"
+
+        def query(connection: sqlite3.Connection) -> dict[str, FileState]:
+            return {key: FileState.parse(state) for key, state in connection.execute(SELECT_FOLDERS, (bucket, prefix, behind))}
+
+        return await self._database.read(query)
+
+    async def record(self, bucket: str, draft: Draft, standing: FileState | None) -> StoredObject:
+        """Write the row of a state that is about to become the file's. The row of ``standing``, the state that the file is in now, is kept until
+        the next time: a crash in between leaves the old file with its own row."""
+
+        def change(connection: sqlite3.Connection) -> StoredObject:
+            sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
+            connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
+            insert(connection, bucket, draft, sequencer)
+            return draft_object(draft, sequencer)
+
+        return await self._database.write(change)
+
+    async def recognise(self, bucket: str, draft: Draft) -> StoredObject:
+        """Write the row of a file that somebody put or changed by hand; what was recognised before keeps its sequencer."""
+
+        def change(connection: sqlite3.Connection) -> StoredObject:
+            row = connection.execute(SELECT_STATE, (bucket, draft.key, FILE, str(draft.state))).fetchone()
+            if row is not None and row[4] == draft.etag:
+                connection.execute(UPDATE_SETTLED, (draft.settled, bucket, draft.key, str(draft.state)))
+                return stored_object(row)
+            sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
+            connection.execute(DELETE_OTHERS, (bucket, draft.key, str(draft.state), str(draft.state)))
+            insert(connection, bucket, draft, sequencer)
+            return draft_object(draft, sequencer)
+
+        return await self._database.write(change)
+
+    async def forget(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
+        """Take back the row of a write that failed after it."""
+        await self._database.write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
+
+    async def bury(self, bucket: str, key: str, state: FileState, author: Author, now: float, kind: str = FILE) -> None:
+        """Record that a key is about to be removed, and by whom. The row of its present state holds until the file is gone."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
+            removal(connection, bucket, Draft(key, state, row[4] if row else "", author=author), now)
+            if kind == FOLDER:
+                connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
+            forget_old_removals(connection, now - REMEMBERED)
+
+        await self._database.write(change)
+
+    async def removed(self, bucket: str, key: str, now: float) -> ObjectVersion | None:
+        """The removal of a key whose file is gone; one that nobody recorded, because it was done by hand, is recorded now."""
+
+        def change(connection: sqlite3.Connection) -> ObjectVersion | None:
+            row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
+            if row is None:
+                return None
+            if row[1] != REMOVED:
+                removal(connection, bucket, Draft(key, FileState.parse(row[2]), row[4]), now)
+                row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
+            return stored_object(row).version
+
+        return await self._database.write(change)
+
+
+def removal(connection: sqlite3.Connection, bucket: str, draft: Draft, now: float) -> None:
+    sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns + 1)
+    connection.execute(DELETE_REMOVAL, (bucket, draft.key))
+    values = (draft.etag, True, encode(draft), "Delete", draft.author.trace, draft.author.principal, now)
+    connection.execute(INSERT, (bucket, draft.key, REMOVED, str(draft.state), sequencer, *values))
+
+
+def forget_old_removals(connection: sqlite3.Connection, before: float) -> None:
+    for forgotten in connection.execute(SELECT_FORGOTTEN, (before, FORGOTTEN_AT_ONCE)).fetchall():
+        connection.execute(DELETE_FORGOTTEN, forgotten)
+
+
+def next_sequencer(connection: sqlite3.Connection, bucket: str, key: str, mtime_ns: int) -> str:
+    """Greater than every one that this key had, and the file's time where that is enough: so it stays the same if the index is lost."""
+    row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
+    least = int(row[3], 16) + 1 if row else 0
+    return f"{min(max(mtime_ns, least), LARGEST_SEQUENCER):016x}"
+
+
+def insert(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: str) -> None:
+    author = draft.author
+    values = (draft.etag, draft.settled, encode(draft), draft.action, author.trace, author.principal, None)
+    connection.execute(INSERT, (bucket, draft.key, draft.kind, str(draft.state), sequencer, *values))
+
+
+def draft_object(draft: Draft, sequencer: str) -> StoredObject:
+    state, author = draft.state, draft.author
+    version = ObjectVersion(draft.key, state.size, draft.etag, state.mtime_ns, state.inode, sequencer, draft.action, author.trace, author.principal)
+    return StoredObject(version, draft.attributes, draft.checksum, draft.parts)
+
+
+def stored_object(row: tuple[Any, ...]) -> StoredObject:
+    key, _kind, state_text, sequencer, etag, _settled, encoded, action, trace, principal = row
+    state = FileState.parse(state_text)
+    values = json.loads(encoded)
+    version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, action, trace, principal)
+    return StoredObject(version, decode_attributes(values), decode_checksum(values.get("checksum")), tuple(values.get("parts", ())))
+
+
+def encode(draft: Draft) -> str:
+    values = encode_attributes(draft.attributes)
+    if draft.checksum:
+        values["checksum"] = [draft.checksum.algorithm, draft.checksum.value, draft.checksum.kind]
+    if draft.parts:
+        values["parts"] = draft.parts
+    return json.dumps(values)
+
+
+def encode_attributes(attributes: Attributes) -> dict[str, Any]:
+    return {"type": attributes.content_type, "headers": dict(attributes.headers), "metadata": dict(attributes.metadata)}
+
+
+def decode_attributes(values: Mapping[str, Any]) -> Attributes:
+    return Attributes(values["type"], values["headers"], values["metadata"])
+
+
+def decode_checksum(values: list[str] | None) -> Checksum | None:
+    return Checksum(*values) if values else None

@@ -1,0 +1,93 @@
+"""Objects as they are read: an open file together with what the index knows of exactly that state of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from eventflow.errors import ServiceError
+from eventflow.services.objects.buckets import Bucket
+from eventflow.services.objects.conditions import no_such_key
+from eventflow.services.objects.content_types import ContentTypes
+from eventflow.services.objects.directory import FileState
+from eventflow.services.objects.disk import Disk
+from eventflow.services.objects.etags import compute_etag
+from eventflow.services.objects.index import FOLDER, Draft, ObjectIndex
+from eventflow.services.objects.keys import is_folder, segments
+from eventflow.services.objects.locks import KeyLocks
+from eventflow.services.objects.outgoing import Outgoing
+from eventflow.services.objects.stored import Attributes, StoredObject
+
+#: How often a file may be replaced between our look at it and our word on it.
+ATTEMPTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An object and its bytes. Read ``content`` to its end, or call its ``aclose``."""
+
+    stored: StoredObject
+    content: Outgoing
+
+
+class ObjectReader:
+    def __init__(self, index: ObjectIndex, disk: Disk, locks: KeyLocks) -> None:
+        self._index = index
+        self._disk = disk
+        self._locks = locks
+        self._content_types = ContentTypes()
+
+    async def open(self, bucket: Bucket, key: str) -> Opened:
+        opened = await self._open(bucket, key, locked=False)
+        if opened is None:
+            raise no_such_key(key)
+        return opened
+
+    async def find(self, bucket: Bucket, key: str, *, locked: bool = False) -> StoredObject | None:
+        """The object as it is now, or None. ``locked`` says that the caller holds the key."""
+        opened = await self._open(bucket, key, locked)
+        if opened is None:
+            return None
+        await opened.content.aclose()
+        return opened.stored
+
+    async def _open(self, bucket: Bucket, key: str, locked: bool) -> Opened | None:
+        if is_folder(key):
+            return await self._open_folder(bucket, key)
+        for _ in range(ATTEMPTS):
+            found = await self._disk.run(bucket.directory.open, key)
+            if found is None:
+                return None
+            content = Outgoing(found[0], self._disk)
+            stored = await self._index.find(bucket.name, key, found[1]) or await self._recognise(bucket, key, content, locked)
+            if stored is not None:
+                content.limit(0, stored.version.size)
+                return Opened(stored, content)
+            await content.aclose()
+        raise ServiceError("SlowDown", f"The file of {key!r} changes faster than it can be read. Try again when it has been written.", 503)
+
+    async def _recognise(self, bucket: Bucket, key: str, content: Outgoing, locked: bool) -> StoredObject | None:
+        """What a file is that the index does not know: somebody put it there by hand. None if it was replaced meanwhile."""
+        etag, state, settled = await self._disk.run(compute_etag, content.descriptor, bucket.directory)
+        draft = Draft(key, state, etag, Attributes(self._content_types.guess(key)), settled=settled)
+        async with nullcontext() if locked else self._locks.key(bucket.name, key):
+            if await self._disk.run(bucket.directory.state, key) != state:
+                return None
+            return await self._index.recognise(bucket.name, draft)
+
+    async def _open_folder(self, bucket: Bucket, key: str) -> Opened | None:
+        state = await self.folder_state(bucket, key)
+        stored = await self._index.find(bucket.name, key, state, FOLDER) if state else None
+        if stored is None:
+            return None
+        descriptor = await self._disk.run(os.open, os.devnull, os.O_RDONLY)
+        return Opened(stored, Outgoing(descriptor, self._disk))
+
+    async def folder_state(self, bucket: Bucket, key: str) -> FileState | None:
+        """The state of a folder's key, if its directory is still the one that it was made for."""
+        if segments(key) is None:
+            return None
+        state = (await self._index.folders(bucket.name, key)).get(key)
+        inode = await self._disk.run(bucket.directory.folder, key)
+        return state if state and state.inode == inode else None

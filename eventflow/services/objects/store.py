@@ -1,0 +1,227 @@
+"""The object store: buckets that are plain directories, with S3's rules on top."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from eventflow.clock import Clock
+from eventflow.database import Database
+from eventflow.errors import ServiceError, SettingError
+from eventflow.services.objects.buckets import Bucket, Buckets, check_bucket_name
+from eventflow.services.objects.conditions import ReadConditions, no_such_key
+from eventflow.services.objects.disk import Disk
+from eventflow.services.objects.incoming import LARGEST_BODY
+from eventflow.services.objects.index import ObjectIndex
+from eventflow.services.objects.listing import ObjectListing, Page, Query
+from eventflow.services.objects.locks import KeyLocks
+from eventflow.services.objects.reader import ObjectReader, Opened
+from eventflow.services.objects.source import StoredBucket
+from eventflow.services.objects.stored import Attributes, Author, StoredObject
+from eventflow.services.objects.upload_index import UploadIndex
+from eventflow.services.objects.uploads import Uploads
+from eventflow.services.objects.writer import Expected, ObjectWriter, Writing
+
+HOME_REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """Where a copy comes from, and under which conditions."""
+
+    bucket: str
+    key: str
+    conditions: ReadConditions = field(default_factory=ReadConditions)
+
+
+class Objects:
+    """S3's operations as values. ``root`` is where buckets without a path of their own are kept; call ``open`` first and ``close`` last.
+
+    The files are the truth: an object is whatever regular file is in a bucket's directory, however it came there. What S3 knows beyond
+    the bytes is in the database, and holds for a file exactly as long as its size, time and inode stay what they were.
+    """
+
+    def __init__(self, database: Database, clock: Clock, root: Path, account: str = "000000000000") -> None:
+        self.account = account
+        self._database = database
+        self._clock = clock
+        self._buckets = Buckets(database, root)
+        self._disk = Disk()
+        self._locks = KeyLocks()
+        self._naming = asyncio.Lock()
+        self._index = ObjectIndex(database)
+        self._reader = ObjectReader(self._index, self._disk, self._locks)
+        self._writer = ObjectWriter(self._buckets, self._index, self._reader, self._disk, self._locks, clock)
+        self._upload_index = UploadIndex(database)
+        self.uploads = Uploads(self._upload_index, self._writer, self._disk, clock)
+        self._listing = ObjectListing(self._index, self._reader, self._disk)
+
+    async def open(self) -> None:
+        """Bring the tables up to date and sweep away what an interrupted daemon left unfinished."""
+        await self._database.migrate("objects", "eventflow.services")
+        await self._buckets.load()
+        for bucket in self._buckets.all().values():
+            if await self._disk.run(bucket.path.is_dir):
+                await self._disk.run(bucket.directory.sweep, await self._upload_index.files(bucket.name))
+
+    def close(self) -> None:
+        self._disk.close()
+
+    async def settle(self) -> bool:
+        """Wait for the work on files that is under way; whether there was any. (For a virtual clock, which does not see threads.)"""
+        return await self._disk.settle()
+
+    # Buckets.
+
+    async def ensure_bucket(self, name: str, path: Path | str | None = None, region: str = HOME_REGION) -> Bucket:
+        """Make a bucket unless it is there, and its directory; ``path`` puts it outside the root. Raises ``SettingError`` if it cannot be so."""
+        async with self._naming:
+            standing = self._buckets.all().get(name)
+            if standing is None:
+                return await self._make_bucket(name, resolved(path) if path is not None else None, region)
+            if path is not None and standing.path != resolved(path):
+                raise SettingError(
+                    f"Bucket {name!r} is the directory {standing.path}, not {path}. "
+                    "Name that directory, or delete the bucket and move its files first."
+                )
+            await self._disk.run(make_directory, standing.path)
+            return standing
+
+    async def create_bucket(self, name: str, region: str) -> Bucket:
+        """S3's CreateBucket: one that is there already is an error, except in us-east-1, where S3 answers as if it had just been made."""
+        check_bucket_name(name)
+        async with self._naming:
+            standing = self._buckets.all().get(name)
+            if standing is None:
+                return await self._make_bucket(name, None, region)
+        if standing.region == region == HOME_REGION:
+            return standing
+        raise ServiceError(
+            "BucketAlreadyOwnedByYou",
+            "Your previous request to create the named bucket succeeded and you already own it.",
+            409,
+            BucketName=name,
+        )
+
+    async def _make_bucket(self, name: str, path: Path | None, region: str) -> Bucket:
+        try:
+            check_bucket_name(name)
+        except ServiceError as error:
+            raise SettingError(
+                f"Bucket name {name!r} is not one that S3 allows: 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a "
+                "letter or digit, no address of four numbers, none of S3's reserved prefixes and suffixes. Rename the bucket."
+            ) from error
+        place = self._buckets.place(name, path)
+        await self._disk.run(make_directory, place)
+        bucket = Bucket(name, place, region, self._clock.now())
+        await self._buckets.add(bucket)
+        return bucket
+
+    def bucket(self, name: str) -> Bucket:
+        """The bucket of this name; raises ``NoSuchBucket``."""
+        return self._buckets.get(name)
+
+    def list_buckets(self) -> list[Bucket]:
+        """All buckets, by name."""
+        return sorted(self._buckets.all().values(), key=lambda bucket: bucket.name)
+
+    async def delete_bucket(self, name: str) -> None:
+        """Delete an empty bucket. Its directory goes too if it lies in the root; a directory that the application named is left to its owner."""
+        bucket = self._buckets.get(name)
+        ours = self._buckets.is_in_root(bucket)
+        async with self._naming, self._locks.bucket(name):
+            if await self._disk.run(bucket.path.is_dir) or not ours:
+                await self._empty_directory(bucket, ours)
+            await self._buckets.remove(name)
+
+    async def _empty_directory(self, bucket: Bucket, ours: bool) -> None:
+        if not await self._listing.is_empty(bucket):
+            raise bucket_not_empty(bucket, "The bucket you tried to delete is not empty")
+        if not await self._disk.run(vanished if ours else left, bucket):
+            raise bucket_not_empty(bucket, f"The bucket holds no objects, but its directory {bucket.path} holds other things. Remove those first.")
+
+    async def source(self, name: str) -> StoredBucket:
+        """The bucket for its trigger."""
+        return StoredBucket(self._buckets.get(name), self._index, self._reader, self._locks, self._clock)
+
+    # Objects.
+
+    async def put(self, bucket: str, key: str, body: AsyncIterable[bytes], writing: Writing | None = None) -> StoredObject:
+        """Store a whole body under a key; returns once that is on the disk."""
+        return await self._writer.put(self._buckets.get(bucket), key, body, writing or Writing())
+
+    async def get(self, bucket: str, key: str, conditions: ReadConditions | None = None) -> Opened:
+        """An object and its bytes; read them to the end or close them."""
+        opened = await self._reader.open(self._buckets.get(bucket), key)
+        try:
+            (conditions or ReadConditions()).check(opened.stored)
+        except ServiceError:
+            await opened.content.aclose()
+            raise
+        return opened
+
+    async def head(self, bucket: str, key: str, conditions: ReadConditions | None = None) -> StoredObject:
+        """What is known of an object."""
+        stored = await self._reader.find(self._buckets.get(bucket), key)
+        if stored is None:
+            raise no_such_key(key)
+        (conditions or ReadConditions()).check(stored)
+        return stored
+
+    async def delete(self, bucket: str, key: str, author: Author | None = None, if_match: str | None = None) -> None:
+        """Remove an object; returns once it is gone from the disk. One that is not there is no error."""
+        await self._writer.delete(self._buckets.get(bucket), key, author or Author(), if_match)
+
+    async def copy(self, source: CopySource, bucket: str, key: str, writing: Writing, attributes: Attributes | None = None) -> StoredObject:
+        """Store an object's bytes under another key (or another bucket). ``attributes`` replace those of the source."""
+        target = self._buckets.get(bucket)
+        opened = await self._reader.open(self._buckets.get(source.bucket), source.key)
+        try:
+            source.conditions.check_source(opened.stored)
+            if opened.stored.version.size > LARGEST_BODY:
+                raise ServiceError(
+                    "InvalidRequest", f"The specified copy source is larger than the maximum allowable size for a copy source: {LARGEST_BODY}"
+                )
+            return await self._writer.put(target, key, opened.content, copied(writing, opened.stored, attributes))
+        finally:
+            await opened.content.aclose()
+
+    async def list(self, bucket: str, query: Query) -> Page:
+        """A page of a bucket's keys."""
+        return await self._listing.page(self._buckets.get(bucket), query)
+
+
+def copied(writing: Writing, source: StoredObject, attributes: Attributes | None) -> Writing:
+    """A copy keeps what its source has: what was said of it, and which checksum."""
+    algorithm = writing.expected.algorithm or (source.checksum.algorithm if source.checksum else None)
+    return replace(writing, attributes=attributes or source.attributes, expected=Expected(algorithm=algorithm), action="Copy")
+
+
+def resolved(path: Path | str) -> Path:
+    return Path(path).expanduser().resolve()
+
+
+def make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SettingError(f"A bucket cannot be {path}: there is a file in its place. Move the file, or name another directory.") from None
+
+
+def vanished(bucket: Bucket) -> bool:
+    try:
+        bucket.directory.vanish()
+    except OSError:
+        return False  # something is in the way that is no object
+    return True
+
+
+def left(bucket: Bucket) -> bool:
+    bucket.directory.leave()
+    return True
+
+
+def bucket_not_empty(bucket: Bucket, message: str) -> ServiceError:
+    return ServiceError("BucketNotEmpty", message, 409, BucketName=bucket.name)

@@ -1,0 +1,178 @@
+"""Objects as they change: put, completed and removed such that a crash leaves the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field, replace
+
+from eventflow.clock import Clock
+from eventflow.errors import ServiceError
+from eventflow.services.objects.buckets import Bucket, Buckets
+from eventflow.services.objects.checksums import Checksum
+from eventflow.services.objects.conditions import WriteConditions, etag_matches, precondition_failed
+from eventflow.services.objects.directory import FileState
+from eventflow.services.objects.disk import Disk, to_the_end
+from eventflow.services.objects.incoming import Incoming, check_size, receive
+from eventflow.services.objects.index import FILE, FOLDER, Draft, ObjectIndex
+from eventflow.services.objects.keys import check_writable, is_folder, segments, unholdable
+from eventflow.services.objects.locks import KeyLocks
+from eventflow.services.objects.reader import ObjectReader
+from eventflow.services.objects.stored import Attributes, Author, StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a body must turn out to be: its length, its MD5 (base64) and a checksum, each only if the caller said so. ``algorithm`` is the checksum to
+    compute and keep when no value was given for it."""
+
+    length: int | None = None
+    md5: str | None = None
+    checksum: Checksum | None = None
+    algorithm: str | None = None
+
+    @property
+    def computed(self) -> str | None:
+        return self.checksum.algorithm if self.checksum else self.algorithm
+
+    def check(self, incoming: Incoming) -> None:
+        if self.length is not None and incoming.size != self.length:
+            raise ServiceError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
+        if self.md5 is not None and self.md5_bytes() != incoming.md5:
+            raise ServiceError(
+                "BadDigest",
+                "The Content-MD5 you specified did not match what we received.",
+                ExpectedDigest=self.md5,
+                CalculatedDigest=base64.b64encode(incoming.md5).decode(),
+            )
+        if self.checksum and incoming.checksum != self.checksum:
+            raise ServiceError("BadDigest", f"The {self.checksum.algorithm} you specified did not match the calculated checksum.")
+
+    def md5_bytes(self) -> bytes:
+        try:
+            digest = base64.b64decode(self.md5 or "", validate=True)
+        except ValueError:
+            digest = b""
+        if len(digest) != 16:
+            raise ServiceError("InvalidDigest", f"The Content-MD5 you specified was invalid: {self.md5!r}.")
+        return digest
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """All of a write but its bytes. ``action`` is what the event of it is called: ``Put``, ``Copy`` or ``CompleteMultipartUpload``."""
+
+    attributes: Attributes = field(default_factory=Attributes)
+    author: Author = field(default_factory=Author)
+    conditions: WriteConditions = field(default_factory=WriteConditions)
+    expected: Expected = field(default_factory=Expected)
+    action: str = "Put"
+
+
+class ObjectWriter:
+    def __init__(self, buckets: Buckets, index: ObjectIndex, reader: ObjectReader, disk: Disk, locks: KeyLocks, clock: Clock) -> None:
+        self._buckets = buckets
+        self._index = index
+        self._reader = reader
+        self._disk = disk
+        self._locks = locks
+        self._clock = clock
+
+    async def put(self, bucket: Bucket, key: str, body: AsyncIterable[bytes], writing: Writing) -> StoredObject:
+        check_writable(key)
+        incoming = await self.receive(bucket, body, writing.expected)
+        draft = Draft(key, FileState(0, 0, 0), incoming.md5.hex(), writing.attributes, incoming.checksum, (), writing.action, writing.author)
+        return await self.commit(bucket, draft, incoming, writing.conditions)
+
+    async def receive(self, bucket: Bucket, body: AsyncIterable[bytes], expected: Expected) -> Incoming:
+        """Take a body into a temporary that is whole and what it should be, or into nothing."""
+        check_size(expected.length or 0)
+        if expected.md5 is not None:
+            expected.md5_bytes()
+        incoming = Incoming(bucket.directory, self._clock.new_id(), expected.computed)
+        try:
+            async with self._locks.inside(bucket.name):
+                self._buckets.confirm(bucket)
+                await self._disk.run(incoming.open)
+            await receive(body, incoming, self._disk)
+            expected.check(incoming)
+        except BaseException:
+            await self._disk.run(incoming.discard)
+            raise
+        return incoming
+
+    async def commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+        """Make a received body the object, or discard it."""
+        finish = self._commit_folder if is_folder(draft.key) else self._commit_file
+        try:
+            return await to_the_end(finish(bucket, draft, incoming, conditions))
+        except BaseException:
+            await self._disk.run(incoming.discard)
+            raise
+
+    async def _commit_file(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+        # The file is on the disk before its row, the row before the rename, the rename before the answer: at every moment the file that is
+        # there has its row, because the rows of both states stand until the next write.
+        state = await self._disk.run(incoming.seal, self._now_ns())
+        draft = replace(draft, state=state)
+        async with self._locks.key(bucket.name, draft.key):
+            standing = await self._check(bucket, draft.key, conditions)
+            stored = await self._index.record(bucket.name, draft, standing)
+            try:
+                await self._disk.run(bucket.directory.place, incoming.name, draft.key)
+            except BaseException:
+                await self._index.forget(bucket.name, draft.key, state)
+                raise
+        return stored
+
+    async def _commit_folder(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+        if incoming.size:
+            raise unholdable(draft.key, "a key that ends in a slash is a directory, which has no content of its own")
+        async with self._locks.key(bucket.name, draft.key), self._locks.folders(bucket.name):
+            await self._check(bucket, draft.key, conditions)
+            inode = await self._disk.run(bucket.directory.make_folder, draft.key)
+            draft = replace(draft, state=FileState(0, self._now_ns(), inode), kind=FOLDER)
+            stored = await self._index.record(bucket.name, draft, None)
+        await self._disk.run(incoming.discard)
+        return stored
+
+    async def _check(self, bucket: Bucket, key: str, conditions: WriteConditions) -> FileState | None:
+        """The state of the key's file, once everything speaks for replacing it."""
+        self._buckets.confirm(bucket)
+        if conditions:
+            conditions.check(key, await self._reader.find(bucket, key, locked=True))
+        return await self._disk.run(bucket.directory.state, key)
+
+    async def delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None = None) -> None:
+        """Remove an object; one that is not there is removed already, unless ``if_match`` is ``*``, which asks for one."""
+        await to_the_end(self._delete(bucket, key, author, if_match))
+
+    async def _delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None) -> None:
+        async with self._locks.key(bucket.name, key):
+            kind = FOLDER if is_folder(key) else FILE
+            state = await (self._reader.folder_state(bucket, key) if kind == FOLDER else self._disk.run(bucket.directory.state, key))
+            if state is None:
+                if if_match == "*":
+                    raise precondition_failed("If-Match")
+                return
+            if if_match is not None:
+                current = await self._reader.find(bucket, key, locked=True)
+                if current and not etag_matches(if_match, current.version.etag):
+                    raise precondition_failed("If-Match")
+            await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
+            if kind == FILE:
+                await self._disk.run(bucket.directory.remove, key)
+            await self._tidy(bucket, key)
+
+    async def _tidy(self, bucket: Bucket, key: str) -> None:
+        """Remove the directories that a delete left empty, except those that are objects themselves."""
+        path = segments(key) or ()
+        path = path if is_folder(key) else path[:-1]
+        if not path:
+            return
+        async with self._locks.folders(bucket.name):
+            keep = await self._index.folders(bucket.name, path[0] + "/")
+            await self._disk.run(bucket.directory.prune, path, keep)
+
+    def _now_ns(self) -> int:
+        return int(self._clock.now() * 1e9)

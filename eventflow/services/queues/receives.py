@@ -1,0 +1,182 @@
+"""Receiving: messages taken out of sight for a while, or moved to the dead-letter queue. Instants are in milliseconds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from eventflow.services.queues import message_attributes, message_groups
+from eventflow.services.queues import records as queue_records
+from eventflow.services.queues.message_attributes import MessageAttributes
+from eventflow.services.queues.message_groups import sequence_text
+from eventflow.services.queues.messages import DELETE
+from eventflow.services.queues.receipts import Receipt
+from eventflow.services.queues.records import Queue
+
+COLUMNS = (
+    "id, message_id, receives, earlier_receives, sent_at, first_received_at, sender, group_id, deduplication_id, source_arn, body, attributes, trace"
+)
+VISIBLE = f"""
+SELECT {COLUMNS} FROM queue_messages INDEXED BY queue_messages_by_visibility CROSS JOIN queue_bodies USING (id)
+WHERE queue = ? AND visible_at <= ? AND sent_at > ? ORDER BY visible_at, receives, id LIMIT ?
+"""
+VISIBLE_OF_GROUP = f"""
+SELECT {COLUMNS}, visible_at FROM queue_messages INDEXED BY queue_messages_by_group CROSS JOIN queue_bodies USING (id)
+WHERE queue = ? AND group_id = ? AND sent_at > ? ORDER BY id LIMIT ?
+"""
+NEXT_VISIBLE = "SELECT MIN(visible_at) FROM queue_messages WHERE queue = ? AND visible_at > ?"
+TAKE = """
+UPDATE queue_messages SET receives = receives + 1, visible_at = ?, received_at = ?, first_received_at = COALESCE(first_received_at, ?) WHERE id = ?
+"""
+UNDO_TAKE = """
+UPDATE queue_messages SET receives = receives - 1, visible_at = ?, first_received_at = CASE WHEN receives > 1 THEN first_received_at END
+WHERE queue = ? AND id = ? AND receives = ?
+"""
+MOVE = """
+INSERT INTO queue_messages (queue, visible_at, earlier_receives, sent_at, message_id, sender, group_id, deduplication_id, source_arn)
+SELECT ?, ?, earlier_receives + receives, CASE WHEN ? THEN ? ELSE sent_at END, message_id, sender, group_id, deduplication_id, ?
+FROM queue_messages WHERE id = ?
+"""
+MOVE_BODY = "UPDATE queue_bodies SET id = ? WHERE id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One receive of one message. ``receives`` counts all queues it was in, this receive included."""
+
+    receipt: Receipt
+    message_id: str
+    body: str
+    attributes: MessageAttributes
+    system: Mapping[str, str]
+
+    def message(self, system_names: Iterable[str], attribute_names: Iterable[str]) -> dict[str, Any]:
+        """The Message shape of ReceiveMessage, with the attributes that were asked for."""
+        wanted = set(system_names)
+        system = {name: value for name, value in self.system.items() if name in wanted or "All" in wanted}
+        attributes = message_attributes.selected(self.attributes, attribute_names)
+        message: dict[str, Any] = {
+            "MessageId": self.message_id,
+            "ReceiptHandle": self.receipt.handle(),
+            "MD5OfBody": message_attributes.body_md5(self.body),
+            "Body": self.body,
+        }
+        if system:
+            message["Attributes"] = system
+        if attributes:
+            message |= {"MD5OfMessageAttributes": message_attributes.md5(attributes), "MessageAttributes": attributes}
+        return message
+
+
+def receive(connection: sqlite3.Connection, queue: Queue, limit: int, visibility: int, arn: str, now: int) -> tuple[list[Received], bool]:
+    """Up to ``limit`` messages that are visible now, hidden for ``visibility`` seconds from here on. Those that were received too often go to
+    the dead-letter queue instead, in this same transaction; the second value says whether some did. ``arn`` is this queue's own."""
+    taker = Taker(connection, queue, visibility, dead_letter_queue(connection, queue), arn, now)
+    received = taker.take_groups(limit) if queue.fifo else taker.take(limit)
+    return received, taker.moved > 0
+
+
+def dead_letter_queue(connection: sqlite3.Connection, queue: Queue) -> Queue | None:
+    """None also when the dead-letter queue was deleted: then messages stay and are received again, as on SQS."""
+    policy = queue.redrive
+    return queue_records.lookup(connection, queue.region, policy.dead_letter) if policy else None
+
+
+@dataclass(slots=True)
+class Taker:
+    """One receive under way. ``moved`` counts the messages that went to the dead-letter queue."""
+
+    connection: sqlite3.Connection
+    queue: Queue
+    visibility: int
+    dead_letter: Queue | None
+    arn: str
+    now: int
+    moved: int = 0
+
+    def take(self, limit: int) -> list[Received]:
+        while True:
+            rows = self.connection.execute(VISIBLE, (self.queue.id, self.now, self.queue.oldest(self.now), limit)).fetchall()
+            if not self._bury(rows):
+                return [self._taken(row) for row in rows]
+
+    def take_groups(self, limit: int) -> list[Received]:
+        found: list[Received] = []
+        served: set[str] = set()
+        while len(found) < limit:
+            groups = message_groups.open_groups(self.connection, self.queue.id, self.now, len(served) + 1)
+            group = next((group for group in groups if group not in served), None)
+            if group is None:
+                break
+            found += self._take_of(group, limit - len(found))
+            # A group received with no visibility timeout is open again at once: it is served once a receive.
+            served.add(group)
+            message_groups.refresh(self.connection, self.queue.id, [group])
+        return found
+
+    def _take_of(self, group: str, limit: int) -> list[Received]:
+        while True:
+            rows = self.connection.execute(VISIBLE_OF_GROUP, (self.queue.id, group, self.queue.oldest(self.now), limit)).fetchall()
+            visible = list(takewhile(lambda row: row[-1] <= self.now, rows))  # a delayed message holds up those behind it
+            if not self._bury(visible):
+                return [self._taken(row) for row in visible]
+
+    def _bury(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Move those of the rows to the dead-letter queue that were received often enough; how many that were."""
+        policy = self.queue.redrive
+        if self.dead_letter is None or policy is None:
+            return 0
+        dead = [row for row in rows if row[2] >= policy.maximum]
+        for row in dead:
+            move(self.connection, row[0], self.dead_letter, self.arn, self.now)
+        self.moved += len(dead)
+        return len(dead)
+
+    def _taken(self, row: tuple[Any, ...]) -> Received:
+        key, message_id, receives, earlier, sent_at, first, sender, group, duplicate_id, source, body, attributes, trace = row[:13]
+        self.connection.execute(TAKE, (self.now + 1000 * self.visibility, self.now, self.now, key))
+        system = {
+            "SenderId": sender,
+            "SentTimestamp": str(sent_at),
+            "ApproximateReceiveCount": str(earlier + receives + 1),
+            "ApproximateFirstReceiveTimestamp": str(self.now if first is None else first),
+        }
+        if self.queue.fifo:
+            system |= {"SequenceNumber": sequence_text(key), "MessageGroupId": group, "MessageDeduplicationId": duplicate_id}
+        if trace:
+            system[message_attributes.TRACE] = trace
+        if source:
+            system["DeadLetterQueueSourceArn"] = source
+        return Received(Receipt(self.queue.id, key, receives + 1), message_id, body, message_attributes.from_json(attributes), system)
+
+
+def move(connection: sqlite3.Connection, key: int, target: Queue, source_arn: str, now: int) -> None:
+    """Put a message at the end of another queue. It keeps its identity and, on a standard queue, its age (retention counts from the first send)."""
+    moved = connection.execute(MOVE, (target.id, now, target.fifo, now, source_arn, key)).lastrowid
+    connection.execute(MOVE_BODY, (moved, key))
+    connection.execute(DELETE, (key,))
+    if target.fifo:
+        group = connection.execute("SELECT group_id FROM queue_messages WHERE id = ?", (moved,)).fetchone()[0]
+        message_groups.joined(connection, target.id, group, now)
+
+
+def next_change(connection: sqlite3.Connection, queue: Queue, now: int) -> int | None:
+    """When the next message becomes visible by itself, if one will."""
+    if queue.fifo:
+        return message_groups.next_opening(connection, queue.id, now)
+    instant: int | None = connection.execute(NEXT_VISIBLE, (queue.id, now)).fetchone()[0]
+    return instant
+
+
+def give_back(connection: sqlite3.Connection, received: Iterable[Received], now: int) -> None:
+    """Undo a receive whose messages nobody got: they are visible again and the receive does not count."""
+    groups = set()
+    queue = 0
+    for one in received:
+        queue = one.receipt.queue
+        connection.execute(UNDO_TAKE, (now, queue, one.receipt.id, one.receipt.receives))
+        groups.add(one.system.get("MessageGroupId"))
+    message_groups.refresh(connection, queue, [group for group in groups if group is not None])
