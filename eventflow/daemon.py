@@ -154,6 +154,7 @@ class Daemon:
             if left:
                 log.warning("%d invocations were still running; their events run again at the next start", left)
         await self._pool.close()
+        await asyncio.sleep(0.05)  # whoever was answered just now has its own last words: a queue's messages to delete, a response to send
         await self._dispatcher.flush()
         await server.close()
         self._core.close()

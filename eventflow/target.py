@@ -97,6 +97,6 @@ class FunctionTarget:
 
 
 def owner_of(function: str, trigger: Trigger) -> str:
-    """The name of a trigger's memory: the same after a restart, another one when the trigger's parameters change."""
-    parameters = json.dumps(trigger.parameters(), sort_keys=True, default=list)
-    return f"{function}/{trigger.kind}/{hashlib.sha256(parameters.encode()).hexdigest()[:16]}"
+    """The name of a trigger's memory: the same after a restart, another one when it becomes another trigger."""
+    identity = json.dumps(trigger.identity(), sort_keys=True, default=list)
+    return f"{function}/{trigger.kind}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"

@@ -56,6 +56,10 @@ class Trigger(ABC):
         """The fields, as JSON values from which ``type(self)(**parameters)`` makes an equal trigger."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
+    def identity(self) -> dict[str, Any]:
+        """The parameters by which its memory is found again after a restart: leave out what only tunes how the source is watched."""
+        return self.parameters()
+
     def __str__(self) -> str:
         """The trigger as its author wrote it: what is as by default is left out."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]

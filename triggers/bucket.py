@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from eventflow import Resource, SettingError, Target, Trigger
 from triggers.bucket_session import BucketSession
@@ -93,6 +93,10 @@ class Bucket(Trigger):
     def asks_for(self, event: str) -> bool:
         """Whether an event of this name (``ObjectCreated:Put``) is wanted."""
         return event in self.events or f"{event.partition(':')[0]}:*" in self.events
+
+    def identity(self) -> dict[str, Any]:
+        """Another way of watching looks at the same files."""
+        return {name: value for name, value in self.parameters().items() if name not in ("watch", "settle")}
 
     async def run(self, target: Target) -> None:
         session = await self._session(target)

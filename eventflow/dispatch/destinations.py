@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from eventflow.clock import Clock
@@ -67,7 +67,8 @@ def deliver(destination: Destination, record: DestinationRecord, event: Event, o
 def dead_letter(queue: str, event: Event, outcome: Outcome | None, step: Dead) -> QueueMessage:
     """AWS: the event as it came, with RequestID, ErrorCode and ErrorMessage as message attributes."""
     reason = (outcome.error_message if outcome is not None else None) or step.condition
-    attributes = {"RequestID": event.id, "ErrorCode": "200" if outcome is not None else "429", "ErrorMessage": cut(reason)}
+    code = {"DataType": "Number", "StringValue": "200" if outcome is not None else "429"}
+    attributes: dict[str, str | Mapping[str, str]] = {"RequestID": event.id, "ErrorCode": code, "ErrorMessage": cut(reason)}
     return QueueMessage(queue, event.payload.decode(), attributes)
 
 

@@ -49,11 +49,11 @@ class CursorMove:
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """A message that a settlement sends, in the same transaction."""
+    """A message that a settlement sends, in the same transaction. An attribute is text, or a MessageAttributeValue of SQS."""
 
     queue: str
     body: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from eventflow.function import Destination, Function
 from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.outcome import Outcome, Status
+from eventflow.target import owner_of
 from eventflow.testing.virtual_clock import VirtualClock
+from triggers import Bucket
 
 FAILURE = Outcome(Status.FUNCTION_ERROR, b'{"errorType":"E","errorMessage":"boom"}', "E", "boom")
 SUCCESS = Outcome(Status.SUCCESS, b'"ok"')
@@ -387,3 +389,14 @@ def test_slots_are_counted_for_reserved_and_shared_functions_apart() -> None:
     concurrency.release("f")
     assert concurrency.acquire("f") is None
     assert (concurrency.allowed("f"), concurrency.allowed("g")) == (2, 101)
+
+
+def test_a_trigger_s_memory_is_found_again_whatever_tunes_its_watching() -> None:
+    assert owner_of("f", Bucket("uploads", settle=1.0)) == owner_of("f", Bucket("uploads", settle=9.0, watch="poll"))
+    owners = {
+        owner_of("f", Bucket("uploads")),
+        owner_of("g", Bucket("uploads")),
+        owner_of("f", Bucket("other")),
+        owner_of("f", Bucket("uploads", prefix="a")),
+    }
+    assert len(owners) == 4
