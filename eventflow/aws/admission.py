@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import AsyncIterator
 
 from eventflow.aws.body import Arriving, TooLarge
-from eventflow.aws.chunked import STREAMING, AnySignature, ChunkedBody, Framing, SignatureChain
+from eventflow.aws.chunked import STREAMING, AnySignature, ChunkedBody, ChunkSigner, Framing, SignatureChain
 from eventflow.aws.request import Request
+from eventflow.aws.sigv2 import OldClaim
 from eventflow.aws.sigv4 import HASH, UNSIGNED, Claim, Reason, Refused
 from eventflow.errors import ServiceError
 
@@ -15,7 +16,7 @@ from eventflow.errors import ServiceError
 PRESIGNED_OWN = frozenset(f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token"))
 
 
-def declared_payload(request: Request, claim: Claim | None, *, s3: bool) -> str | None:
+def declared_payload(request: Request, claim: Claim | OldClaim | None, *, s3: bool) -> str | None:
     """The hash of the body that the headers state, or the word that stands in its place; None where it is to be computed. Raises Refused.
 
     Only S3 takes unsigned and chunked bodies; elsewhere such a word changes nothing, so that the signature is checked against the real body.
@@ -26,7 +27,7 @@ def declared_payload(request: Request, claim: Claim | None, *, s3: bool) -> str 
     if not s3:
         return None
     if stated is None:
-        if claim is None or claim.signature.presigned_for is not None:
+        if claim is None or is_presigned(claim):
             return UNSIGNED
         raise Refused(Reason.PAYLOAD_MISSING, "Missing required header for this request: x-amz-content-sha256")
     if stated not in STREAMING and stated != UNSIGNED:
@@ -37,7 +38,7 @@ def declared_payload(request: Request, claim: Claim | None, *, s3: bool) -> str 
 class Admitted:
     """A request whose signature was checked, and its body."""
 
-    def __init__(self, request: Request, arriving: Arriving, claim: Claim | None, limit: int) -> None:
+    def __init__(self, request: Request, arriving: Arriving, claim: Claim | OldClaim | None, limit: int) -> None:
         self.request = request
         self._arriving = arriving
         self._claim = claim
@@ -52,10 +53,12 @@ class Admitted:
         self._payload = declared_payload(self.request, self._claim, s3=s3)
         if self._payload is None:
             self._read = await self._whole(self._arriving.pieces())
-        if self._claim is not None:
-            self._claim.check(self._payload if self._read is None else hashlib.sha256(self._read).hexdigest())  # type: ignore[arg-type]
-            if s3 and self._claim.signature.presigned_for is not None:
-                take_hoisted_headers(self.request)
+        if isinstance(self._claim, Claim):
+            self._claim.check(self._payload or hashlib.sha256(self._read or b"").hexdigest())
+        elif self._claim is not None:
+            self._claim.check()
+        if s3 and self._claim is not None and is_presigned(self._claim):
+            take_hoisted_headers(self.request)
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body's data. Raises ServiceError while it is read when it is not what the headers promised."""
@@ -89,7 +92,7 @@ class Admitted:
     def _chunked(self, encoding: str) -> AsyncIterator[bytes]:
         headers = self.request.headers
         framing = Framing.of(encoding, headers)
-        signer = SignatureChain(self._claim.key, self._claim.signature) if self._claim is not None and framing.signed else AnySignature()
+        signer = chunk_signer(self._claim) if framing.signed else AnySignature()
         unwrap_headers(headers, framing)
         return self._decoded(ChunkedBody(self._arriving.pieces(), framing, signer))
 
@@ -98,6 +101,16 @@ class Admitted:
             yield piece
         # A checksum in the trailer counts as if it had been a header.
         self.request.headers.update(body.trailers)
+
+
+def chunk_signer(claim: Claim | OldClaim | None) -> ChunkSigner:
+    if isinstance(claim, OldClaim):
+        raise ServiceError("InvalidRequest", "A presigned address of signature version 2 cannot sign chunks. Sign with version 4 (s3v4).")
+    return SignatureChain(claim.key, claim.signature) if claim is not None else AnySignature()
+
+
+def is_presigned(claim: Claim | OldClaim) -> bool:
+    return isinstance(claim, OldClaim) or claim.signature.presigned_for is not None
 
 
 def unwrap_headers(headers: dict[str, str], framing: Framing) -> None:

@@ -62,6 +62,8 @@ async def stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> No
                 return
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                # Neither a ready body nor a send into a connection that is gone ever waits: others, and the news of its going, get their turn here.
+                await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()

@@ -13,12 +13,13 @@ from eventflow.aws.delivery import Send, deliver
 from eventflow.aws.operation import Call, Operation, Service
 from eventflow.aws.protocols.dialect import Dialect
 from eventflow.aws.protocols.refusal import UnknownOperation, Unreadable
-from eventflow.aws.protocols.s3 import host_id
+from eventflow.aws.protocols.s3 import host_id, s3_resource
 from eventflow.aws.refusals import service_error
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import NotText, Request
 from eventflow.aws.routing import Router
-from eventflow.aws.sigv4 import Reason, Refused, Signature, Verifier, read_signature
+from eventflow.aws.sigv2 import OldClaim, OldSignature, old_claim, read_old_signature
+from eventflow.aws.sigv4 import Claim, Reason, Refused, Signature, Verifier, read_signature
 from eventflow.aws.unserved import unserved
 from eventflow.aws.wire import SpokenService, WireOperation, Wires
 from eventflow.clock import Clock
@@ -30,6 +31,7 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 CONTROL = "/_eventflow/"
 #: The largest body that is read whole; what an operation allows is its own rule, and smaller.
 BODY_LIMIT = 16 << 20
+AnySignature = Signature | OldSignature
 log = logging.getLogger("eventflow.aws")
 
 
@@ -53,6 +55,7 @@ class Endpoint:
     ) -> None:
         self._services = {service.name: service for service in services}
         self._wires = Wires()
+        self._credentials = credentials
         self._verifier = Verifier(credentials, clock)
         self._clock = clock
         self._account = account
@@ -82,12 +85,15 @@ class Endpoint:
         if not arriving.finished and not await finish(arriving, request):
             # What was not read would be taken for the next request on this connection.
             reply.headers["connection"] = "close"
-        await deliver(reply, request.method == "HEAD", receive, send)
+        try:
+            await deliver(reply, request.method == "HEAD", receive, send)
+        except Exception:
+            # The head of the answer is gone already: the server sees that its end is missing, and closes the connection.
+            log.exception("%s %s broke off in the middle of its answer", request.method, request.path)
 
     async def _reply(self, request: Request, arriving: Arriving) -> Reply:
         signature = claimed(request)
-        scope = signature.service if isinstance(signature, Signature) else ""
-        name = self._router.service(request, scope)
+        name = self._router.service(request, "" if signature is None or isinstance(signature, Refused) else signature.service)
         call = self._call(name, request, signature)
         service = self._services.get(name)
         if service is None:
@@ -102,8 +108,8 @@ class Endpoint:
         reply.headers.update({header.lower(): value for header, value in call.response_headers.items()})
         return reply
 
-    def _call(self, service: str, request: Request, signature: Signature | Refused | None) -> Call:
-        signed = signature if isinstance(signature, Signature) else None
+    def _call(self, service: str, request: Request, signature: AnySignature | Refused | None) -> Call:
+        signed = None if isinstance(signature, Refused) else signature
         return Call(
             service=service,
             operation="",
@@ -116,15 +122,20 @@ class Endpoint:
             trace=request.headers.get("x-amzn-trace-id"),
         )
 
-    async def _admit(self, call: Call, request: Request, arriving: Arriving, signature: Signature | Refused | None) -> Admitted:
-        claim = None
-        if not self._open:
-            if isinstance(signature, Refused):
-                raise signature
-            claim = self._verifier.claim(request, signature)
+    async def _admit(self, call: Call, request: Request, arriving: Arriving, signature: AnySignature | Refused | None) -> Admitted:
+        claim = None if self._open else self._claim(call, request, signature)
         admitted = Admitted(request, arriving, claim, self._body_limit)
         await admitted.check(s3=call.service == "s3")
         return admitted
+
+    def _claim(self, call: Call, request: Request, signature: AnySignature | Refused | None) -> Claim | OldClaim:
+        if isinstance(signature, Refused):
+            raise signature
+        if not isinstance(signature, OldSignature):
+            return self._verifier.claim(request, signature)
+        if call.service != "s3":
+            raise Refused(Reason.UNSUPPORTED, "Only S3 knows signature version 2. Please use AWS4-HMAC-SHA256.")
+        return old_claim(request, signature, s3_resource(request), self._credentials, self._clock.now())
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = scope["path"] == f"{CONTROL}health"
@@ -169,10 +180,10 @@ def chosen(service: Service, spoken: SpokenService, name: str) -> tuple[WireOper
     return operation, implementation
 
 
-def claimed(request: Request) -> Signature | Refused | None:
+def claimed(request: Request) -> AnySignature | Refused | None:
     """The signature that a request carries, or why it cannot be read; the latter is answered once it is known in which protocol."""
     try:
-        return read_signature(request)
+        return read_signature(request) or read_old_signature(request)
     except Refused as refused:
         return refused
     except NotText as error:

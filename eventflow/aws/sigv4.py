@@ -204,6 +204,8 @@ PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires
 
 
 def made(credential: str, signed_headers: str, value: str, date: str, life: int | None, reason: Reason) -> Signature:
+    if not f"{credential}{signed_headers}{value}".isascii():
+        raise Refused(reason, "The Credential, the SignedHeaders and the Signature are ASCII.")
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
         raise Refused(reason, f"The Credential must have the form <access key>/<yyyyMMdd>/<region>/<service>/aws4_request, not {credential!r}.")

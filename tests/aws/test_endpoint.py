@@ -169,7 +169,7 @@ def test_s3_keys_are_taken_as_they_are(server: Any, key: str) -> None:
         7,
     )
     client.get_object(Bucket="bucket", Key=key)
-    assert service.params == {"Bucket": "bucket", "Key": key}
+    assert service.params["Key"] == key
     if "./" not in key:  # which requests would resolve
         for version in ("s3", "s3v4"):
             signer = server.client("s3", signature_version=version)

@@ -210,7 +210,7 @@ def changed(request: Request, **headers: str) -> Request:
         (authorization("host", "0" * 64, "/20130524/us-east-1/s3/aws4_request"), Reason.INCOMPLETE),
         (authorization("host;x-amz-content-sha256;x-amz-date", "0" * 64, "AKIAOTHER/20130524/us-east-1/s3/aws4_request"), Reason.UNKNOWN_KEY),
         (authorization("host;x-amz-content-sha256;x-amz-date", "0" * 64), Reason.MISMATCH),
-        (authorization("host;x-amz-content-sha256;x-amz-date", "é"), Reason.MISMATCH),
+        (authorization("host;x-amz-content-sha256;x-amz-date", "é"), Reason.INCOMPLETE),
         (authorization("x-amz-content-sha256;x-amz-date", "0" * 64), Reason.NOT_SIGNED),
         (authorization("host;x-amz-date", "0" * 64), Reason.NOT_SIGNED),
     ],
@@ -265,6 +265,7 @@ def test_a_presigned_address_has_a_life(seconds: float, taken: bool) -> None:
         ("AKIAIOSFODNN7EXAMPLE%2F", "", Reason.INCOMPLETE_QUERY),
         ("X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=range", Reason.NOT_SIGNED),
         ("us-east-1", "us-east-2", Reason.MISMATCH),
+        ("X-Amz-SignedHeaders=host", "X-Amz-SignedHeaders=host%3B%E2%82%AC", Reason.INCOMPLETE_QUERY),
     ],
 )
 def test_presigned_addresses_that_are_refused(old: str, new: str, reason: Reason) -> None:

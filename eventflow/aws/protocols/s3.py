@@ -70,8 +70,7 @@ class S3(RestXml):
         super().__init__(model, S3Codec())
 
     def path(self, request: Request) -> str:
-        bucket = bucket_in(request.host)
-        return request.path if bucket is None else f"/{bucket}{request.path}"
+        return s3_resource(request)
 
     def refuse(self, error: Unreadable) -> ServiceError:
         if isinstance(error, BadDocument) or len(error.path) > 1:
@@ -91,6 +90,12 @@ class S3(RestXml):
             f"{element('RequestId', request_id)}{element('HostId', host_id(request_id))}</Error>"
         )
         return Reply(status, {"content-type": "application/xml"}, text.encode())
+
+
+def s3_resource(request: Request) -> str:
+    """The path with the bucket in it, wherever the bucket was."""
+    bucket = bucket_in(request.host)
+    return request.path if bucket is None else f"/{bucket}{request.path}"
 
 
 def host_id(request_id: str) -> str:
