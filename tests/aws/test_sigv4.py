@@ -316,7 +316,7 @@ async def in_pieces(body: bytes, sizes: Iterable[int]) -> AsyncIterator[bytes]:
 
 
 def chain(seed: str) -> SignatureChain:
-    signature = Signature(KEY, "20130524", "us-east-1", "s3", ("host",), seed, DATE)
+    signature = Signature(KEY, "20130524", "us-east-1", "s3", ("host",), seed, DATE, THEN)
     claim = Verifier({KEY: SECRET}, SetClock(THEN)).claim(Request("PUT", "/", "", {}), signature)
     return SignatureChain(claim.key, signature)
 
