@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class StateDirectory:
         os.pwrite(lock, f"pid {os.getpid()}, app {app}".encode(), 0)
         self._lock = lock
         self.announcement.unlink(missing_ok=True)
+        # What a killed daemon left of its environments is nobody's now.
+        shutil.rmtree(self.run, ignore_errors=True)
         self.run.mkdir(exist_ok=True)
 
     def announce(self, facts: Mapping[str, Any]) -> None:

@@ -153,6 +153,7 @@ def choose_limiter(owner: str, root: Path = CGROUPS) -> Limiter:
     if sys.platform != "linux":
         return WatchLimiter()
     limiter: CgroupV2Limiter | CgroupV1Limiter
+    sweep_dead_owners(root)
     limiter = CgroupV2Limiter(owner, root) if (root / "cgroup.controllers").exists() else CgroupV1Limiter(owner, root)
     try:
         limiter.open()
@@ -160,6 +161,13 @@ def choose_limiter(owner: str, root: Path = CGROUPS) -> Limiter:
     except OSError:
         return WatchLimiter()
     return limiter
+
+
+def sweep_dead_owners(root: Path) -> None:
+    """End what still runs in the groups of daemons that were killed (their handlers' own children), and remove them. An owner is named by its pid."""
+    for folder in (*root.glob("eventflow/*"), *root.glob("*/eventflow/*")):
+        if folder.name.isdigit() and folder.is_dir() and not Path("/proc", folder.name).exists():
+            remove(folder)
 
 
 def remove(folder: Path) -> None:

@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import os
+import shutil
 import socket
 import tempfile
 from collections import deque
@@ -304,7 +305,11 @@ class Pool:
         name = str(next(self._numbers))
         folder = self._folder / name
         (folder / "tmp").mkdir(parents=True)
-        confinement = self._limiter.confine(name, function.memory)
+        try:
+            confinement = self._limiter.confine(name, function.memory)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         descriptor, path = tempfile.mkstemp(dir=folder)
         os.close(descriptor)
         output = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)

@@ -32,12 +32,20 @@ class DaemonProcess:
         self.log = folder / "daemon.log"
 
     def start(self, *flags: str, verb: str = "run", ready: bool = True) -> "DaemonProcess":
-        command = [sys.executable, "-m", "eventflow", verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
+        command = [sys.executable, "-X", "faulthandler", "-m", "eventflow", verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
         if ready:
-            self.until(self.facts_path.exists, "the daemon is ready")
+            self.until(self._is_announced, "the daemon is ready")
         return self
+
+    def _is_announced(self) -> bool:
+        """Whether the announcement is this process's own: a killed daemon leaves its behind."""
+        assert self.process is not None
+        try:
+            return bool(self.facts["pid"] == self.process.pid)
+        except FileNotFoundError:
+            return False
 
     @property
     def facts_path(self) -> Path:
@@ -55,7 +63,12 @@ class DaemonProcess:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
+            self.process.wait(PATIENCE)
+            raise AssertionError(f"the daemon did not stop:\n{self.log.read_text()[-8000:]}") from None
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -253,13 +253,13 @@ def f(event, context):
         process.start()
         for name in ("stays", "changes", "goes"):
             (process.bucket("inbox") / name).write_bytes(b"first")
-        process.until(lambda: len(process.rows("handled")) == 3, "three arrived")
+        process.until(lambda: len(process.events(state="done")) == 3, "three arrived")
         process.kill()
         (process.bucket("inbox") / "changes").write_bytes(b"second, longer")
         (process.bucket("inbox") / "goes").unlink()
         (process.bucket("inbox") / "new file+.txt").write_bytes(b"new")
         process.start()
-        process.until(lambda: len(process.rows("handled")) == 6, "three more events")
+        process.until(lambda: len(process.events(state="done")) == 6, "three more events")
         process.stop()
         process.start()
         (process.bucket("inbox") / "last").write_bytes(b"x")
@@ -356,3 +356,30 @@ def invoked(client: object) -> bool:
         return client.invoke(FunctionName="work", Payload=b'{"n": 7}')["StatusCode"] == 200  # type: ignore[attr-defined]
     except ClientError:
         return False
+
+
+def test_what_a_killed_daemon_left_is_swept_away_and_ended(tmp_path: Path) -> None:
+    body = """
+import subprocess
+@app.function(timeout=60)
+def work(event, context):
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    note(HERE + "/child", str(child.pid))
+    time.sleep(60 if event.get("long") else 0)
+"""
+    (tmp_path / "eventflow.toml").write_text("grace_seconds = 0.2\n")
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        process.start()
+        limits = process.control("status")["memory_limits"]
+        process.client("lambda").invoke(FunctionName="work", InvocationType="Event", Payload=b'{"long": 1}')
+        process.until(lambda: process.rows("child"), "it runs")
+        process.kill()
+        assert list((process.state / "run").iterdir())
+        process.start()
+        assert process.client("lambda").invoke(FunctionName="work", Payload=b"{}")["StatusCode"] == 200
+        if limits.startswith("cgroup"):
+            process.until(lambda: not alive(int(process.rows("child")[0])), "the child that had left its session is ended")
+        process.stop()
+        assert list((process.state / "run").iterdir()) == []
+        for pid in map(int, process.rows("child")):
+            kill(pid)
