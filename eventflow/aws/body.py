@@ -14,6 +14,8 @@ from eventflow.errors import ServiceError
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 #: What is read and thrown away of a refused request's body, so that a client that is still sending gets to see the answer.
 MOST_DRAINED = 1 << 20
+#: These begin like checksums and only speak of them.
+ABOUT_CHECKSUMS = frozenset(("x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"))
 
 
 class TooLarge(Exception):
@@ -75,11 +77,21 @@ def promises(headers: Mapping[str, str], *, checksummed: bool) -> list[Promise]:
         if expected is None:
             raise ServiceError("InvalidDigest", "The Content-MD5 you specified is not valid.")
         found.append(Promise(digest, expected, ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.")))
-    for name, algorithm in ALGORITHMS.items() if checksummed else ():
-        text = headers.get(name)
-        if text is not None:
-            found.append(checksum_promise(name, text, algorithm()))
+    if checksummed:
+        found += [checksum_promise(name, headers[name], new_digest(name)) for name in headers if is_checksum(name)]
     return found
+
+
+def is_checksum(header: str) -> bool:
+    return header.startswith("x-amz-checksum-") and header not in ABOUT_CHECKSUMS
+
+
+def new_digest(name: str) -> Digest:
+    if name not in ALGORITHMS:
+        raise ServiceError(
+            "NotImplemented", f"eventflow cannot verify {name} yet, so it does not take it. Use CRC32, CRC32C, CRC64NVME or a SHA.", 501
+        )
+    return ALGORITHMS[name]()
 
 
 def checksum_promise(name: str, text: str, digest: Digest) -> Promise:

@@ -1,4 +1,4 @@
-"""The checksums that S3's clients send: CRC-32, CRC-32C, CRC-64/NVME, SHA-1 and SHA-256, as objects with ``update`` and ``digest``."""
+"""The checksums that S3's clients send: CRC-32, CRC-32C, CRC-64/NVME, MD5 and the SHAs, as objects with ``update`` and ``digest``."""
 
 from __future__ import annotations
 
@@ -126,4 +126,6 @@ ALGORITHMS: Mapping[str, Callable[[], Digest]] = {
     "x-amz-checksum-crc64nvme": lambda: Crc(native()[1], 8),
     "x-amz-checksum-sha1": partial(hashlib.sha1, usedforsecurity=False),
     "x-amz-checksum-sha256": hashlib.sha256,
+    "x-amz-checksum-sha512": hashlib.sha512,
+    "x-amz-checksum-md5": partial(hashlib.md5, usedforsecurity=False),
 }

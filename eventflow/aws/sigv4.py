@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from eventflow.aws.request import Request
@@ -267,7 +266,6 @@ def s3_path(path: str) -> str:
     return encoded(unquote_to_bytes(path.encode("latin-1")), "/")
 
 
-@lru_cache(maxsize=256)
 def encoded_path(path: str) -> str:
     """All other services sign the path as it is on the wire, without dot segments, encoded once more."""
     segments: list[str] = []

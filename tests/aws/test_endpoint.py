@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import logging
 import socket
@@ -317,6 +318,14 @@ def test_checksums_in_headers(server: Any, algorithm: str) -> None:
     wrong = {f"Checksum{algorithm}": base64.b64encode(b"\0" * {"CRC32": 4, "SHA1": 20, "SHA256": 32}[algorithm]).decode()}
     assert error_of(lambda: client.put_object(Bucket="bucket", Key="k", Body=b"content", **wrong))[:2] == ("BadDigest", 400)
     assert service.bodies == [b"content"]
+
+
+def test_a_checksum_that_cannot_be_verified_is_not_taken(server: Any) -> None:
+    service = script(server, "s3").on("PutObject", {})
+    reply = sent(signed(server, "PUT", "/bucket/k", b"x", x_amz_checksum_xxhash64="AAAAAAAAAAA="))
+    assert (reply.status_code, "x-amz-checksum-xxhash64" in reply.text, service.bodies) == (501, True, [])
+    md5 = {"x_amz_checksum_md5": base64.b64encode(hashlib.md5(b"x").digest()).decode()}
+    assert sent(signed(server, "PUT", "/bucket/k", b"x", **md5)).status_code == 200
 
 
 def test_content_md5(server: Any) -> None:

@@ -29,7 +29,7 @@ WriteReply = Callable[[Mapping[str, Any], str], Reply]
 class Dialect(Protocol):
     """One service in one protocol.
 
-    ``names_operation_in_body`` says that ``find`` needs the body. ``refusals`` is the family of names in which this service refuses signatures
+    ``names_operation_in_body`` says that ``find`` needs the body. ``family`` is whose names this service has for refused signatures
     (see ``refusals.py``). ``refuse`` gives a request's unreadable values this protocol's error; ``find`` raises UnknownOperation, which
     ``unknown`` turns into an error.
     """

@@ -87,9 +87,8 @@ class Addresses:
             return found
         if node.label and rest[0] and (found := self._walk(node.label, method, rest[1:], (*values, rest[0]))):
             return found
-        if method in node.greedy and any(rest[:1]) | (len(rest) > 1):
-            return node.greedy[method], (*values, "/".join(rest))
-        return None
+        remainder = "/".join(rest)
+        return (node.greedy[method], (*values, remainder)) if remainder and method in node.greedy else None
 
 
 def segments_of(template: str) -> list[str]:
