@@ -3,17 +3,17 @@
 A page has a folder of its own, which stands for the folder below /srv that its examples name, and one namespace for its Python. What a block is, its
 language says; a language that is not in this list fails the test.
 
-``python``   is compiled by its own rules and executed. If its first line is a comment with a file's name (``# app.py``), it is written to that file of the
-             page's folder too; ``# test_....py`` is not executed but run by pytest.
-``py``       the same, with the sample trigger of samples/tail-trigger installed.
-``console``  ``$ `` begins a command, the lines below it are what it prints, on either stream. Commands run in one shell environment, and what they print must be
-             what is shown: every line, where no line ``...`` stands for others. Numbers, times and identifiers may differ; an identifier that was
-             shown once means in later commands what was printed there. The exit status is 1 where an ``Error:`` is shown, else 0.
-             After ``<!-- by machine -->`` only the first column is compared.
+``python``   is compiled by its own rules and executed. If its first line is a comment with a file's name (``# app.py``), it is written to that file
+             of the page's folder too; ``# test_....py`` is not executed but run by pytest.
+``py``       the same, with the sample trigger of samples/tail-trigger on the path.
+``console``  ``$ `` begins a command, the lines below it are what it prints, on either stream. Commands run in one shell environment, and what they
+             print must be what is shown: every line, where no line ``...`` stands for others. Numbers, times and identifiers may differ; an
+             identifier that was shown once means in later commands what was printed there. The exit status is 1 where an ``Error:`` is shown,
+             else 0. After ``<!-- by machine -->`` only the first column is compared. A command below which nothing is shown may print anything.
 ``bash``     every line is a command that must succeed; what it prints is not shown.
-             ``eventflow run`` and ``dev`` start the page's daemon, in the place of the one before. A page that shows no app.py has that of docs/cli.md.
-             What would not end (``--follow``) or change the machine (``CHANGES_THE_MACHINE``) is checked instead: the shell's syntax, eventflow's options.
-             ``make`` targets must be in the Makefile.
+             ``eventflow run`` and ``dev`` start the page's daemon, in the place of the one before. A page that shows no app.py has that of
+             docs/cli.md, and a daemon that runs it if it starts none itself. What would not end (``--follow``) or change the machine
+             (``CHANGES_THE_MACHINE``) is checked instead: the shell's syntax, eventflow's options. ``make`` targets must be in the Makefile.
 ``toml``     is read; ``# eventflow.toml`` is written to the folder, and must be settings.
 ``json``     is read. ``ini`` is a systemd unit: it is read, and the eventflow commands in it are checked.
 ``text``     is a picture or a grammar, no example.
@@ -121,8 +121,10 @@ class Page:
 
     def run(self) -> None:
         text = self.page.read_text()
-        if "# app.py\n" not in text and re.search(r"^```(console|bash)", text, re.MULTILINE) and self.page.name != "README.md":
+        if "# app.py\n" not in text:
             self._write("app.py", example_app())
+            if re.search(r"^\$ ", text, re.MULTILINE) and not re.search(r"^\$ .*eventflow (run|dev)", text, re.MULTILINE):
+                self._start(Command("eventflow run app.py"))
         for block in FENCE.finditer(text):
             language = block["language"]
             if language != "text":
@@ -159,7 +161,7 @@ class Page:
     def _write(self, name: str, text: str) -> None:
         loaded = self._loads()
         (self.folder / name).write_text(text)
-        if self.daemon_command is not None and self.daemon_command.verb == "dev":
+        if name == "app.py" and self.daemon_command is not None and self.daemon_command.verb == "dev":
             self._until(lambda: self._loads() > loaded, f"{name} is loaded again")
 
     # Consoles.
