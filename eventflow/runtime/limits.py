@@ -102,9 +102,12 @@ class CgroupV1Limiter:
         self._parents = {controller: root / controller / "eventflow" / owner for controller in ("memory", "cpu", "pids")}
 
     def open(self) -> None:
-        """Make the parents; raises OSError where we may not."""
+        """Make the parents; raises OSError where we may not, or where there are no such controllers."""
         for parent in self._parents.values():
-            parent.mkdir(parents=True, exist_ok=True)
+            parent.parent.mkdir(exist_ok=True)
+            parent.mkdir(exist_ok=True)
+            if not (parent / "cgroup.procs").exists():
+                raise FileNotFoundError(f"{parent} is no control group")
 
     def confine(self, environment: str, memory_mb: int) -> Grouped:
         folders = {controller: parent / environment for controller, parent in self._parents.items()}
@@ -132,6 +135,8 @@ class CgroupV2Limiter:
     def open(self) -> None:
         for folder in (self._parent.parent.parent, self._parent.parent, self._parent):
             folder.mkdir(exist_ok=True)
+            if not (folder / "cgroup.procs").exists():
+                raise FileNotFoundError(f"{folder} is no control group")
             (folder / "cgroup.subtree_control").write_text("+memory +cpu +pids")
 
     def confine(self, environment: str, memory_mb: int) -> Grouped:

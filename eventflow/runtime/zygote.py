@@ -104,6 +104,7 @@ class Zygote:
             become_group_leader(parent)
             redirect(log)
             enter_limits(request)
+            sys.dont_write_bytecode = True
             os.environ.update(request["environment"])
             os.environ["TMPDIR"] = request["tmp"]
             bootstrap.set_up_logging()
@@ -148,6 +149,7 @@ def inspect_app(reference: str) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         os.close(reader)
+        sys.dont_write_bytecode = True  # a .pyc of the app would hide an edit of the same length within the same second
         try:
             report = describe_app(reference)
         except EventflowError as error:

@@ -517,11 +517,25 @@ def test_an_app_that_cannot_be_loaded_is_refused_with_its_traceback(tmp_path: Pa
     with_spine(tmp_path, "@app.function()\ndef f(event, context):\n    pass\n", work)
 
 
-def test_where_control_groups_cannot_be_written_the_watch_stands_in(tmp_path: Path) -> None:
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory").chmod(0o500)
-    limiter = choose_limiter("x", tmp_path / "not-there" / "deeper")
-    assert limiter.watched or os.geteuid() == 0
-    (tmp_path / "file").write_text("")
-    assert choose_limiter("x", tmp_path / "file").watched
+def test_where_control_groups_cannot_be_made_the_watch_stands_in(tmp_path: Path) -> None:
+    assert choose_limiter("x", tmp_path / "nothing-there").watched
+    for controller in ("memory", "cpu", "pids"):
+        (tmp_path / controller).mkdir()
+    assert choose_limiter("x", tmp_path).watched, "folders of that name are no control groups"
+    (tmp_path / "cgroup.controllers").touch()
+    assert choose_limiter("x", tmp_path).watched
     assert not CgroupV1Limiter("x").watched
+
+
+def test_an_edit_of_the_same_length_within_the_same_second_is_loaded(tmp_path: Path) -> None:
+    async def work(spine: Spine) -> None:
+        source = (tmp_path / "app.py").read_text()
+        for text in ("aaa", "bbb", "ccc"):
+            (tmp_path / "app.py").write_text(source.replace("xxx", text))
+            os.utime(tmp_path / "app.py", (1_700_000_000, 1_700_000_000))
+            former = spine.nursery
+            await spine.load()
+            assert (await spine.invoke("f")).value() == text
+            await former.close()
+
+    with_spine(tmp_path, "@app.function()\ndef f(event, context):\n    return 'xxx'\n", work)
