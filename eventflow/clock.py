@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -101,8 +100,8 @@ def time_ordered_uuid(now: float, chance: bytes) -> str:
     """A version 7 UUID (RFC 9562) of a Unix time in seconds and ten random bytes: index pages fill in order."""
     value = int(now * 1000) << 80 | int.from_bytes(chance, "big")
     value = value & ~(0xF << 76) | 7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    digits = f"{value & ~(0x3 << 62) | 0x2 << 62:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def iso(instant: float, *, milliseconds: bool = True) -> str:

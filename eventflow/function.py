@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypedDict
 
 from eventflow.errors import SettingError
@@ -146,7 +147,7 @@ class Function:
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     description: str = ""
 
-    @property
+    @cached_property
     def policy(self) -> RetryPolicy:
         return RetryPolicy(retries=self.retries, maximum_age=float(self.maximum_event_age))
 

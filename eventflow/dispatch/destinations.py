@@ -17,7 +17,7 @@ LONGEST_ERROR_MESSAGE = 1024
 SUCCESS = "Success"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Consequences:
     """What is to be sent in the transaction that settles the event."""
 

@@ -56,7 +56,7 @@ class QueueMessage:
     attributes: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One finished run: what the ledger keeps of it, for asynchronous and synchronous invocations alike."""
 
@@ -67,7 +67,7 @@ class Attempt:
     synchronous: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """The decision on one event after an attempt, with everything it causes. ``attempt`` is None when the event ended without running."""
 

@@ -13,10 +13,12 @@ def extend(trace: str | None, function_arn: str, request_id: str) -> tuple[str, 
 
     The header is AWS's: ``Root=...;Parent=...;Sampled=0;Lineage=<function>:<count>|...``; botocore sends it on with every call made in the function.
     """
-    fields = parse(trace)
     digits = request_id.replace("-", "")
-    lineage = parse_lineage(fields.get("Lineage", ""))
     name = f"{zlib.crc32(function_arn.encode()):08x}"
+    if trace is None:
+        return f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[-16:]};Sampled=0;Lineage={name}:1", 1
+    fields = parse(trace)
+    lineage = parse_lineage(fields.get("Lineage", ""))
     lineage[name] = lineage.get(name, 0) + 1
     root = fields.get("Root") or f"1-{digits[:8]}-{digits[8:]}"
     chain = "|".join(f"{function}:{count}" for function, count in lineage.items())
