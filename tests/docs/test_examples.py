@@ -46,13 +46,13 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Pages that take longer than a few seconds, because their commands are many or wait for something.
 SLOW = {"cli.md", "guide.md"}
-FENCE = re.compile(r"^(?P<note><!-- .* -->\n)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(?P<note><!-- [^\n]* -->\n+)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# (\S+\.(?:py|toml))\n")
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 CHANGES_THE_MACHINE = {".", "python3", "pip", "sudo", "systemctl", "journalctl", "useradd", "rsync"}
 #: Looking again does no harm: what is shown may take a moment to come about.
 LOOKS = re.compile(r"eventflow (logs|events (list|show)|dlq list|status|functions)\b|python -c .*\bprint\(")
-PATIENCE = 20.0
+PATIENCE = 15.0
 
 
 @dataclass
@@ -132,7 +132,7 @@ class Page:
                 getattr(self, f"_run_{language or 'nothing'}")(block["text"], block["note"] or "", text.count("\n", 0, block.start()))
 
     def end(self) -> None:
-        if self.daemon is not None and self.daemon.poll() is None:
+        if self.daemon is not None and self._runs:
             self.daemon.kill()
             self.daemon.wait(PATIENCE)
 
@@ -191,22 +191,23 @@ class Page:
             self._execute(command, by_machine)
 
     def _execute(self, command: Command, by_machine: bool) -> None:
-        needs_state = command.verb in ("run", "dev")
-        if needs_state and self.daemon_command is not None:
-            self._stop()
+        self._give_or_take_the_daemon(command)
         end = time.monotonic() + (PATIENCE if LOOKS.search(command.text) else 0)
-        while True:
-            status, printed = self._shell(command)
-            wrong = self._compare(command, status, printed, by_machine)
-            if wrong is None:
-                break
+        while (wrong := self._compare(command, *self._shell(command), by_machine)) is not None:
             assert time.monotonic() < end, wrong
             time.sleep(0.1)
-        if needs_state and self.daemon_command is not None:
+
+    def _give_or_take_the_daemon(self, command: Command) -> None:
+        """A daemon that is shown to fail needs the state directory for itself, unless that is why it fails."""
+        if command.verb in ("run", "dev"):
+            if not any("running daemon" in line for line in command.shown or ()):
+                self._stop()
+        elif re.search(r"\beventflow [a-z]", command.text) and self.daemon_command is not None and not self._runs:
             self._start(self.daemon_command)
 
     def _shell(self, command: Command) -> tuple[int, list[str]]:
-        keep = f'. {self.environment}\n{command.text}\nstatus=$?\nexport -p > {self.environment}\nexit "$status"\n'
+        port = "EVENTFLOW_PORT=0 " if command.verb in ("run", "dev") else ""
+        keep = f'. {self.environment}\n{port}{command.text}\nstatus=$?\nexport -p > {self.environment}\nexit "$status"\n'
         environment = {**os.environ, "PATH": f"{self.tools}:{os.environ['PATH']}", "PYTHONWARNINGS": "ignore"}
         ran = subprocess.run(
             ["bash", "-c", keep],
@@ -218,7 +219,8 @@ class Page:
             timeout=60,
             check=False,
         )
-        return ran.returncode, ran.stdout.splitlines()
+        # Without a terminal the daemon's own log is JSON; what is shown of one that fails is the error.
+        return ran.returncode, [line for line in ran.stdout.splitlines() if not line.startswith('{"time": ')]
 
     def _compare(self, command: Command, status: int, printed: list[str], by_machine: bool) -> str | None:
         """What is wrong, or None; then identifiers that are shown have got their meaning."""
@@ -251,8 +253,7 @@ class Page:
     # The daemon.
 
     def _start(self, command: Command) -> None:
-        if self.daemon is not None and self.daemon.poll() is None:
-            self._stop()
+        self._stop()
         check_options(command.text)
         free_port = re.sub(r"--port \d+", "--port 0", command.text)
         port = "" if "--port" in free_port else "EVENTFLOW_PORT=0 "
@@ -269,9 +270,13 @@ class Page:
             assert matched([*shown, "..."], actual) is not None, f"logged {actual}"
 
     def _stop(self) -> None:
-        assert self.daemon is not None
-        self.daemon.send_signal(signal.SIGTERM)
-        assert self.daemon.wait(PATIENCE) == 0, self.log.read_text()
+        if self.daemon is not None and self._runs:
+            self.daemon.send_signal(signal.SIGTERM)
+            assert self.daemon.wait(PATIENCE) == 0, self.log.read_text()
+
+    @property
+    def _runs(self) -> bool:
+        return self.daemon is not None and self.daemon.poll() is None
 
     def _daemon_lines(self) -> list[str]:
         """The log as a terminal shows it; elsewhere it is JSON."""
