@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from eventflow.aws.checksums import ALGORITHMS, Digest
+from eventflow.aws.checksums import CHECKSUM_HEADERS
+from eventflow.digests import Digest
 from eventflow.errors import ServiceError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -87,11 +88,11 @@ def is_checksum(header: str) -> bool:
 
 
 def new_digest(name: str) -> Digest:
-    if name not in ALGORITHMS:
+    if name not in CHECKSUM_HEADERS:
         raise ServiceError(
             "NotImplemented", f"eventflow cannot verify {name} yet, so it does not take it. Use CRC32, CRC32C, CRC64NVME or a SHA.", 501
         )
-    return ALGORITHMS[name]()
+    return CHECKSUM_HEADERS[name]()
 
 
 def checksum_promise(name: str, text: str, digest: Digest) -> Promise:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eventflow.aws.body import Promise, checksum_promise
-from eventflow.aws.checksums import ALGORITHMS
+from eventflow.aws.checksums import CHECKSUM_HEADERS
 from eventflow.aws.sigv4 import EMPTY_HASH, Signature, sign
 from eventflow.errors import ServiceError
 
@@ -88,7 +88,7 @@ class Framing:
         if not (text.isascii() and text.isdigit() and len(text) <= 15):
             raise ServiceError("MissingContentLength", "You must provide the x-amz-decoded-content-length HTTP header with a aws-chunked body.", 411)
         named = frozenset(name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip())
-        strange = named - ALGORITHMS.keys()
+        strange = named - CHECKSUM_HEADERS.keys()
         if strange:
             raise ServiceError("InvalidRequest", f"The value specified in the x-amz-trailer header is not supported: {', '.join(sorted(strange))}.")
         return cls(encoding, int(text), named if encoding != SIGNED else frozenset())
@@ -137,7 +137,7 @@ class ChunkedBody:
         self._lines = Lines(pieces)
         self._framing = framing
         self._signer = signer
-        self._promised = {name: ALGORITHMS[name]() for name in framing.trailers}
+        self._promised = {name: CHECKSUM_HEADERS[name]() for name in framing.trailers}
         self.trailers: dict[str, str] = {}
 
     async def decoded(self) -> AsyncIterator[bytes]:

@@ -24,8 +24,9 @@ from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
 from eventflow.clock import Clock
 from eventflow.database import Database
+from eventflow.digests import ALGORITHMS
 from eventflow.services.objects import Objects
-from eventflow.services.objects.checksums import ALGORITHMS, encoded, new_digest
+from eventflow.services.objects.checksums import encoded, new_digest
 
 BUCKET = "uploads"
 MB = 1 << 20

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventflow.digests import ALGORITHMS
 from eventflow.errors import ServiceError
-from eventflow.services.objects.checksums import ALGORITHMS, composite, encoded, new_digest
+from eventflow.services.objects.checksums import composite, encoded, new_digest
 from eventflow.services.objects.conditions import ReadConditions, etag_matches
 from eventflow.services.objects.ranges import exact_range, part_range, resolve_range
 from eventflow.services.objects.stored import StoredObject
