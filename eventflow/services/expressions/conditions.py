@@ -10,13 +10,14 @@ from eventflow.services.expressions.operands import (
     Call,
     Operand,
     PathOperand,
-    ValueOperand,
     calls_in,
     misused,
+    parse_list,
+    parse_operand,
     paths_in,
     refuse_unknown,
 )
-from eventflow.services.expressions.paths import Path, continue_path, parse_path, refuse_reserved
+from eventflow.services.expressions.paths import Path, continue_path, refuse_reserved
 
 KEYWORDS = ("AND", "OR", "NOT", "BETWEEN", "IN")
 COMPARATORS = frozenset(("=", "<>", "<", "<=", ">", ">="))
@@ -170,7 +171,7 @@ class _Parser:
         return found
 
     def _primary(self) -> Condition | Operand:
-        found = self._grouped() if self.cursor.at("(") else self._operand()
+        found = self._grouped() if self.cursor.at("(") else parse_operand(self.cursor, KEYWORDS, self._side)
         return self._relation(found) if isinstance(found, Operand) else found
 
     def _grouped(self) -> Condition | Operand:
@@ -211,35 +212,14 @@ class _Parser:
         if cursor.accept_word("IN"):
             cursor.count_operator()
             cursor.expect("(")
-            return Membership(left, self._list())
+            return Membership(left, parse_list(self.cursor, self._side))
         return left
 
     def _side(self) -> Operand:
         """An operand, or one in parentheses."""
         if not self.cursor.at("("):
-            return self._operand()
+            return parse_operand(self.cursor, KEYWORDS, self._side)
         found = self._grouped()
         if not isinstance(found, Operand):
             raise self.cursor.unexpected()
         return found
-
-    def _operand(self) -> Operand:
-        cursor = self.cursor
-        if cursor.token.kind == "value":
-            return ValueOperand(cursor.advance().text)
-        if cursor.token.kind == "name" and cursor.follows("(") and not cursor.at_word(*KEYWORDS):
-            cursor.count_operator()
-            function = cursor.advance().text
-            cursor.expect("(")
-            return Call(function, self._list())
-        return PathOperand(parse_path(cursor, KEYWORDS))
-
-    def _list(self) -> tuple[Operand, ...]:
-        """Operands up to the closing parenthesis; there is at least one."""
-        self.cursor.enter()
-        found = [self._side()]
-        while self.cursor.accept(","):
-            found.append(self._side())
-        self.cursor.expect(")")
-        self.cursor.leave()
-        return tuple(found)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from eventflow.services.attributes.values import Item, Value, type_of
-from eventflow.services.expressions.lexer import ExpressionError
-from eventflow.services.expressions.paths import Path, lookup
+from eventflow.services.expressions.lexer import Cursor, ExpressionError
+from eventflow.services.expressions.paths import Path, lookup, parse_path
 from eventflow.services.expressions.placeholders import Placeholders
 
 #: An operand bound to one request's placeholders: what it is for a given item, None where it refers to nothing.
@@ -103,3 +103,26 @@ def bind_path(path: Path, placeholders: Placeholders) -> Evaluate:
 def bind_value(name: str, placeholders: Placeholders) -> Evaluate:
     value = placeholders.value(name)
     return lambda item: value
+
+
+def parse_operand(cursor: Cursor, keywords: tuple[str, ...], side: Callable[[], Operand]) -> Operand:
+    """A value, a function's call or a path; ``side`` parses what may stand as an argument."""
+    if cursor.token.kind == "value":
+        return ValueOperand(cursor.advance().text)
+    if cursor.token.kind == "name" and cursor.follows("(") and not cursor.at_word(*keywords):
+        cursor.count_operator()
+        function = cursor.advance().text
+        cursor.expect("(")
+        return Call(function, parse_list(cursor, side))
+    return PathOperand(parse_path(cursor, keywords))
+
+
+def parse_list(cursor: Cursor, side: Callable[[], Operand]) -> tuple[Operand, ...]:
+    """Operands up to the closing parenthesis; there is at least one."""
+    cursor.enter()
+    found = [side()]
+    while cursor.accept(","):
+        found.append(side())
+    cursor.expect(")")
+    cursor.leave()
+    return tuple(found)

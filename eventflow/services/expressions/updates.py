@@ -10,10 +10,10 @@ from eventflow.services.expressions.operands import (
     UPDATE_FUNCTIONS,
     Call,
     Operand,
-    PathOperand,
     ValueOperand,
     calls_in,
     misused,
+    parse_operand,
     paths_in,
     refuse_unknown,
     values_in,
@@ -125,7 +125,7 @@ class _Parser:
         return Action(section, path, ValueOperand(self.cursor.advance().text))
 
     def _source(self) -> Source:
-        left = self._group() if self.cursor.at("(") else self._operand()
+        left = self._group() if self.cursor.at("(") else parse_operand(self.cursor, KEYWORDS, self._side)
         if isinstance(left, Arithmetic):
             return left
         return self._sum(left)
@@ -142,7 +142,7 @@ class _Parser:
         self.cursor.expect("(")
         self.cursor.enter()
         doubled = self.cursor.at("(")
-        found = self._group() if doubled else self._operand()
+        found = self._group() if doubled else parse_operand(self.cursor, KEYWORDS, self._side)
         self.redundant |= doubled and self.cursor.at(")")
         if not isinstance(found, Arithmetic):
             found = self._sum(found)
@@ -152,28 +152,8 @@ class _Parser:
 
     def _side(self) -> Operand:
         if not self.cursor.at("("):
-            return self._operand()
+            return parse_operand(self.cursor, KEYWORDS, self._side)
         found = self._group()
         if isinstance(found, Arithmetic):
             raise self.cursor.unexpected()
         return found
-
-    def _operand(self) -> Operand:
-        cursor = self.cursor
-        if cursor.token.kind == "value":
-            return ValueOperand(cursor.advance().text)
-        if cursor.token.kind == "name" and cursor.follows("(") and not cursor.at_word(*KEYWORDS):
-            cursor.count_operator()
-            function = cursor.advance().text
-            cursor.expect("(")
-            return Call(function, self._arguments())
-        return PathOperand(parse_path(cursor, KEYWORDS))
-
-    def _arguments(self) -> tuple[Operand, ...]:
-        self.cursor.enter()
-        found = [self._side()]
-        while self.cursor.accept(","):
-            found.append(self._side())
-        self.cursor.leave()
-        self.cursor.expect(")")
-        return tuple(found)
