@@ -24,9 +24,10 @@ from eventflow.http_server import HttpServer
 from eventflow.log_format import set_up_logging
 from eventflow.manifest import Manifest, resolve_triggers
 from eventflow.reloader import Changes
+from eventflow.runtime.launcher import Identity, Launcher
 from eventflow.runtime.limits import choose_limiter
 from eventflow.runtime.nursery import Nursery
-from eventflow.runtime.pool import Identity, Pool
+from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
 from eventflow.settings import Settings, inherited_variables
 from eventflow.state_directory import StateDirectory
@@ -96,8 +97,8 @@ class Daemon:
         await self._core.open()
         self._dispatcher = self._core.dispatcher
         self._limiter = choose_limiter(str(os.getpid()))
-        identity = Identity(self._core.arn)
-        self._pool = Pool(self._dispatcher, clock, self._core.concurrency, self._limiter, self._logs, identity, self._state.run, self._zygote_lost)
+        launcher = Launcher(clock, self._limiter, Identity(self._core.arn), self._state.run)
+        self._pool = Pool(self._dispatcher, clock, self._core.concurrency, launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._supervisor = Supervisor(clock)
         self._token = secrets.token_urlsafe(32)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from eventflow.clock import Clock, Timer
+from eventflow.clock import Clock
 from eventflow.dispatch import trace as traces
+from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.batch import Batcher
 from eventflow.dispatch.destinations import Consequences, consequences
 from eventflow.dispatch.invocation import Invocation, Runner
@@ -59,7 +60,7 @@ class Dispatcher:
         self._accepting = Batcher(self._accept, self._tell_progress)
         self._settling = Batcher[Settlement | Attempt](self._settle, self._tell_progress)
         self._wakes: dict[str, float] = {}
-        self._alarm: tuple[float, Timer] | None = None
+        self._alarm = Alarm(clock, clock.now, self._ring)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._answers: set[Invocation] = set()
         self._stopping = False
@@ -90,8 +91,7 @@ class Dispatcher:
     async def stop(self, grace: float) -> int:
         """Give out no more work, wait up to ``grace`` seconds for what runs, settle it; returns how many invocations were still running."""
         self._stopping = True
-        if self._alarm is not None:
-            self._alarm[1].cancel()
+        self._alarm.cancel()
         limit = self._clock.monotonic() + grace
         while self.running and (left := limit - self._clock.monotonic()) > 0:
             self._progress.clear()
@@ -349,15 +349,9 @@ class Dispatcher:
         known = [at for function, at in self._wakes.items() if function in self._lanes]
         if not known or self._stopping:
             return
-        earliest = min(known)
-        if self._alarm is not None:
-            if self._alarm[0] <= earliest:
-                return
-            self._alarm[1].cancel()
-        self._alarm = (earliest, self._clock.call_later(max(0.0, earliest - self._clock.now()), self._ring))
+        self._alarm.ask(min(known))
 
     def _ring(self) -> None:
-        self._alarm = None
         now = self._clock.now()
         due = [function for function, at in self._wakes.items() if at <= now and function in self._lanes]
         for function in due:

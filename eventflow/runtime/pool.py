@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 import json
 import logging
 import os
-import shutil
-import socket
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from eventflow.clock import Clock, Timer, iso
+from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
 from eventflow.dispatch.invocation import Invocation, Work
 from eventflow.errors import Throttled
@@ -25,14 +21,13 @@ from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
 from eventflow.runtime.environment import TAIL, Environment, Phase, failed
-from eventflow.runtime.limits import MEGABYTE, Limiter, available_memory, on_processor, resident_bytes
+from eventflow.runtime.launcher import INIT_SECONDS, Launcher
+from eventflow.runtime.limits import MEGABYTE, available_memory, on_processor, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
-from eventflow.runtime.report import VERSION, billed_ms, end_lines, start_line
+from eventflow.runtime.report import billed_ms, end_lines, start_line
 
 log = logging.getLogger("eventflow.runtime")
 
-#: Lambda gives the init phase 10 seconds.
-INIT_SECONDS = 10.0
 #: A function whose invocations take less than this gets several at once over the socket, so that the socket costs less than the function.
 QUICK_MS = 1.0
 QUICK_WINDOW = 32
@@ -50,14 +45,6 @@ class LogSink(Protocol):
     """Where the lines of functions go."""
 
     def write(self, function: str, request_id: str, data: bytes) -> None: ...
-
-
-@dataclass
-class Identity:
-    """What every environment is told of the daemon: ``variables`` go into its process, ``arn`` names its function."""
-
-    arn: Callable[[str], str]
-    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -82,28 +69,22 @@ class Pool:
         work: Work,
         clock: Clock,
         concurrency: Concurrency,
-        limiter: Limiter,
+        launcher: Launcher,
         logs: LogSink,
-        identity: Identity,
-        folder: Path,
         on_lost: Callable[[Nursery], None],
         idle_seconds: float = 120.0,
     ) -> None:
         self._work = work
         self._clock = clock
         self._concurrency = concurrency
-        self._limiter = limiter
+        self._launcher = launcher
         self._logs = logs
-        self._identity = identity
-        self._folder = folder
         self._on_lost = on_lost
         self._idle_seconds = idle_seconds
         self._crews: dict[str, Crew] = {}
         self._by_pid: dict[int, Environment] = {}
         self._by_id: dict[str, Environment] = {}
-        self._numbers = itertools.count(1)
-        self._nursery: Nursery | None = None
-        self._deadline_timer: tuple[float, Timer] | None = None
+        self._deadlines = Alarm(clock, clock.monotonic, self._enforce_deadlines)
         self._look_timer: Timer | None = None
         self._reap_timer: Timer | None = None
         self._starved: set[str] = set()
@@ -115,7 +96,7 @@ class Pool:
     def replace(self, nursery: Nursery, functions: Mapping[str, Function]) -> Nursery | None:
         """Run these functions with this code from now on; what runs ends as it began. Returns the former nursery: close it when
         ``busy(former)`` is 0."""
-        former, self._nursery = self._nursery, nursery
+        former, self._launcher.nursery = self._launcher.nursery, nursery
         for name, function in functions.items():
             crew = self._crews.setdefault(name, Crew(function))
             crew.function = function
@@ -141,7 +122,8 @@ class Pool:
     async def close(self) -> None:
         """End every environment now; what they were running is given back uncharged."""
         self._closing = True
-        for timer in (self._look_timer, self._reap_timer, self._deadline_timer[1] if self._deadline_timer else None):
+        self._deadlines.cancel()
+        for timer in (self._look_timer, self._reap_timer):
             if timer is not None:
                 timer.cancel()
         for environment in list(self._by_id.values()):
@@ -150,11 +132,11 @@ class Pool:
             environment.kill()
         if self._by_id:
             await self._clock.wait(self._all_gone, 2.0)
-        if self._nursery is not None:
-            await self._nursery.close()
+        if self._launcher.nursery is not None:
+            await self._launcher.nursery.close()
         for environment in list(self._by_id.values()):
             self._forget(environment)
-        self._limiter.sweep()
+        self._launcher.limiter.sweep()
 
     # Work comes in.
 
@@ -190,7 +172,7 @@ class Pool:
             self._grow(crew)
 
     def _start_urgent(self, crew: Crew) -> None:
-        while self._nursery is not None and crew.starting < len(crew.urgent):
+        while self._launcher.nursery is not None and crew.starting < len(crew.urgent):
             if not self._start(crew):
                 return
 
@@ -224,7 +206,7 @@ class Pool:
         self._look_soon()
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
-        arn = self._identity.arn(environment.function.name)
+        arn = self._launcher.identity.arn(environment.function.name)
         data = b"".join(frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations)
         if not environment.send(data):
             asyncio.get_running_loop().add_writer(environment.connection, self._writable, environment)
@@ -249,7 +231,7 @@ class Pool:
 
     def _grow(self, crew: Crew) -> None:
         """Start environments for a backlog: one for each processor at once, more while those that run leave processors free."""
-        if crew.growing is not None or self._nursery is None:
+        if crew.growing is not None or self._launcher.nursery is None:
             return
         name = crew.function.name
         waiting = self._work.backlog(name) - crew.starting
@@ -285,9 +267,8 @@ class Pool:
 
     def _start(self, crew: Crew) -> bool:
         """Fork an environment; False when that could not be asked for."""
-        function, now = crew.function, self._clock.monotonic()
         try:
-            environment = self._prepare(function, now)
+            environment = self._launcher.launch(crew.function)
         except OSError as error:
             self._cannot_start(crew, error)
             return False
@@ -295,68 +276,9 @@ class Pool:
         crew.starting += 1
         self._by_id[environment.id] = environment
         asyncio.get_running_loop().add_reader(environment.connection, self._readable, environment)
-        self._expect(environment, now + INIT_SECONDS)
+        self._expect(environment, environment.deadline)
         self._look_soon()
         return True
-
-    def _prepare(self, function: Function, now: float) -> Environment:
-        if self._nursery is None:
-            raise OSError("the process that environments are forked from is not running")
-        name = str(next(self._numbers))
-        folder = self._folder / name
-        (folder / "tmp").mkdir(parents=True)
-        try:
-            confinement = self._limiter.confine(name, function.memory)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        descriptor, path = tempfile.mkstemp(dir=folder)
-        os.close(descriptor)
-        output = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        Path(path).unlink()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        stream = f"{self._clock.new_id().replace('-', '')}"
-        environment = Environment(name, function, self._nursery, ours, output, confinement, folder, now, now + INIT_SECONDS, log_stream=stream)
-        with theirs:
-            try:
-                self._nursery.fork(self._request(environment), [theirs.fileno(), output])
-            except OSError:
-                environment.release()
-                raise
-        return environment
-
-    def _request(self, environment: Environment) -> dict[str, object]:
-        function = environment.function
-        described = {
-            "name": function.name,
-            "handler": function.handler,
-            "memory": function.memory,
-            "timeout": function.timeout,
-            "version": VERSION,
-            "log_group": f"/aws/lambda/{function.name}",
-            "log_stream": environment.log_stream,
-        }
-        variables = {
-            **self._identity.variables,
-            "_HANDLER": function.handler.replace(":", "."),
-            "AWS_LAMBDA_FUNCTION_NAME": function.name,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
-            "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": described["log_group"],
-            "AWS_LAMBDA_LOG_STREAM_NAME": environment.log_stream,
-            **function.environment,
-        }
-        confinement = environment.confinement
-        return {
-            "fork": environment.id,
-            "function": described,
-            "environment": variables,
-            "tmp": str(environment.folder / "tmp"),
-            "procs": list(confinement.procs),
-            "data_limit": confinement.data_limit,
-        }
 
     def _cannot_start(self, crew: Crew, error: OSError) -> None:
         """The machine's doing, not the function's: what waits is charged a system error, and backs off."""
@@ -403,8 +325,8 @@ class Pool:
         """The zygote died: its environments die with it, and none of that is the functions' doing."""
         if self._closing:
             return
-        if nursery is self._nursery:
-            self._nursery = None
+        if nursery is self._launcher.nursery:
+            self._launcher.nursery = None
         for environment in [one for one in self._by_id.values() if one.nursery is nursery]:
             self._take_frames(environment)
             environment.kill()
@@ -487,7 +409,7 @@ class Pool:
         crew = self._crews.get(environment.function.name)
         if environment.phase is not Phase.IDLE:
             return
-        if crew is None or environment.nursery is not self._nursery or environment not in crew.environments or self._closing:
+        if crew is None or environment.nursery is not self._launcher.nursery or environment not in crew.environments or self._closing:
             environment.kill()
             return
         environment.since = self._clock.monotonic()
@@ -567,25 +489,16 @@ class Pool:
 
     def _expect(self, environment: Environment, deadline: float) -> None:
         environment.deadline = deadline
-        if self._deadline_timer is not None:
-            if self._deadline_timer[0] <= deadline:
-                return
-            self._deadline_timer[1].cancel()
-        self._set_deadline_timer(deadline)
-
-    def _set_deadline_timer(self, deadline: float) -> None:
-        wait = max(0.0, deadline - self._clock.monotonic())
-        self._deadline_timer = (deadline, self._clock.call_later(wait, self._enforce_deadlines))
+        self._deadlines.ask(deadline)
 
     def _enforce_deadlines(self) -> None:
-        self._deadline_timer = None
         timed = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
         for environment in timed:
             if environment.deadline <= self._clock.monotonic() and self._take_frames(environment) and environment.deadline <= self._clock.monotonic():
                 self._time_out(environment)
         left = [one.deadline for one in timed if one.phase in (Phase.STARTING, Phase.BUSY)]
-        if left and self._deadline_timer is None:
-            self._set_deadline_timer(min(left))
+        if left:
+            self._deadlines.ask(min(left))
 
     def _time_out(self, environment: Environment) -> None:
         if environment.phase is Phase.STARTING:
@@ -606,7 +519,7 @@ class Pool:
         active = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
         for environment in active:
             self._take_output(environment)
-        if self._limiter.watched:
+        if self._launcher.limiter.watched:
             self._watch_memory([one for one in active if one.pid])
         if active:
             self._look_soon()

@@ -4,7 +4,7 @@ A page has a folder of its own, which stands for the folder below /srv that its 
 language says; a language that is not in this list fails the test.
 
 ``python``   is compiled by its own rules and executed. If its first line is a comment with a file's name (``# app.py``), it is written to that file
-             of the page's folder too; ``# test_....py`` is not executed but run by pytest.
+             of the page's folder too; ``# test_....py`` is not executed but run by pytest, at the page's end.
 ``py``       the same, with the sample trigger of samples/tail-trigger on the path.
 ``console``  ``$ `` begins a command, the lines below it are what it prints, on either stream. Commands run in one shell environment, and what they
              print must be what is shown: every line, where no line ``...`` stands for others. Numbers, times and identifiers may differ; an
@@ -39,13 +39,13 @@ from typing import Any
 import click
 import pytest
 
-from eventflow.cli.main import cli
+from eventflow.cli.main import VERBS, cli
 from eventflow.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Pages that take longer than a few seconds, because their commands are many or wait for something.
-SLOW = {"cli.md", "guide.md"}
+SLOW = {"cli.md", "guarantees.md", "guide.md", "operations.md", "testing.md"}
 FENCE = re.compile(r"^(?P<note><!-- [^\n]* -->\n+)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# (\S+\.(?:py|toml))\n")
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -107,6 +107,7 @@ class Page:
         self.names: dict[str, Any] = {"__name__": page.stem}
         self.identifiers: dict[str, str] = {}
         self.ran = 0
+        self.tests: list[str] = []
         self.daemon: subprocess.Popen[bytes] | None = None
         self.daemon_command: Command | None = None
         self.log = folder / "daemon.log"
@@ -130,6 +131,8 @@ class Page:
             if language != "text":
                 self.ran += 1
                 getattr(self, f"_run_{language or 'nothing'}")(block["text"], block["note"] or "", text.count("\n", 0, block.start()))
+        if self.tests:
+            self._run_tests()
 
     def end(self) -> None:
         if self.daemon is not None and self._runs:
@@ -143,17 +146,17 @@ class Page:
         if name:
             self._write(name[1], text)
             if name[1].startswith("test_"):
-                return self._run_tests(name[1])
+                self.tests.append(name[1])
+                return
         code = compile("\n" * (line + 1) + text, str(self.page), "exec", dont_inherit=True)
         exec(code, self.names)
-        return None
 
     def _run_py(self, text: str, note: str, line: int) -> None:
         sys.path.insert(0, str(ROOT / "samples" / "tail-trigger"))
         self._run_python(text, note, line)
 
-    def _run_tests(self, name: str) -> None:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", name]
+    def _run_tests(self) -> None:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *self.tests]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=60, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert re.search(r"\d+ passed", ran.stdout)
@@ -399,6 +402,11 @@ def test_every_make_target_that_is_named_exists() -> None:
     for path in PAGES:
         named = set(re.findall(r"`make ([a-z][a-z-]*)", path.read_text()))
         assert named <= make_targets(), path.name
+
+
+def test_every_verb_that_is_named_exists() -> None:
+    for path in PAGES:
+        assert set(re.findall(r"`eventflow ([a-z][a-z-]*)", path.read_text())) <= set(VERBS), path.name
 
 
 def test_every_relative_link_leads_somewhere() -> None:

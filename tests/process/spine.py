@@ -15,9 +15,10 @@ from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest
 from eventflow.outcome import Outcome
+from eventflow.runtime.launcher import Identity, Launcher
 from eventflow.runtime.limits import Limiter, choose_limiter
 from eventflow.runtime.nursery import Nursery
-from eventflow.runtime.pool import Identity, Pool
+from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
 from eventflow.settings import inherited_variables
 
@@ -36,19 +37,8 @@ class Spine:
         self.concurrency = Concurrency()
         self.logs = LogStore(folder / "logs", self.clock)
         self.lost = asyncio.Event()
-        identity = Identity(self.dispatcher._arn)
-        limiter = limiter or choose_limiter(f"test-{os.getpid()}")
-        self.pool = Pool(
-            self.dispatcher,
-            self.clock,
-            self.concurrency,
-            limiter,
-            self.logs,
-            identity,
-            folder / "run",
-            lambda _nursery: self.lost.set(),
-            idle_seconds,
-        )
+        launcher = Launcher(self.clock, limiter or choose_limiter(f"test-{os.getpid()}"), Identity(self.dispatcher._arn), folder / "run")
+        self.pool = Pool(self.dispatcher, self.clock, self.concurrency, launcher, self.logs, lambda _nursery: self.lost.set(), idle_seconds)
         self.dispatcher.attach(self.pool)
 
     async def load(self) -> Nursery:

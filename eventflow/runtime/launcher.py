@@ -1,0 +1,115 @@
+"""Makes environments: a folder, limits, a log file, a socket, and a process that the zygote forks onto them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from eventflow.clock import Clock
+from eventflow.function import Function
+from eventflow.runtime.environment import Environment
+from eventflow.runtime.limits import Limiter
+from eventflow.runtime.nursery import Nursery
+from eventflow.runtime.report import VERSION
+
+#: Lambda gives the init phase 10 seconds.
+INIT_SECONDS = 10.0
+
+
+@dataclass
+class Identity:
+    """What every environment is told of the daemon: ``variables`` go into its process, ``arn`` names its function."""
+
+    arn: Callable[[str], str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Launcher:
+    """``nursery`` is the zygote to fork from; without one nothing can be launched."""
+
+    def __init__(self, clock: Clock, limiter: Limiter, identity: Identity, folder: Path) -> None:
+        self.nursery: Nursery | None = None
+        self.limiter = limiter
+        self.identity = identity
+        self._clock = clock
+        self._folder = folder
+        self._numbers = itertools.count(1)
+
+    def launch(self, function: Function) -> Environment:
+        """Ask for an environment. Raises OSError when the machine has no room for it, or there is no zygote; nothing is left behind then."""
+        if self.nursery is None:
+            raise OSError("the process that environments are forked from is not running")
+        name, now = str(next(self._numbers)), self._clock.monotonic()
+        folder = self._folder / name
+        with ExitStack() as undo:
+            (folder / "tmp").mkdir(parents=True)
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            confinement = self.limiter.confine(name, function.memory)
+            undo.callback(confinement.release)
+            log = open_log(folder)
+            undo.callback(os.close, log)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            ours.setblocking(False)
+            deadline = now + INIT_SECONDS
+            environment = Environment(name, function, self.nursery, ours, log, confinement, folder, now, deadline, log_stream=self._log_stream())
+            with theirs:
+                self.nursery.fork(self._request(environment), [theirs.fileno(), log])
+            undo.pop_all()
+        return environment
+
+    def _log_stream(self) -> str:
+        """Lambda's form: ``2026/01/31/[$LATEST]<32 hexadecimal digits>``."""
+        day = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y/%m/%d")
+        return f"{day}/[{VERSION}]{self._clock.new_id().replace('-', '')}"
+
+    def _request(self, environment: Environment) -> dict[str, Any]:
+        function, confinement = environment.function, environment.confinement
+        group = f"/aws/lambda/{function.name}"
+        described = {
+            "name": function.name,
+            "handler": function.handler,
+            "memory": function.memory,
+            "timeout": function.timeout,
+            "version": VERSION,
+            "log_group": group,
+            "log_stream": environment.log_stream,
+        }
+        variables = {
+            **self.identity.variables,
+            "_HANDLER": function.handler.replace(":", "."),
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
+            "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": environment.log_stream,
+            **function.environment,
+        }
+        return {
+            "fork": environment.id,
+            "function": described,
+            "environment": variables,
+            "tmp": str(environment.folder / "tmp"),
+            "procs": list(confinement.procs),
+            "data_limit": confinement.data_limit,
+        }
+
+
+def open_log(folder: Path) -> int:
+    """A file without a name for all that the process prints; it goes with the last descriptor of it."""
+    descriptor, path = tempfile.mkstemp(dir=folder)
+    os.close(descriptor)
+    try:
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    finally:
+        Path(path).unlink()
