@@ -31,7 +31,7 @@ check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 	@for sample in samples/*/; do MYPYPATH="$$sample" $(BIN)/mypy "$$sample" || exit 1; done
 	@PYTHONPATH=. $(BIN)/lint-imports
 
-bench: $(VENV)/.with-test ## Measure throughput and latency
+bench: $(VENV)/.with-bench ## Measure throughput and latency
 	@$(BIN)/python -m benchmarks
 
 format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
