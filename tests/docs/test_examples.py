@@ -212,18 +212,22 @@ class Page:
         port = "EVENTFLOW_PORT=0 " if command.verb in ("run", "dev") else ""
         keep = f'. {self.environment}\n{port}{command.text}\nstatus=$?\nexport -p > {self.environment}\nexit "$status"\n'
         environment = {**os.environ, "PATH": f"{self.tools}:{os.environ['PATH']}", "PYTHONWARNINGS": "ignore"}
-        ran = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-c", keep],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
             env=environment,
-            timeout=60,
-            check=False,
+            start_new_session=True,
         )
+        try:
+            printed, _ = process.communicate(timeout=60)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # what bash started outlives it
+            raise
         # Without a terminal the daemon's own log is JSON; what is shown of one that fails is the error.
-        return ran.returncode, [line for line in ran.stdout.splitlines() if not line.startswith('{"time": ')]
+        return process.returncode, [line for line in printed.splitlines() if not line.startswith('{"time": ')]
 
     def _compare(self, command: Command, status: int, printed: list[str], by_machine: bool) -> str | None:
         """What is wrong, or None; then identifiers that are shown have got their meaning."""
