@@ -30,6 +30,7 @@ from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
 from eventflow.settings import Settings, inherited_variables
+from eventflow.source import locate
 from eventflow.state_directory import StateDirectory
 from eventflow.supervisor import Supervisor
 
@@ -66,6 +67,7 @@ class Daemon:
         self._stopping.set()
 
     async def run(self) -> None:
+        locate(self._app)  # a mistyped name is told before anything is made
         self._state.acquire(self._app)
         try:
             await self._run_owned()
@@ -144,7 +146,9 @@ class Daemon:
     async def _shut_down(self, server: HttpServer) -> None:
         """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
         await self._supervisor.stop()
-        log.info("stopping: waiting up to %.0f s for running functions", self._grace)
+        started = self._manifest is not None
+        if started:
+            log.info("stopping: waiting up to %.0f s for running functions", self._grace)
         draining = asyncio.create_task(self._dispatcher.stop(self._grace))
         while not draining.done():
             await asyncio.wait({draining}, timeout=0.2)
@@ -160,7 +164,8 @@ class Daemon:
         await self._dispatcher.flush()
         await server.close()
         self._core.close()
-        log.info("stopped")
+        if started:
+            log.info("stopped")
 
     async def _prune(self) -> None:
         keep = self._settings.retention_days * DAY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -35,6 +36,8 @@ class Database:
 
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
+        if self.path != MEMORY:
+            create_private(Path(path))
         self._changes: queue.SimpleQueue[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
         self._writer = self._connect()
         self._writer.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -187,6 +190,14 @@ class Database:
     def _abandon(self) -> None:
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
+
+
+def create_private(path: Path) -> None:
+    """Make the file, if it is not there, for its owner's eyes alone: SQLite gives the files beside it the same mode."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"The state file {path} cannot be opened: {error}. Check that the disk has room and the file is yours.") from error
 
 
 def resolve(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ def missing(path: Path) -> str:
 
 def python_files(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.glob("*.py"))
-    return f"Python files in {folder}: {', '.join(names)}." if names else f"There is no Python file in {folder}."
+    return f"Python files in {folder}: {', '.join(names)}." if names else f"There is no Python file in {folder.resolve()}."
 
 
 def import_source(source: Source) -> ModuleType:
@@ -125,7 +126,7 @@ def import_source(source: Source) -> ModuleType:
     except ModuleNotFoundError as error:
         raise LoadError(not_found(source, error)) from error
     except (SettingError, LoadError) as error:
-        raise LoadError(f"{place(error.__traceback__)}{error}") from error
+        raise LoadError(f"{place(error.__traceback__, source.root)}{error}") from error
     except Exception as error:
         raise LoadError(failed(source, error)) from error
     except SystemExit as error:
@@ -169,10 +170,11 @@ def own_frames(source: Source, found: TracebackType | None) -> list[traceback.Fr
     return [frame for frame in traceback.extract_tb(found) if frame.filename not in machinery and not frame.filename.startswith("<frozen ")]
 
 
-def place(found: TracebackType | None) -> str:
-    """``file:line: `` of the user's line that called into eventflow."""
+def place(found: TracebackType | None, root: Path) -> str:
+    """``file:line: `` of the application's line that called into eventflow or into a trigger."""
     package = str(Path(__file__).parent)
     frames = [
         frame for frame in traceback.extract_tb(found) if not frame.filename.startswith(("<", package)) and frame.filename != importlib.__file__
     ]
+    frames = [frame for frame in frames if frame.filename.startswith(f"{root}{os.sep}")] or frames
     return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""

@@ -46,11 +46,13 @@ def sequencer_in(entry: str) -> str:
 
 
 def same_content(before: str | None, entry: str) -> bool:
-    """Whether two entries are of one file with the same content: their modification times may differ."""
+    """Whether two entries are of one file with the same content. Its modification time may differ (it was touched), or its inode (it was restored
+    from a backup), not both: then it is another file."""
     if before is None or not is_described(before):
         return False
-    size, _mtime, inode, etag, _sequencer = before.split(" ")
-    return entry.split(" ")[0:4:2] == [size, inode] and entry.split(" ")[3] == etag
+    size, mtime, inode, etag, _sequencer = before.split(" ")
+    fields = entry.split(" ")
+    return (fields[0], fields[3]) == (size, etag) and (fields[1] == mtime or fields[2] == inode)
 
 
 class ObjectIndex:

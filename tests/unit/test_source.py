@@ -1,5 +1,7 @@
+import re
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +201,12 @@ def test_settings_belong_to_the_applications_folder(tmp_path, write):
     assert folder_of(f"{file}:app") == tmp_path / "shop"
     assert folder_of("shop") == tmp_path / "shop"
     assert folder_of("shop.main:app") == tmp_path
+
+
+def test_a_refused_trigger_names_the_application_s_line(tmp_path: Path) -> None:
+    file = tmp_path / "badly.py"
+    file.write_text(
+        'from eventflow import App\nfrom triggers import Schedule\napp = App("a")\n\n@app.on(Schedule("cron(0 3 * * * *)"))\ndef f(e, c): ...\n'
+    )
+    with pytest.raises(LoadError, match=rf"^{re.escape(str(file))}:5: Schedule: expression="):
+        load(str(file))

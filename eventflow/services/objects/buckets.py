@@ -49,7 +49,7 @@ class Buckets:
 
     async def load(self) -> None:
         rows = await self._database.read(lambda connection: connection.execute(SELECT_BUCKETS).fetchall())
-        self._buckets = {name: Bucket(name, Path(path), region, created_at) for name, path, region, created_at in rows}
+        self._buckets = {name: Bucket(name, Path(path) if path else self._root / name, region, created_at) for name, path, region, created_at in rows}
 
     def all(self) -> Mapping[str, Bucket]:
         return self._buckets
@@ -85,7 +85,9 @@ class Buckets:
         return bucket.path == self._root / bucket.name
 
     async def add(self, bucket: Bucket) -> None:
-        row = (bucket.name, str(bucket.path), bucket.region, bucket.created_at)
+        # Without a path where the root says it: the state may be moved, or copied, and must not lead back to where it was.
+        path = None if self.is_in_root(bucket) else str(bucket.path)
+        row = (bucket.name, path, bucket.region, bucket.created_at)
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute(INSERT_BUCKET, row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eventflow.database import Database
@@ -115,10 +115,12 @@ class ObjectIndex:
             if row is not None and row[4] == draft.etag:
                 connection.execute(UPDATE_SETTLED, (draft.settled, bucket, draft.key, str(draft.state)))
                 return stored_object(row)
-            sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
+            known = restored(connection, bucket, draft)
+            kept = known[0] if known else draft
+            sequencer = known[1] if known else next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
             connection.execute(DELETE_OTHERS, (bucket, draft.key, str(draft.state), str(draft.state)))
-            insert(connection, bucket, draft, sequencer)
-            return draft_object(draft, sequencer)
+            insert(connection, bucket, kept, sequencer)
+            return draft_object(kept, sequencer)
 
         return await self._database.write(change)
 
@@ -170,6 +172,19 @@ def next_sequencer(connection: sqlite3.Connection, bucket: str, key: str, mtime_
     row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
     least = int(row[3], 16) + 1 if row else 0
     return f"{min(max(mtime_ns, least), LARGEST_SEQUENCER):016x}"
+
+
+def restored(connection: sqlite3.Connection, bucket: str, draft: Draft) -> tuple[Draft, str] | None:
+    """The object again, and its sequencer, if the file is one that was known with another inode: it came back from a backup."""
+    row = connection.execute(SELECT_NEWEST, (bucket, draft.key)).fetchone()
+    if row is None or row[1] != FILE or row[4] != draft.etag:
+        return None
+    known = stored_object(row)
+    if (known.version.size, known.version.mtime_ns) != (draft.state.size, draft.state.mtime_ns):
+        return None
+    author = Author(known.version.principal, known.version.trace)
+    kept = replace(draft, attributes=known.attributes, checksum=known.checksum, parts=known.parts, action=known.version.action, author=author)
+    return kept, known.version.sequencer
 
 
 def insert(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: str) -> None:

@@ -1,7 +1,7 @@
 -- Buckets: a name and the directory that it is.
 CREATE TABLE buckets (
     name TEXT NOT NULL PRIMARY KEY,
-    path TEXT NOT NULL UNIQUE,
+    path TEXT UNIQUE, -- where it is kept apart from the other buckets
     region TEXT NOT NULL,
     created_at REAL NOT NULL
 ) WITHOUT ROWID;
