@@ -383,3 +383,33 @@ def work(event, context):
         assert list((process.state / "run").iterdir()) == []
         for pid in map(int, process.rows("child")):
             kill(pid)
+
+
+def test_dead_events_are_listed_explained_and_redriven_from_the_command_line(tmp_path: Path) -> None:
+    body = """
+failures = app.queue("failures")
+@app.function(retries=0, on_failure=failures)
+def work(event, context):
+    if not os.path.exists(HERE + "/mended"):
+        raise LookupError(f"no part {event['n']}")
+    note(HERE + "/handled", str(event["n"]))
+"""
+    with daemon(tmp_path, code(tmp_path, body)) as process:
+        process.start()
+        ids = [json.loads(process.cli("invoke", "work", "--async", "--payload", f'{{"n": {n}}}', "--json").stdout)["request_id"] for n in (1, 2)]
+        process.until(lambda: len(process.events(state="dead")) == 2, "both are dead")
+        assert {event["id"] for event in json.loads(process.cli("dlq", "list", "--json").stdout)["events"]} == set(ids)
+        shown = process.cli("events", "show", ids[0]).stdout
+        assert "RetriesExhausted: no part 1" in shown
+        assert "LookupError" in shown
+        sqs = process.client("sqs")
+        messages = sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName="failures")["QueueUrl"], MaxNumberOfMessages=10)["Messages"]
+        assert {json.loads(message["Body"])["requestContext"]["requestId"] for message in messages} == set(ids)
+        (tmp_path / "mended").touch()
+        assert process.cli("events", "replay", ids[0]).returncode == 0
+        process.until(lambda: process.rows("handled") == ["1"], "the first ran again")
+        assert process.cli("dlq", "redrive", "--all").returncode == 0
+        process.until(lambda: process.rows("handled") == ["1", "2"], "so did the other")
+        process.until(lambda: len(process.events(state="done")) == 2, "both are done")
+        assert json.loads(process.cli("dlq", "list", "--json").stdout)["events"] == []
+        assert process.cli("events", "replay", "nothing").returncode == 1
