@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from eventflow.app import Loaded, load
 from eventflow.errors import EventflowError
-from eventflow.runtime import bootstrap, snapshot
+from eventflow.runtime import bootstrap, boto3_session, snapshot
 
 PR_SET_PDEATHSIG = 1
 MESSAGE = 262_144
@@ -53,7 +53,7 @@ class Zygote:
                 sys.path.insert(0, entry)
         snapshot.install(report.pop("own_modules"))
         preload(report.pop("modules"))
-        warm_boto3(report.pop("service_data"))
+        boto3_session.warm(report.pop("service_data"))
         gc.collect()
         gc.freeze()
         self._tell(report)
@@ -177,7 +177,7 @@ def describe_app(reference: str) -> dict[str, Any]:
         "manifest": loaded.app.manifest(loaded).to_json(),
         "modules": foreign_modules(loaded.root),
         "own_modules": own_modules(loaded.root),
-        "service_data": loaded_service_data(),
+        "service_data": boto3_session.data_read(),
         "sys_path": [entry for entry in sys.path if entry not in path_before],
     }
 
@@ -212,37 +212,6 @@ def preload(modules: list[str]) -> None:
             except Exception:
                 # Some modules can be imported only by another one; then each environment imports it that way.
                 continue
-
-
-def loaded_service_data() -> list[list[Any]]:
-    """Which of botocore's data files the app's default session read at import (for its clients), as calls of its loader."""
-    session: Any = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
-    try:
-        cache = session._session.get_component("data_loader")._cache
-    except AttributeError:
-        return []
-    return [
-        list(key)
-        for key in cache
-        if key and key[0] in ("load_service_model", "load_data_with_path", "load_data", "list_api_versions", "determine_latest_version")
-    ]
-
-
-def warm_boto3(calls: list[list[Any]]) -> None:
-    """Read the same data files into a default session that the environments inherit, without credentials or clients."""
-    if "boto3" not in sys.modules:
-        return
-    import boto3
-
-    boto3.setup_default_session()
-    session: Any = boto3.DEFAULT_SESSION
-    loader = session._session.get_component("data_loader")
-    for method, *arguments in calls:
-        try:
-            getattr(loader, method)(*arguments)
-        except Exception:
-            # A cache entry of another form than we know: the environment reads that file itself.
-            continue
 
 
 def become_group_leader(parent: int) -> None:

@@ -539,3 +539,21 @@ def test_an_edit_of_the_same_length_within_the_same_second_is_loaded(tmp_path: P
             await former.close()
 
     with_spine(tmp_path, "@app.function()\ndef f(event, context):\n    return 'xxx'\n", work)
+
+
+def test_environments_inherit_what_boto3_read_for_the_app_s_clients(tmp_path: Path) -> None:
+    code = """
+    import boto3
+    session = boto3.DEFAULT_SESSION
+    read = set() if session is None else {key[1] for key in session._session.get_component("data_loader")._cache if key[0] == "load_service_model"}
+    boto3.client("sqs", region_name="us-east-1")
+    boto3.resource("dynamodb", region_name="us-east-1")
+    @app.function()
+    def f(event, context):
+        return [sorted(read), session._session._credentials is None]
+    """
+
+    async def work(spine: Spine) -> None:
+        assert (await spine.invoke("f")).value() == [["dynamodb", "sqs"], True]
+
+    with_spine(tmp_path, code, work)
