@@ -1,6 +1,7 @@
 """The journal contract, on SQLite: a file as in production, and the same code in memory."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,11 @@ class TestSqliteJournal(JournalContract):
 
 
 def test_events_are_listed_newest_first_in_pages() -> None:
-    connection = sqlite3.connect(":memory:")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        check_pages(connection)
+
+
+def check_pages(connection: sqlite3.Connection) -> None:
     schema = Path(history.__file__).parent / "schema" / "journal_001.sql"
     connection.executescript(schema.read_text())
     for number in range(5):
