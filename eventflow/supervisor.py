@@ -33,10 +33,18 @@ class Supervisor:
 
     async def run(self, wanted: Sequence[tuple[Trigger, FunctionTarget]]) -> None:
         """Make these the triggers that run: those that already do go on undisturbed, others stop, new ones start. Returns when they watch."""
-        owners = {target.owner for _trigger, target in wanted}
-        await self._stop([self._running.pop(owner) for owner in set(self._running) - owners])
-        started = [self._start(trigger, target) for trigger, target in wanted if target.owner not in self._running]
+        kept = {target.owner for trigger, target in wanted if self._goes_on(trigger, target)}
+        await self._stop([self._running.pop(owner) for owner in set(self._running) - kept])
+        started = [self._start(trigger, target) for trigger, target in wanted if target.owner not in kept]
         await asyncio.gather(*(self._until_ready(one) for one in started))
+
+    def _goes_on(self, trigger: Trigger, target: FunctionTarget) -> bool:
+        """Whether this trigger runs already; its function's settings may have changed meanwhile."""
+        running = self._running.get(target.owner)
+        if running is None or running.trigger != trigger:
+            return False
+        running.target.timeout, running.target.concurrency = target.timeout, target.concurrency
+        return True
 
     async def stop(self) -> None:
         running, self._running = list(self._running.values()), {}

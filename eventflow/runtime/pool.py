@@ -101,7 +101,11 @@ class Pool:
             crew = self._crews.setdefault(name, Crew(function))
             crew.function = function
         for name in set(self._crews) - set(functions):
-            self._retire(self._crews.pop(name))
+            crew = self._crews.pop(name)
+            self._retire(crew)
+            while crew.urgent:
+                message = f"The application was loaded again, and has no function {name} any more."
+                self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
         for crew in self._crews.values():
             self._retire(crew)
             self.wake(crew.function.name)
