@@ -386,6 +386,9 @@ class Dispatcher:
         return lane
 
     def _wake(self, function: str) -> None:
+        lane = self._lanes.get(function)
+        if lane is not None and lane.function.reserved_concurrency == 0:
+            self.take(function, len(lane.ready))  # nobody will ever ask for these: they end here
         if self._runner is not None and not self._stopping:
             self._runner.wake(function)
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from eventflow.clock import Clock, Timer, iso
 from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
+from eventflow.dispatch.dispatcher import UnknownFunction
 from eventflow.dispatch.invocation import Invocation, Work
 from eventflow.errors import Throttled
 from eventflow.function import Function
@@ -130,6 +131,9 @@ class Pool:
         for timer in (self._look_timer, self._reap_timer):
             if timer is not None:
                 timer.cancel()
+        for crew in self._crews.values():
+            self._work.returned(list(crew.urgent))
+            crew.urgent.clear()
         for environment in list(self._by_id.values()):
             self._work.returned(list(environment.in_flight))
             environment.in_flight.clear()
@@ -145,15 +149,16 @@ class Pool:
     # Work comes in.
 
     def submit(self, invocation: Invocation) -> None:
-        """Run a synchronous invocation at once. Raises ``Throttled``."""
+        """Run a synchronous invocation at once. Raises ``Throttled``, or ``UnknownFunction`` where the function has just been removed."""
         name = invocation.function.name
-        crew = self._crews[name]
+        crew = self._crews.get(name)
+        if crew is None:
+            raise UnknownFunction(f"There is no function named {name!r} any more.")
         reason = self._concurrency.acquire(name)
         if reason is not None:
             raise Throttled(f"Rate Exceeded: {name} runs {self._concurrency.busy(name)} times at once, which is its limit.", reason)
-        while crew.idle:
-            environment = crew.idle.pop()
-            self._assign(environment, [invocation])
+        if crew.idle:
+            self._assign(crew.idle.pop(), [invocation])
             return
         if not self._room():
             self._concurrency.release(name)
@@ -254,6 +259,8 @@ class Pool:
         active = [environment for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY)]
         if len(active) < processors:
             return processors - len(active)
+        if not crew.environments:
+            return 1  # however busy the machine is with others, the scheduler shares it out
         if crew.usual_ms < QUICK_MS or crew.starting >= processors:
             return 0
         # Those that wait (for a disk, a network, a sleep) leave the processors to others; a sample is enough to tell.

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -412,6 +413,45 @@ def test_reserved_concurrency_throttles_synchronous_invocations_and_holds_events
         await asyncio.wait_for(watch(), 20)
         assert most <= 2
         assert [(await task).ok for task in running] == [True, True]
+
+    with_spine(tmp_path, code, work)
+
+
+def test_a_function_that_is_switched_off_ends_its_events_at_once(tmp_path: Path) -> None:
+    async def work(spine: Spine) -> None:
+        event = await spine.event(await after(spine, spine.emit("f")))
+        assert (event["state"], event["reason"].split(":")[0], event["attempts"]) == ("dead", "ZeroReservedConcurrency", [])
+        with pytest.raises(Throttled):
+            await spine.invoke("f")
+
+    async def after(spine: Spine, emitting: Awaitable[str]) -> str:
+        id = await emitting
+        await spine.settled()
+        return id
+
+    with_spine(tmp_path, "@app.function(reserved_concurrency=0)\ndef f(event, context):\n    pass\n", work)
+
+
+def test_a_busy_function_does_not_keep_another_from_its_first_environment(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(timeout=30)
+    def busy(event, context):
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            pass
+    @app.function()
+    def other(event, context):
+        return None
+    """
+
+    async def work(spine: Spine) -> None:
+        await asyncio.gather(*(spine.emit("busy") for _ in range(8)))
+        await spine.until(lambda: len(spine.environments("busy")) >= min(2, os.cpu_count() or 1))
+        id = await spine.emit("other")
+        await spine.until(lambda: not spine.dispatcher.lane("other").running and not spine.dispatcher.lane("other").ready, 5)
+        assert (await spine.event(id))["state"] == "done"
+        assert spine.dispatcher.lane("busy").ready or spine.dispatcher.lane("busy").running, "the busy function has not finished before"
 
     with_spine(tmp_path, code, work)
 
