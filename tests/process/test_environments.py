@@ -158,7 +158,7 @@ def fits(event, context):
 
 @pytest.mark.parametrize("kind", ["cgroup", "watch"])
 def test_the_memory_limit_is_enforced_with_and_without_control_groups(tmp_path: Path, kind: str) -> None:
-    limiter = choose_limiter(f"test-{os.getpid()}-memory")
+    limiter = WatchLimiter() if kind == "watch" else choose_limiter(f"test-{os.getpid()}-memory")
     if kind == "cgroup" and limiter.watched:
         pytest.skip("control groups cannot be written here (they need root, or a delegated cgroup v2)")
 
@@ -168,7 +168,7 @@ def test_the_memory_limit_is_enforced_with_and_without_control_groups(tmp_path: 
             assert (outcome.status, outcome.error_type) == (Status.FUNCTION_ERROR, "Runtime.OutOfMemory"), outcome
         assert (await spine.invoke("fits")).value() == 400 * 1024 * 1024
 
-    with_spine(tmp_path, HOG, work, limiter=WatchLimiter() if kind == "watch" else limiter)
+    with_spine(tmp_path, HOG, work, limiter=limiter)
 
 
 @pytest.mark.parametrize(
