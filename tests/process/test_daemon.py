@@ -198,7 +198,7 @@ class Load:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_nothing_acknowledged_is_lost_when_everything_is_killed_under_load(tmp_path: Path) -> None:
     chance = random.Random(7)
     with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
@@ -214,25 +214,10 @@ def test_nothing_acknowledged_is_lost_when_everything_is_killed_under_load(tmp_p
                 process.start()
         acknowledged = set(load.acknowledged)
         assert len(acknowledged) > 40
-        process.until(
-            lambda: acknowledged <= set(process.rows("handled")) or all_failed(process, acknowledged), "all that was acknowledged is handled", 120
-        )
+        # An event whose environment was killed while it ran comes again a minute later, so that this can take as long.
+        process.until(lambda: acknowledged <= set(process.rows("handled")), "all that was acknowledged is handled", 240)
         handled = process.rows("handled")
-        waiting = {str(json.loads(event_payload(process, event))["n"]) for event in process.events(state="waiting", function="work")}
-        assert acknowledged - set(handled) - waiting == set()
         assert len(handled) < 2 * len(set(handled)), "duplicates only where an attempt was under way"
-
-
-def all_failed(process: DaemonProcess, acknowledged: set[str]) -> bool:
-    """Whether what is not handled is only waiting for its retry: its environment was killed while it ran."""
-    missing = acknowledged - set(process.rows("handled"))
-    waiting = process.events(state="waiting")
-    running = process.events(state="ready")
-    return not running and len(waiting) >= len(missing) and not any(name.startswith("message") for name in missing)
-
-
-def event_payload(process: DaemonProcess, event: dict[str, object]) -> str:
-    return json.dumps(process.control(f"events/{event['id']}")["payload"])
 
 
 def kill(pid: int) -> None:
