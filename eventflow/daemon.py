@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -24,7 +25,7 @@ from eventflow.http_server import HttpServer
 from eventflow.log_format import set_up_logging
 from eventflow.manifest import Manifest, resolve_triggers
 from eventflow.reloader import Changes
-from eventflow.runtime.launcher import Identity, Launcher
+from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
 from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
@@ -99,7 +100,7 @@ class Daemon:
         await self._core.open()
         self._dispatcher = self._core.dispatcher
         self._limiter = choose_limiter(str(os.getpid()))
-        launcher = Launcher(clock, self._limiter, Identity(self._core.arn), self._state.run)
+        launcher = Launcher(clock, self._limiter, self._core.arn, self._state.run)
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._supervisor = Supervisor(clock)
@@ -238,7 +239,7 @@ class Daemon:
             changes.stop()
 
     async def _start_zygote_again(self) -> None:
-        for attempt in range(1_000_000):
+        for attempt in itertools.count():
             await self._clock.sleep(ZYGOTE_PAUSES[min(attempt, len(ZYGOTE_PAUSES) - 1)])
             try:
                 await self.load()

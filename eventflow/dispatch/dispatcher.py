@@ -319,6 +319,8 @@ class Dispatcher:
                 log.error("%d outcomes wait to be written: %s", len(batch), error)
             except Exception:
                 log.exception("%d outcomes wait to be written", len(batch))
+            if self._stopping:
+                return  # a daemon must be able to stop on a full disk too: these events are READY, and run again at the next start
             await self._clock.sleep(STORE_AGAIN_AFTER)
         self._forget(settlements)
         for settlement in settlements:

@@ -7,9 +7,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,21 +24,13 @@ from eventflow.runtime.report import VERSION
 INIT_SECONDS = 10.0
 
 
-@dataclass
-class Identity:
-    """What every environment is told of the daemon: ``variables`` go into its process, ``arn`` names its function."""
-
-    arn: Callable[[str], str]
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-
 class Launcher:
-    """``nursery`` is the zygote to fork from; without one nothing can be launched."""
+    """``nursery`` is the zygote to fork from, whose variables the environments have; without one nothing can be launched. ``arn`` names functions."""
 
-    def __init__(self, clock: Clock, limiter: Limiter, identity: Identity, folder: Path) -> None:
+    def __init__(self, clock: Clock, limiter: Limiter, arn: Callable[[str], str], folder: Path) -> None:
         self.nursery: Nursery | None = None
         self.limiter = limiter
-        self.identity = identity
+        self.arn = arn
         self._clock = clock
         self._folder = folder
         self._numbers = itertools.count(1)
@@ -85,7 +76,6 @@ class Launcher:
             "log_stream": environment.log_stream,
         }
         variables = {
-            **self.identity.variables,
             "_HANDLER": function.handler.replace(":", "."),
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),

@@ -88,9 +88,6 @@ class Nursery:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
 
-    def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-
     def _readable(self) -> None:
         try:
             data = self._control.recv(262_144)

@@ -215,7 +215,7 @@ class Pool:
         self._look_soon()
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
-        arn = self._launcher.identity.arn(environment.function.name)
+        arn = self._launcher.arn(environment.function.name)
         data = b"".join(frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations)
         if not environment.send(data):
             asyncio.get_running_loop().add_writer(environment.connection, self._writable, environment)

@@ -15,7 +15,7 @@ from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest
 from eventflow.outcome import Outcome
-from eventflow.runtime.launcher import Identity, Launcher
+from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import Limiter, choose_limiter
 from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
@@ -37,7 +37,7 @@ class Spine:
         self.concurrency = Concurrency()
         self.logs = LogStore(folder / "logs", self.clock)
         self.lost = asyncio.Event()
-        launcher = Launcher(self.clock, limiter or choose_limiter(f"test-{os.getpid()}"), Identity(self.dispatcher._arn), folder / "run")
+        launcher = Launcher(self.clock, limiter or choose_limiter(f"test-{os.getpid()}"), self.dispatcher._arn, folder / "run")
         self.pool = Pool(self.dispatcher, self.clock, self.concurrency, launcher, self.logs, lambda _nursery: self.lost.set(), idle_seconds)
         self.dispatcher.attach(self.pool)
 

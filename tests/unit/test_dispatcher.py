@@ -321,6 +321,24 @@ def test_outcomes_wait_for_a_disk_that_is_full(tmp_path: Path, monkeypatch: pyte
     on_bench(tmp_path, work)
 
 
+def test_a_dispatcher_stops_on_a_full_disk_and_its_events_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(bench: Bench) -> None:
+        async def settle(*_arguments: Any) -> None:
+            raise StorageError("disk full")
+
+        monkeypatch.setattr(bench.journal, "settle", settle)
+        bench.clock._settlers.clear()
+        id = await bench.dispatcher.emit("f", b"1")
+        await bench.clock.advance("1s")
+        stopping = asyncio.create_task(bench.dispatcher.stop(2))
+        for _ in range(5):
+            await bench.clock.advance("1s")
+        assert await asyncio.wait_for(stopping, 5) == 1
+        assert (await bench.event(id))["state"] == "ready"
+
+    on_bench(tmp_path, work)
+
+
 def test_an_event_that_cannot_be_stored_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(bench: Bench) -> None:
         async def append(*_arguments: Any) -> None:

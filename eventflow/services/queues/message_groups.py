@@ -19,7 +19,6 @@ NEXT_OPENING = "SELECT MIN(available_at) FROM queue_groups WHERE queue = ? AND a
 ADD_GROUP = "INSERT OR IGNORE INTO queue_groups (queue, group_id, available_at) VALUES (?, ?, ?)"
 SET_GROUP = "UPDATE queue_groups SET available_at = ? WHERE queue = ? AND group_id = ?"
 DROP_GROUP = "DELETE FROM queue_groups WHERE queue = ? AND group_id = ?"
-DROP_GROUPS = "DELETE FROM queue_groups WHERE queue = ?"
 HEAD = "SELECT visible_at, receives FROM queue_messages WHERE queue = ? AND group_id = ? ORDER BY id LIMIT ?"
 GROUP_NAMES = "SELECT group_id FROM queue_groups WHERE queue = ?"
 
@@ -87,7 +86,3 @@ def refresh_all(connection: sqlite3.Connection, queue: int) -> None:
 
 def group_names(connection: sqlite3.Connection, queue: int) -> Iterator[str]:
     return (group for (group,) in connection.execute(GROUP_NAMES, (queue,)))
-
-
-def drop_all(connection: sqlite3.Connection, queue: int) -> None:
-    connection.execute(DROP_GROUPS, (queue,))
