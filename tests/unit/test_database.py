@@ -57,6 +57,47 @@ def test_a_change_that_fails_is_rolled_back_alone(tmp_path: Path) -> None:
     assert rows == [(1,), (2,)]
 
 
+@pytest.mark.parametrize("memory", [False, True])
+def test_a_look_sees_what_was_acknowledged(tmp_path: Path, memory: bool) -> None:
+    async def work(database: Database) -> list[tuple[int]]:
+        await make_table(database)
+        await database.write(insert(1))
+        first = await database.look(lambda connection: connection.execute("SELECT x FROM t").fetchall())
+        await database.write(insert(2))
+        return first + await database.look(lambda connection: connection.execute("SELECT x FROM t").fetchall())
+
+    assert in_database(":memory:" if memory else tmp_path / "x.db", work) == [(1,), (1,), (2,)]
+
+
+def test_a_change_that_goes_along_is_kept_with_the_next_and_before_it(tmp_path: Path) -> None:
+    async def work(database: Database) -> list[tuple[int]]:
+        await make_table(database)
+        along = [database.write_along(insert(value)) for value in (1, 2)]
+        rows = await database.write(lambda connection: connection.execute("SELECT x FROM t ORDER BY x").fetchall())
+        assert [change.result() for change in along] == [1, 1]
+        return rows
+
+    assert in_database(tmp_path / "x.db", work) == [(1,), (2,)]
+
+
+def test_a_change_that_goes_along_with_nobody_is_kept_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+
+    async def alone(database: Database) -> int:
+        await make_table(database)
+        return await database.write_along(insert(1))
+
+    async def closed(database: Database) -> None:
+        database.write_along(insert(2))
+
+    async def read(database: Database) -> list[tuple[int]]:
+        return await database.read(lambda connection: connection.execute("SELECT x FROM t").fetchall())
+
+    assert in_database(path, alone) == 1
+    in_database(path, closed)
+    assert in_database(path, read) == [(1,), (2,)]
+
+
 def test_changes_of_one_moment_share_a_transaction(tmp_path: Path) -> None:
     async def work(database: Database) -> int:
         await make_table(database)
