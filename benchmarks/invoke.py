@@ -1,0 +1,117 @@
+"""The synchronous invoke over HTTP: a no-op function through the Lambda API, signed and verified, beside the same server's bare echo."""
+
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from benchmarks.measure import RUNS, Figure
+from tests.process.daemon_process import daemon
+
+SECONDS = 2
+CLIENTS = 32
+PAYLOAD = b'{"text":"' + b"x" * 289 + b'"}'
+CODE = """
+@app.function()
+def noop(event, context):
+    return None
+"""
+LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
+BAD = re.compile(r"^\s*(Non-2xx or 3xx responses|Socket errors):.*$", re.MULTILINE)
+MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+class Load(NamedTuple):
+    """The median latency in ms, and requests a second."""
+
+    p50: float
+    rate: float
+
+
+class Target(NamedTuple):
+    """An address and the file that tells wrk what to send there."""
+
+    url: str
+    script: Path
+
+
+def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
+    """One run of wrk. Raises AssertionError when an answer was no success: a refusal is quick."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(target.script), target.url]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
+    bad, latency, rate = BAD.search(text), LATENCY.search(text), RATE.search(text)
+    assert bad is None and latency is not None and rate is not None, text
+    return Load(float(latency[1]) * MILLISECONDS[latency[2]], float(rate[1]))
+
+
+def signed(url: str, access_key: str, secret_key: str) -> dict[str, str]:
+    """The headers of an invocation as boto3 signs it; they are good for fifteen minutes."""
+    request = AWSRequest("POST", url, data=PAYLOAD, headers={"Content-Type": "application/json", "Host": url.split("/")[2]})
+    SigV4Auth(Credentials(access_key, secret_key), "lambda", "us-east-1").add_auth(request)
+    return dict(request.headers.items())
+
+
+def script(path: Path, headers: dict[str, str]) -> Path:
+    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(PAYLOAD.decode())}"]
+    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[Target]:
+    with daemon(folder, CODE) as process:
+        process.start()
+        credentials = json.loads((process.state / "credentials.json").read_text())
+        url = f"{process.facts['url']}/2015-03-31/functions/noop/invocations"
+        yield Target(url, script(folder / "ours.lua", signed(url, credentials["access_key_id"], credentials["secret_access_key"])))
+        process.stop()
+
+
+@contextmanager
+def echo(folder: Path) -> Iterator[Target]:
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip() + "/2015-03-31/functions/noop/invocations"
+        yield Target(url, script(folder / "echo.lua", signed(url, "AKIDEXAMPLE", "secret")))
+    finally:
+        process.terminate()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def medians(targets: list[Target], connections: int) -> list[Load]:
+    """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
+    for target in targets:
+        load(target, connections, 1)
+    runs = [[load(target, connections) for target in targets] for _ in range(RUNS)]
+    return [Load(statistics.median(one.p50 for one in each), statistics.median(one.rate for one in each)) for each in zip(*runs, strict=True)]
+
+
+def figures() -> list[Figure]:
+    if shutil.which("wrk") is None:
+        print("skipped: the load generator wrk is not installed (Debian: apt-get install wrk)")
+        return []
+    with tempfile.TemporaryDirectory() as name, ours(Path(name)) as mine, echo(Path(name)) as bare:
+        one, one_bare = medians([mine, bare], 1)
+        many, many_bare = medians([mine, bare], CLIENTS)
+    limit = "bare echo on the same server"
+    return [
+        Figure("invoke over HTTP, signed, one client, p50", "ms", one.p50, limit=one_bare.p50, limit_name=limit),
+        Figure("the same, above the echo", "ms", one.p50 - one_bare.p50),
+        Figure(f"invoke over HTTP, signed, {CLIENTS} clients", "requests/s", many.rate, limit=many_bare.rate, limit_name=limit),
+    ]
