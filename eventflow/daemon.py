@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import itertools
 import logging
 import os
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from eventflow import faultpoint
 from eventflow.aws.credentials import Credentials
 from eventflow.aws.endpoint import Endpoint
 from eventflow.clock import Clock, SystemClock, iso
@@ -24,13 +26,14 @@ from eventflow.errors import EventflowError
 from eventflow.http_server import HttpServer
 from eventflow.log_format import set_up_logging
 from eventflow.manifest import Manifest, resolve_triggers
+from eventflow.notify import Notifier
 from eventflow.reloader import Changes
 from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
 from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
-from eventflow.settings import Settings, inherited_variables
+from eventflow.settings import TEST_KILL_AT, Settings, inherited_variables, kill_asked_for, service_manager
 from eventflow.source import locate
 from eventflow.state_directory import StateDirectory
 from eventflow.supervisor import Supervisor
@@ -60,6 +63,7 @@ class Daemon:
         self._nursery: Nursery | None = None
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
+        self._notifier = Notifier(service_manager(), clock, self._status_line)
 
     def stop(self) -> None:
         """Stop gracefully; a second call gives running functions no more time."""
@@ -70,9 +74,11 @@ class Daemon:
     async def run(self) -> None:
         locate(self._app)  # a mistyped name is told before anything is made
         self._state.acquire(self._app)
+        self._notifier.starting()
         try:
             await self._run_owned()
         finally:
+            self._notifier.close()
             self._state.release()
 
     async def _run_owned(self) -> None:
@@ -85,8 +91,8 @@ class Daemon:
             await self._compose()
             serving = server.serve(self._endpoint())
             try:
-                await self._start()
-                await self._serve(serving)
+                if await self._start_unless_stopped():
+                    await self._serve(serving)
             finally:
                 await self._shut_down(server)
         finally:
@@ -98,6 +104,7 @@ class Daemon:
         settings, clock = self._settings, self._clock
         self._core = Core(self._database, clock, buckets=settings.buckets, account=settings.account_id, region=settings.region)
         await self._core.open()
+        faultpoint.reach("daemon.opened")
         self._dispatcher = self._core.dispatcher
         self._limiter = choose_limiter(str(os.getpid()))
         launcher = Launcher(clock, self._limiter, self._core.arn, self._state.run)
@@ -114,8 +121,24 @@ class Daemon:
 
     # Start, serve, stop.
 
+    async def _start_unless_stopped(self) -> bool:
+        """A daemon that is told to stop while the application is still being imported does not wait for it."""
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            await asyncio.wait({starting, stopping})
+        if starting.cancelled():
+            return False
+        starting.result()
+        return True
+
     async def _start(self) -> None:
         await self.load()
+        faultpoint.reach("daemon.loaded")
         self._state.announce(
             {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
         )
@@ -128,6 +151,8 @@ class Daemon:
             self._url,
             self._state.path,
         )
+        self._notifier.ready()
+        faultpoint.reach("daemon.announced")
 
     async def _serve(self, serving: asyncio.Task[None]) -> None:
         aside = [asyncio.create_task(self._prune())]
@@ -146,7 +171,9 @@ class Daemon:
 
     async def _shut_down(self, server: HttpServer) -> None:
         """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
+        self._notifier.stopping(self._grace)
         await self._supervisor.stop()
+        faultpoint.reach("daemon.stopping")
         started = self._manifest is not None
         if started:
             log.info("stopping: waiting up to %.0f s for running functions", self._grace)
@@ -160,7 +187,9 @@ class Daemon:
             left = await draining
             if left:
                 log.warning("%d invocations were still running; their events run again at the next start", left)
+        faultpoint.reach("daemon.drained")
         await self._pool.close()
+        faultpoint.reach("daemon.ended")
         await asyncio.sleep(0.05)  # whoever was answered just now has its own last words: a queue's messages to delete, a response to send
         await self._dispatcher.flush()
         await server.close()
@@ -184,9 +213,8 @@ class Daemon:
         the former code then goes on."""
         async with self._reloading:
             nursery = Nursery(self._app, self._variables(), self._pool)
-            manifest = Manifest.from_json(await nursery.start())
             try:
-                await self._take_up(manifest, nursery)
+                await self._take_up(Manifest.from_json(await nursery.start()), nursery)
             except BaseException:
                 await nursery.close()
                 raise
@@ -230,11 +258,13 @@ class Daemon:
             while True:
                 await changes.next()
                 begin = self._clock.monotonic()
+                self._notifier.reloading()
                 try:
                     await self.load()
                     log.info("loaded the changed application in %.0f ms", (self._clock.monotonic() - begin) * 1000)
                 except EventflowError as error:
                     log.error("the changed application is refused, the former goes on: %s", error)
+                self._notifier.ready()
         finally:
             changes.stop()
 
@@ -277,6 +307,17 @@ class Daemon:
             "triggers": self._supervisor.status(),
         }
 
+    def _status_line(self) -> str:
+        """What ``systemctl status`` shows in a line."""
+        if self._manifest is None:
+            return "starting"
+        if self._stopping.is_set():
+            return f"stopping: {self._dispatcher.running} invocations still run"
+        counts = self._dispatcher.counts().values()
+        return (
+            f"{len(counts)} functions; {sum(running for _ready, running in counts)} invocations run, {sum(ready for ready, _running in counts)} wait"
+        )
+
     def _variables(self) -> dict[str, str]:
         """The environment of the functions' processes: the daemon's own, pointed at this endpoint instead of AWS."""
         return {
@@ -291,6 +332,7 @@ class Daemon:
             "EVENTFLOW_LOCAL": "1",
             "LAMBDA_TASK_ROOT": str(Path(self._manifest.root) if self._manifest else Path.cwd()),
             "TZ": ":UTC",
+            **({TEST_KILL_AT: kill} if (kill := kill_asked_for()) else {}),
         }
 
 
@@ -300,6 +342,10 @@ def run(app: str, settings: Settings, *, watch: bool = False) -> int:
     Raises ``EventflowError`` when it cannot start.
     """
     set_up_logging(settings.log_format)
+    if kill := kill_asked_for():
+        faultpoint.arm(kill)
+        log.warning("%s=%r: A TEST HAS THIS DAEMON KILLED AT A FAULT POINT. Anywhere but in a test, unset that variable.", TEST_KILL_AT, kill)
+    faulthandler.enable()  # systemd's watchdog ends a hung daemon with SIGABRT: the log then says where it hung
     # The event loop and the writer's thread hand the interpreter to each other at every event: Python's 5 ms would be most of the time.
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(run_until_signalled(app, settings, watch))

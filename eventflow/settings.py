@@ -20,10 +20,14 @@ TABLE = "tool.eventflow"
 STATE = ".eventflow"
 PREFIX = "EVENTFLOW_"
 
+#: Set by eventflow's own tests to have a process of the daemon killed at a fault point (eventflow/faultpoint.py); no setting of the daemon.
+TEST_KILL_AT = "EVENTFLOW_TEST_KILL_AT"
 #: Set inside a function's process to tell that it does not run on AWS; no setting of the daemon.
-MARKERS = frozenset({"EVENTFLOW_LOCAL"})
+MARKERS = frozenset({"EVENTFLOW_LOCAL", TEST_KILL_AT})
 #: The environment's names of a setting beside ``EVENTFLOW_<NAME>``, strongest first.
 ALSO = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
+
+SERVICE_MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 ACCOUNT = re.compile(r"[0-9]{12}")
 REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
@@ -58,6 +62,15 @@ class Settings:
         """Every setting as ``{"value": ..., "origin": ...}``."""
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "origins"}
         return {name: {"value": str(value) if isinstance(value, Path) else value, "origin": self.origin(name)} for name, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class ServiceManager:
+    """Who started the daemon and wants to hear how it is: the path of its datagram socket (``@...``: an abstract one; empty: nobody), and the time
+    without a sign of life, in seconds, after which it takes the daemon for hung (0: never)."""
+
+    socket: str = ""
+    watchdog_seconds: float = 0.0
 
 
 class Flags(TypedDict, total=False):
@@ -263,7 +276,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def inherited_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The daemon's environment as functions get it: without what points boto3 at AWS or at a profile, and without the daemon's own settings."""
+def service_manager(environment: Mapping[str, str] | None = None) -> ServiceManager:
+    """What systemd says to the process that it starts (``man sd_notify``, ``man sd_watchdog_enabled``)."""
     source = os.environ if environment is None else environment
-    return {name: value for name, value in source.items() if not name.startswith(("AWS_", PREFIX, "_X_AMZN"))}
+    microseconds = source.get("WATCHDOG_USEC", "")
+    meant = source.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
+    return ServiceManager(source.get("NOTIFY_SOCKET", ""), int(microseconds) / 1e6 if meant and microseconds.isdecimal() else 0.0)
+
+
+def kill_asked_for(environment: Mapping[str, str] | None = None) -> str:
+    """The fault point at which a test wants a process of the daemon killed (see ``faultpoint.arm``); empty where nobody tests."""
+    return (os.environ if environment is None else environment).get(TEST_KILL_AT, "")
+
+
+def inherited_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The daemon's environment as functions get it: without what points boto3 at AWS or at a profile, without the daemon's own settings, and
+    without what a service manager said to the daemon alone."""
+    source = os.environ if environment is None else environment
+    return {name: value for name, value in source.items() if not name.startswith(("AWS_", PREFIX, "_X_AMZN", *SERVICE_MANAGER))}

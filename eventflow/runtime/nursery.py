@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -77,16 +78,23 @@ class Nursery:
 
     async def close(self) -> None:
         """End the zygote and, through it, all its environments."""
-        if self._closing:
+        if self._closing or not self.pid:
             return
         self._closing = True
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
+        if self._manifest is not None and not self._manifest.done():
+            self._kill()  # it is still importing the app, and would not notice
         try:
             await asyncio.to_thread(self._process.wait, 2)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._kill()
             await asyncio.to_thread(self._process.wait)
+
+    def _kill(self) -> None:
+        """End the zygote and the fork in which it may be loading the app."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def _readable(self) -> None:
         try:

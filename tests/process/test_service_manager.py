@@ -1,0 +1,137 @@
+"""What the daemon tells systemd: a fake service manager listens on NOTIFY_SOCKET while a real daemon starts, hangs and stops."""
+
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.daemon_process import alive, children_of, daemon
+
+CODE = """
+import os
+@app.function()
+def variables(event, context):
+    return sorted(os.environ)
+"""
+BEAT = 0.1
+
+
+class Manager:
+    """Keeps what the daemon says, as (monotonic seconds, lines)."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self.heard: list[tuple[float, list[str]]] = []
+
+    def listen(self, seconds: float) -> list[str]:
+        """All lines of so many seconds."""
+        end, found = time.monotonic() + seconds, []
+        while (left := end - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                lines = self.socket.recv(4096).decode().split("\n")
+            except TimeoutError:
+                break
+            self.heard.append((time.monotonic(), lines))
+            found += lines
+        return found
+
+    def until(self, condition: Callable[[list[str]], bool], seconds: float = 20.0) -> list[str]:
+        end, found = time.monotonic() + seconds, []
+        while not condition(found):
+            assert time.monotonic() < end, f"it said only {found}"
+            found += self.listen(0.05)
+        return found
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    if request.param == "abstract" and sys.platform != "linux":
+        pytest.skip("abstract sockets are Linux's")
+    address = f"@eventflow-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setenv("WATCHDOG_USEC", str(int(2 * BEAT * 1e6)))
+    listening = Manager(address)
+    yield listening
+    listening.socket.close()
+
+
+def test_the_service_manager_hears_how_the_daemon_is(manager: Manager, tmp_path: Path) -> None:
+    with daemon(tmp_path, CODE) as process:
+        process.start(ready=False)
+        said = manager.until(lambda lines: "READY=1" in lines)
+        assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in said), "a slow start asks for patience"
+        assert any(line.startswith("STATUS=1 functions") for line in said)
+        with urllib.request.urlopen(f"{process.facts['url']}/_eventflow/health", timeout=2) as response:
+            assert response.status == 200, "ready means that it answers"
+
+        assert manager.listen(1.0).count("WATCHDOG=1") >= 5
+        assert process.process is not None
+        process.process.send_signal(signal.SIGSTOP)
+        manager.listen(2 * BEAT)  # what was under way
+        assert manager.listen(5 * BEAT) == [], "a daemon that hangs gives no sign of life"
+        process.process.send_signal(signal.SIGCONT)
+        manager.until(lambda lines: "WATCHDOG=1" in lines)
+
+        seen = process.client("lambda").invoke(FunctionName="variables")["Payload"].read().decode()
+        assert "PATH" in seen
+        assert "NOTIFY_SOCKET" not in seen
+        assert "WATCHDOG" not in seen
+
+        process.process.send_signal(signal.SIGTERM)
+        said = manager.until(lambda lines: "STOPPING=1" in lines)
+        assert "EXTEND_TIMEOUT_USEC=45000000" in said, "the grace time and what ending takes"
+        assert process.process.wait(10) == 0
+
+
+def test_a_daemon_that_is_stopped_while_it_imports_the_application_stops_at_once(manager: Manager, tmp_path: Path) -> None:
+    with daemon(tmp_path, "import time\nopen('importing', 'w').close()\ntime.sleep(50)\n") as process:
+        process.start(ready=False)
+        process.until(lambda: (tmp_path / "importing").exists(), "it imports")
+        assert process.process is not None
+        children = children_of(process.process.pid)
+        begin = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - begin < 2
+        assert children
+        end = time.monotonic() + 5
+        while any(alive(pid) for pid in children):
+            assert time.monotonic() < end, "the import went on without its daemon"
+            time.sleep(0.02)
+        said = manager.listen(0.2)
+        assert "STOPPING=1" in said
+        assert "READY=1" not in said
+
+
+def test_a_service_manager_that_does_not_listen_does_not_stop_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    with daemon(tmp_path, CODE) as process:
+        process.start()
+        assert process.log.read_text().count("the service manager cannot be told") == 1
+        assert process.stop() == 0
+
+
+def test_a_watchdog_of_another_process_is_not_meant(tmp_path: Path) -> None:
+    from eventflow.settings import service_manager
+
+    mine = {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000000"}
+    assert service_manager(mine).watchdog_seconds == 3.0
+    assert service_manager({**mine, "WATCHDOG_PID": str(os.getpid())}).watchdog_seconds == 3.0
+    assert service_manager({**mine, "WATCHDOG_PID": "1"}).watchdog_seconds == 0.0
+    assert service_manager({"WATCHDOG_USEC": "soon"}).watchdog_seconds == 0.0
+
+
+def test_a_daemon_that_the_watchdog_ends_says_where_it_hung(tmp_path: Path) -> None:
+    with daemon(tmp_path, CODE) as process:
+        process.start()
+        assert process.process is not None
+        process.process.send_signal(signal.SIGABRT)
+        process.process.wait(10)
+        assert "Fatal Python error: Aborted" in process.log.read_text()
