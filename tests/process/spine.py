@@ -41,8 +41,8 @@ class Spine:
         self.pool = Pool(self.dispatcher, self.clock, self.concurrency, launcher, self.logs, lambda _nursery: self.lost.set(), idle_seconds)
         self.dispatcher.attach(self.pool)
 
-    async def load(self) -> Nursery:
-        nursery = Nursery(str(self.folder / "app.py"), inherited_variables(), self.pool)
+    async def load(self, **variables: str) -> Nursery:
+        nursery = Nursery(str(self.folder / "app.py"), {**inherited_variables(), **variables}, self.pool)
         manifest = Manifest.from_json(await nursery.start())
         functions = {function.name: function for function in manifest.functions}
         self.concurrency.configure(functions.values())
