@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from eventflow import faultpoint
 from eventflow.errors import StorageError
 
 T = TypeVar("T")
@@ -180,9 +181,12 @@ class Database:
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
             self._writer.execute("BEGIN IMMEDIATE")
+            faultpoint.reach("transaction.begun")
             for change, done, _loop in group:
                 results.append((done, *self._apply(change)))
+            faultpoint.reach("transaction.applied")
             self._writer.execute("COMMIT")
+            faultpoint.reach("transaction.committed")
         except sqlite3.Error as error:
             self._abandon()
             refusal = StorageError(

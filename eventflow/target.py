@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.dispatch.journal import CursorMove, Journal
@@ -31,15 +32,18 @@ class Sources:
 class JournalCursor:
     """A trigger's memory, kept in the journal."""
 
-    def __init__(self, journal: Journal, owner: str) -> None:
+    def __init__(self, journal: Journal, owner: str, kind: str) -> None:
         self._journal = journal
         self._owner = owner
+        self._kind = kind
 
     async def items(self) -> dict[str, Any]:
         return await self._journal.read_cursor(self._owner)
 
     async def update(self, changes: Mapping[str, Any]) -> None:
+        faultpoint.reach(f"{self._kind}.remembering")
         await self._journal.move_cursor(CursorMove(self._owner, changes))
+        faultpoint.reach(f"{self._kind}.remembered")
 
 
 class FunctionTarget:
@@ -65,21 +69,27 @@ class FunctionTarget:
         self.region = region
         self.clock = clock
         self.owner = owner_of(function.name, trigger)
-        self.cursor: Cursor = JournalCursor(journal, self.owner)
+        self.cursor: Cursor = JournalCursor(journal, self.owner, trigger.kind)
         self.is_ready = asyncio.Event()
         self.reports: list[str] = []
         self._source = str(trigger)
+        self._kind = trigger.kind
         self._dispatcher = dispatcher
         self._sources = sources
 
     async def emit(self, payload: Any, *, id: str | None = None, trace: str | None = None, cursor: Mapping[str, Any] | None = None) -> str:
         move = CursorMove(self.owner, cursor) if cursor else None
         body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
-        return await self._dispatcher.emit(self.function, body, key=id, trace=trace, source=self._source, cursor=move)
+        faultpoint.reach(f"{self._kind}.emitting")
+        request_id = await self._dispatcher.emit(self.function, body, key=id, trace=trace, source=self._source, cursor=move)
+        faultpoint.reach(f"{self._kind}.emitted")
+        return request_id
 
     async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
         body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
-        return await self._dispatcher.invoke(self.function, body, trace=trace)
+        outcome = await self._dispatcher.invoke(self.function, body, trace=trace)
+        faultpoint.reach(f"{self._kind}.invoked")
+        return outcome
 
     def ready(self) -> None:
         self.is_ready.set()

@@ -24,9 +24,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from eventflow import faultpoint
 from eventflow.app import Loaded, load
 from eventflow.errors import EventflowError
 from eventflow.runtime import bootstrap, boto3_session, snapshot
+from eventflow.settings import TEST_KILL_AT
 
 PR_SET_PDEATHSIG = 1
 MESSAGE = 262_144
@@ -57,6 +59,7 @@ class Zygote:
         gc.collect()
         gc.freeze()
         self._tell(report)
+        faultpoint.reach("zygote.loaded")
         return self._serve()
 
     def _serve(self) -> int:
@@ -87,11 +90,13 @@ class Zygote:
         connection, log = self._descriptors[:2]
         del self._descriptors[:2]
         parent = os.getpid()
+        faultpoint.reach("zygote.asked")
         pid = os.fork()
         if pid == 0:
             self._become_environment(request, connection, log, parent)
         os.close(connection)
         os.close(log)
+        faultpoint.reach("zygote.forked")
         self._children.add(pid)
         self._tell({"forked": request["fork"], "pid": pid})
 
@@ -102,6 +107,7 @@ class Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
             become_group_leader(parent)
+            faultpoint.reach("environment.begun")
             redirect(log)
             enter_limits(request)
             sys.dont_write_bytecode = True
@@ -276,6 +282,8 @@ def main(arguments: list[str]) -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.set_inheritable(descriptor, False)
+    if kill := os.environ.pop(TEST_KILL_AT, ""):
+        faultpoint.arm(kill)  # the daemon has said so loudly; functions, and what they start, are not to see it
     return Zygote(socket.socket(fileno=descriptor), reference).run()
 
 

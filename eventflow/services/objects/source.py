@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.services.objects.buckets import Bucket
+from eventflow.services.objects.disk import to_the_end
 from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader
@@ -27,6 +29,7 @@ class StoredBucket:
     async def describe(self, key: str) -> ObjectVersion | None:
         """The object as it is on disk now, or None if there is none. The same state of a file has the same ETag and sequencer every time."""
         stored = await self._reader.find(self._bucket, key)
+        faultpoint.reach("bucket.described")
         return stored.version if stored else None
 
     async def removed(self, key: str) -> ObjectVersion | None:
@@ -35,4 +38,4 @@ class StoredBucket:
         async with self._locks.key(self.name, key):
             if await self._reader.find(self._bucket, key, locked=True) is not None:
                 return None
-            return await self._index.removed(self.name, key, self._clock.now())
+            return await to_the_end(self._index.removed(self.name, key, self._clock.now()))

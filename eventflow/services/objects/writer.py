@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterable
 from dataclasses import dataclass, field, replace
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.errors import ServiceError
 from eventflow.services.objects.buckets import Bucket, Buckets
@@ -114,15 +115,18 @@ class ObjectWriter:
         # The file is on the disk before its row, the row before the rename, the rename before the answer: at every moment the file that is
         # there has its row, because the rows of both states stand until the next write.
         state = await self._disk.run(incoming.seal, self._now_ns())
+        faultpoint.reach("object.sealed")
         draft = replace(draft, state=state)
         async with self._locks.key(bucket.name, draft.key):
             standing = await self._check(bucket, draft.key, conditions)
             stored = await self._index.record(bucket.name, draft, standing)
+            faultpoint.reach("object.recorded")
             try:
                 await self._disk.run(bucket.directory.place, incoming.name, draft.key)
             except BaseException:
                 await self._index.forget(bucket.name, draft.key, state)
                 raise
+        faultpoint.reach("object.placed")
         return stored
 
     async def _commit_folder(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
@@ -160,6 +164,7 @@ class ObjectWriter:
                 if current and not etag_matches(if_match, current.version.etag):
                     raise precondition_failed("If-Match")
             await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
+            faultpoint.reach("object.buried")
             if kind == FILE:
                 await self._disk.run(bucket.directory.remove, key)
             await self._tidy(bucket, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from eventflow import faultpoint
 from eventflow.errors import ServiceError
 from eventflow.services.queues.message_groups import MOST_IN_FLIGHT
 
@@ -30,11 +31,15 @@ class EmbeddedQueue:
         cancelled gives back what it had taken."""
         look = await self._queues.poll(self.region, self._name, min(limit, MOST_IN_FLIGHT) if self.fifo else limit, wait)
         self.visibility_timeout = look.queue.number("VisibilityTimeout")
+        if look.received:
+            faultpoint.reach("queue.received")
         return [received.message(ALL, ALL) for received in look.received]
 
     async def delete(self, receipt_handles: Sequence[str]) -> None:
         """Raises the first refusal, after all the others are done."""
-        raise_first(await self._queues.delete_messages(self.region, self._name, receipt_handles))
+        outcomes = await self._queues.delete_messages(self.region, self._name, receipt_handles)
+        faultpoint.reach("queue.deleted")
+        raise_first(outcomes)
 
     async def change_visibility(self, receipt_handles: Sequence[str], seconds: int) -> None:
         raise_first(await self._queues.change_visibility(self.region, self._name, [(handle, seconds) for handle in receipt_handles]))

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError, SettingError, StorageError
@@ -170,6 +171,7 @@ class Queues:
             return [attempt(partial(queue_sends.send, connection, queue, message, self._clock.new_id(), now)) for message in messages]
 
         outcomes = await self._database.write(change)
+        faultpoint.reach("message.sent")
         self.wake(region, name)
         return outcomes
 

@@ -1,0 +1,89 @@
+"""Fault points: the places between two steps at which a test has a process of the daemon killed, to see that nothing is lost there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eventflow.errors import SettingError
+
+#: Every point: between which two steps it lies.
+POINTS: Mapping[str, str] = {
+    # The state file's one writer.
+    "transaction.begun": "a transaction was begun, nothing is changed yet",
+    "transaction.applied": "its changes were made, it is not committed yet",
+    "transaction.committed": "it is on disk, nobody was told yet",
+    # A trigger delivers.
+    "bucket.described": "a new state of an object was read, its event is not emitted yet",
+    "bucket.emitting": "the event of an object was made, it is not accepted yet",
+    "bucket.emitted": "the event and the memory of the object are on disk, the trigger does not know it yet",
+    "bucket.remembering": "objects that fire no event are to be remembered, they are not yet",
+    "bucket.remembered": "they are on disk, the trigger does not know it yet",
+    "schedule.emitting": "an instant has come, its event is not accepted yet",
+    "schedule.emitted": "the event and the instant are on disk, the schedule does not know it yet",
+    "queue.received": "messages were taken and hidden, their batch is not run yet",
+    "queue.invoked": "the function has handled a batch, its messages are not deleted yet",
+    "queue.deleted": "they are deleted, the trigger does not know it yet",
+    # S3 puts and deletes.
+    "object.sealed": "the bytes of an object are on disk under a temporary name, its row is not",
+    "object.recorded": "its row is on disk, the file does not have its name yet",
+    "object.placed": "the file has its name, nobody was told yet",
+    "object.buried": "a removal is on disk, the file is still there",
+    # A queue's sends.
+    "message.sent": "messages are on disk, the sender was not told yet",
+    # The daemon begins and ends.
+    "daemon.opened": "the state file is open, the application is not loaded yet",
+    "daemon.loaded": "the application is loaded and its triggers run, the daemon was not announced yet",
+    "daemon.announced": "the daemon is ready",
+    "daemon.stopping": "the triggers have stopped, functions may run on",
+    "daemon.drained": "running functions have ended or their time is over, the environments are still there",
+    "daemon.ended": "the environments are gone, the state file is still open",
+    # The zygote and its environments.
+    "zygote.loaded": "the zygote has loaded the application, the daemon knows it",
+    "zygote.asked": "an environment was asked for, it is not forked yet",
+    "zygote.forked": "it is forked, the daemon was not told yet",
+    "environment.begun": "an environment begins its life, it has imported nothing yet",
+}
+
+
+@dataclass(slots=True)
+class Trap:
+    """Kill this process when it reaches ``point`` for the ``nth`` time. ``mark`` is a file that is made first: where it is there already the trap was
+    sprung, perhaps in an earlier process, and does nothing more."""
+
+    point: str
+    nth: int
+    mark: str
+    reached: int = 0
+
+    def reach(self) -> None:
+        self.reached += 1
+        if self.reached < self.nth:
+            return
+        try:
+            os.close(os.open(self.mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+#: One for the whole process: passing it to every part would cost more, in code and in time, than all the rest.
+trap: Trap | None = None
+
+
+def reach(point: str) -> None:
+    """Say that this process is at a point; it ends here if a test asked for that."""
+    if trap is not None and trap.point == point:
+        trap.reach()
+
+
+def arm(text: str) -> None:
+    """Set the trap that ``text`` asks for, as ``POINT NTH FILE``. Raises SettingError."""
+    global trap
+    point, _, rest = text.partition(" ")
+    nth, _, mark = rest.partition(" ")
+    if point not in POINTS or not nth.isdecimal() or not mark:
+        raise SettingError(f"{text!r} is no fault point: it takes POINT NTH FILE, and POINT is one of {', '.join(POINTS)}.")
+    trap = Trap(point, int(nth), mark)
