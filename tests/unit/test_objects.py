@@ -112,7 +112,8 @@ def test_a_settled_file_by_hand_is_read_once(tmp_path: Path, monkeypatch: pytest
     async def work(world: World) -> None:
         os.utime(world.by_hand("k"), (1_000_000_000, 1_000_000_000))
         first = await world.objects.head(BUCKET, "k")
-        monkeypatch.setattr("eventflow.services.objects.reader.compute_etag", lambda *args: pytest.fail("read again"))
+        for name in ("compute_etag", "small_etag"):
+            monkeypatch.setattr(f"eventflow.services.objects.reader.{name}", lambda *args: pytest.fail("read again"))
         assert await world.objects.head(BUCKET, "k") == first
 
     in_world(tmp_path, work)

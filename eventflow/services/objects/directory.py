@@ -81,11 +81,18 @@ class BucketDirectory:
 
     def open(self, key: str) -> tuple[int, FileState] | None:
         """A descriptor for reading the object's file, and the state that it is open in."""
-        found = self._look(key)
-        if found is None:
-            return None
-        with absent_is_none(), self._parent(found[0]) as parent:
-            descriptor = os.open(found[0][-1], FILE, dir_fd=parent)
+        path = None if key.endswith("/") else segments(key)
+        return self._open(path) if path else None
+
+    def _open(self, path: Path_, *, follow: bool = True) -> tuple[int, FileState] | None:
+        with absent_is_none(), self._parent(path) as parent:
+            status = os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode) and follow:
+                target = self._target(path)
+                return self._open(target, follow=False) if target else None
+            if not stat.S_ISREG(status.st_mode):  # to open a device may do something
+                return None
+            descriptor = os.open(path[-1], FILE, dir_fd=parent)
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode):
                 return descriptor, FileState.of(status)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from eventflow.database import Database
 from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.directory import FileState
+from eventflow.services.objects.disk import to_the_end
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
 from eventflow.trigger import ObjectVersion
+
+log = logging.getLogger("eventflow.objects")
 
 FILE = "file"
 FOLDER = "folder"
@@ -37,7 +43,6 @@ INSERT = """
 INSERT OR REPLACE INTO objects (bucket, key, kind, state, sequencer, etag, settled, attributes, action, trace, principal, removed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-UPDATE_SETTLED = "UPDATE objects SET settled = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
 DELETE_OTHERS = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind IN ('file', 'folder') AND state NOT IN (?, ?)"
 DELETE_ROW = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'removed'"
@@ -67,6 +72,7 @@ class ObjectIndex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._unwritten: dict[tuple[str, str], tuple[Draft, StoredObject]] = {}
 
     async def find(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> StoredObject | None:
         """What is known of this state of the key's file, unless its ETag has to be computed anew."""
@@ -75,7 +81,10 @@ class ObjectIndex:
             row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
             return stored_object(row) if row and row[5] else None
 
-        return await self._database.read(query)
+        draft, stored = self._unwritten.get((bucket, key), (None, None))
+        if draft is not None and draft.settled and (draft.state, draft.kind) == (state, kind):
+            return stored
+        return await self._database.look(query)
 
     async def find_all(self, bucket: str, wanted: Iterable[tuple[str, str, FileState]]) -> dict[str, StoredObject]:
         """The same for many (key, kind, state), by key."""
@@ -108,21 +117,32 @@ class ObjectIndex:
         return await self._database.write(change)
 
     async def recognise(self, bucket: str, draft: Draft) -> StoredObject:
-        """Write the row of a file that somebody put or changed by hand; what was recognised before keeps its sequencer."""
+        """What is known of a file that somebody put or changed by hand, and is kept in a row from now on; what was recognised before keeps its
+        sequencer. The caller holds the key.
 
-        def change(connection: sqlite3.Connection) -> StoredObject:
-            row = connection.execute(SELECT_STATE, (bucket, draft.key, FILE, str(draft.state))).fetchone()
-            if row is not None and row[4] == draft.etag:
-                connection.execute(UPDATE_SETTLED, (draft.settled, bucket, draft.key, str(draft.state)))
-                return stored_object(row)
-            known = restored(connection, bucket, draft)
-            kept = known[0] if known else draft
-            sequencer = known[1] if known else next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
-            connection.execute(DELETE_OTHERS, (bucket, draft.key, str(draft.state), str(draft.state)))
-            insert(connection, bucket, kept, sequencer)
-            return draft_object(kept, sequencer)
+        The row is not waited for: it shares the transaction of what comes next, such as the event that tells of the file, and is never behind it.
+        Lost in a crash, it is found out again from the same file and the same earlier rows, and comes out the same.
+        """
+        name = (bucket, draft.key)
+        if name in self._unwritten:  # what a look would see is behind
 
-        return await self._database.write(change)
+            def change(connection: sqlite3.Connection) -> StoredObject:
+                recognised = recognise(connection, bucket, draft)
+                keep(connection, bucket, *recognised)
+                return draft_object(*recognised)
+
+            return await to_the_end(self._database.write(change))
+        recognised = await self._database.look(lambda connection: recognise(connection, bucket, draft))
+        stored = draft_object(*recognised)
+        self._unwritten[name] = (recognised[0], stored)
+        written = self._database.write_along(lambda connection: keep(connection, bucket, *recognised))
+        written.add_done_callback(partial(self._written, name))
+        return stored
+
+    def _written(self, name: tuple[str, str], written: asyncio.Future[None]) -> None:
+        del self._unwritten[name]
+        if not written.cancelled() and (error := written.exception()) is not None:
+            log.warning("what is known of %s in bucket %s was not kept; it is found out again when it is asked for: %s", name[1], name[0], error)
 
     async def forget(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
         """Take back the row of a write that failed after it."""
@@ -155,6 +175,19 @@ class ObjectIndex:
         return await self._database.write(change)
 
 
+def recognise(connection: sqlite3.Connection, bucket: str, draft: Draft) -> tuple[Draft, str]:
+    """What is to be kept of a file that is as in ``draft``, and its sequencer."""
+    row = connection.execute(SELECT_STATE, (bucket, draft.key, FILE, str(draft.state))).fetchone()
+    if row is not None and row[4] == draft.etag:
+        return known_again(draft, stored_object(row))
+    return restored(connection, bucket, draft) or (draft, next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns))
+
+
+def keep(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: str) -> None:
+    connection.execute(DELETE_OTHERS, (bucket, draft.key, str(draft.state), str(draft.state)))
+    insert(connection, bucket, draft, sequencer)
+
+
 def removal(connection: sqlite3.Connection, bucket: str, draft: Draft, now: float) -> None:
     sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns + 1)
     connection.execute(DELETE_REMOVAL, (bucket, draft.key))
@@ -182,6 +215,10 @@ def restored(connection: sqlite3.Connection, bucket: str, draft: Draft) -> tuple
     known = stored_object(row)
     if (known.version.size, known.version.mtime_ns) != (draft.state.size, draft.state.mtime_ns):
         return None
+    return known_again(draft, known)
+
+
+def known_again(draft: Draft, known: StoredObject) -> tuple[Draft, str]:
     author = Author(known.version.principal, known.version.trace)
     kept = replace(draft, attributes=known.attributes, checksum=known.checksum, parts=known.parts, action=known.version.action, author=author)
     return kept, known.version.sequencer

@@ -10,6 +10,9 @@ from eventflow.errors import StorageError
 from eventflow.services.objects.disk import Disk
 from eventflow.services.objects.incoming import PIECE
 
+#: The most that is read on the event loop at a time, in about 0.1 ms.
+MOST_AT_HAND = 256 * 1024
+
 
 class Outgoing:
     """The bytes of an open file as an asynchronous iterator. It closes the file at its end, in ``aclose``, and when nobody holds it any more."""
@@ -32,7 +35,10 @@ class Outgoing:
         if self._position >= self._stop or not self._close.alive:
             self._close()
             raise StopAsyncIteration
-        piece = await self._disk.run(os.pread, self.descriptor, min(PIECE, self._stop - self._position), self._position)
+        rest = self._stop - self._position
+        piece = at_hand(self.descriptor, min(MOST_AT_HAND, rest), self._position)
+        if not piece:
+            piece = await self._disk.run(os.pread, self.descriptor, min(PIECE, rest), self._position)
         if not piece:
             self._close()
             raise StorageError("The object's file was cut short by hand while it was read; read it again.")
@@ -41,3 +47,16 @@ class Outgoing:
 
     async def aclose(self) -> None:
         self._close()
+
+
+def at_hand(descriptor: int, size: int, position: int) -> bytes | None:
+    """Bytes of a file that the kernel has in memory, fewer than asked for where it has no more; None where it would have to wait for the disk, or
+    cannot tell."""
+    if not hasattr(os, "RWF_NOWAIT"):  # not Linux
+        return None
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(descriptor, [buffer], position, os.RWF_NOWAIT)
+    except OSError:  # not in memory, or a file system that does not know the flag: whoever waits for the bytes learns what is wrong
+        return None
+    return bytes(memoryview(buffer)[:count])

@@ -11,8 +11,8 @@ from eventflow.services.objects.buckets import Bucket
 from eventflow.services.objects.conditions import no_such_key
 from eventflow.services.objects.content_types import ContentTypes
 from eventflow.services.objects.directory import FileState
-from eventflow.services.objects.disk import Disk
-from eventflow.services.objects.etags import compute_etag
+from eventflow.services.objects.disk import Disk, is_local
+from eventflow.services.objects.etags import compute_etag, small_etag
 from eventflow.services.objects.index import FOLDER, Draft, ObjectIndex
 from eventflow.services.objects.keys import is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
@@ -56,7 +56,7 @@ class ObjectReader:
         if is_folder(key):
             return await self._open_folder(bucket, key)
         for _ in range(ATTEMPTS):
-            found = await self._disk.run(bucket.directory.open, key)
+            found = await self._disk.brief(bucket.path, bucket.directory.open, key)
             if found is None:
                 return None
             content = Outgoing(found[0], self._disk)
@@ -69,10 +69,13 @@ class ObjectReader:
 
     async def _recognise(self, bucket: Bucket, key: str, content: Outgoing, locked: bool) -> StoredObject | None:
         """What a file is that the index does not know: somebody put it there by hand. None if it was replaced meanwhile."""
-        etag, state, settled = await self._disk.run(compute_etag, content.descriptor, bucket.directory)
+        summed = small_etag(content.descriptor) if is_local(bucket.path) else None
+        if summed is None:
+            summed = await self._disk.run(compute_etag, content.descriptor, bucket.directory)
+        etag, state, settled = summed
         draft = Draft(key, state, etag, Attributes(self._content_types.guess(key)), settled=settled)
         async with nullcontext() if locked else self._locks.key(bucket.name, key):
-            if await self._disk.run(bucket.directory.state, key) != state:
+            if await self._disk.brief(bucket.path, bucket.directory.state, key) != state:
                 return None
             return await self._index.recognise(bucket.name, draft)
 
@@ -81,7 +84,7 @@ class ObjectReader:
         stored = await self._index.find(bucket.name, key, state, FOLDER) if state else None
         if stored is None:
             return None
-        descriptor = await self._disk.run(os.open, os.devnull, os.O_RDONLY)
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         return Opened(stored, Outgoing(descriptor, self._disk))
 
     async def folder_state(self, bucket: Bucket, key: str) -> FileState | None:
@@ -89,5 +92,5 @@ class ObjectReader:
         if segments(key) is None:
             return None
         state = (await self._index.folders(bucket.name, key)).get(key)
-        inode = await self._disk.run(bucket.directory.folder, key)
+        inode = await self._disk.brief(bucket.path, bucket.directory.folder, key)
         return state if state and state.inode == inode else None
