@@ -289,6 +289,12 @@ def kill_asked_for(environment: Mapping[str, str] | None = None) -> str:
     return (os.environ if environment is None else environment).get(TEST_KILL_AT, "")
 
 
+def user_units(environment: Mapping[str, str] | None = None) -> Path:
+    """Where systemd looks for the units of the user who is logged in."""
+    source = os.environ if environment is None else environment
+    return Path(source.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+
+
 def inherited_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The daemon's environment as functions get it: without what points boto3 at AWS or at a profile, without the daemon's own settings, and
     without what a service manager said to the daemon alone."""

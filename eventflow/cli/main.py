@@ -21,6 +21,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "dlq": ("events:dlq", "List and redrive the events that failed for good."),
     "env": ("status:env", "Print what points boto3 and the AWS CLI at the daemon."),
     "generate-event": ("generate:generate_event", "Print an event as a trigger would send it."),
+    "service": ("service:service", "Have systemd run the daemon: install, uninstall, status."),
     "doctor": ("doctor:doctor", "Tell what of the isolation works on this machine."),
 }
 
