@@ -96,6 +96,23 @@ class SystemClock(TimerClock):
         return time_ordered_uuid(time.time(), os.urandom(10))
 
 
+class BlockingClock:
+    """The machine's clock and random numbers for code that has no event loop: ``pause`` blocks its thread."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def chance(self) -> float:
+        """A number from 0 up to 1."""
+        return int.from_bytes(os.urandom(4), "big") / 2**32
+
+    def new_id(self) -> str:
+        return time_ordered_uuid(time.time(), os.urandom(10))
+
+
 def time_ordered_uuid(now: float, chance: bytes) -> str:
     """A version 7 UUID (RFC 9562) of a Unix time in seconds and ten random bytes: index pages fill in order."""
     value = int(now * 1000) << 80 | int.from_bytes(chance, "big")

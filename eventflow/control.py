@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import re
@@ -9,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from eventflow.body_budget import BodyBudget, Share
+from eventflow.bulk import Bulk
 from eventflow.database import Database
 from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
-from eventflow.errors import EventflowError, PayloadTooLarge, StorageError, Throttled
+from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError, Throttled
 from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.outcome import Outcome, Status
@@ -20,6 +23,9 @@ from eventflow.services.logs import LogStore
 PREFIX = "/_eventflow/"
 MOST_LISTED = 1000
 LARGEST_BODY = 8 * 1024 * 1024
+SOURCE = "eventflow.client"
+#: What a client that came at a busy moment is asked to wait, in seconds.
+RETRY_AFTER = 1
 
 Asgi = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Asgi]]
@@ -43,6 +49,7 @@ class Control:
         database: Database,
         logs: LogStore,
         describe: Callable[[], Mapping[str, Any]],
+        bodies: BodyBudget | None = None,
     ) -> None:
         self._token = token
         self._dispatcher = dispatcher
@@ -50,10 +57,12 @@ class Control:
         self._database = database
         self._logs = logs
         self._describe = describe
+        self._bodies = bodies or BodyBudget()
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Any]]]] = [
             ("GET", re.compile("status"), self._status),
             ("GET", re.compile("functions"), self._functions),
             ("POST", re.compile("functions/([^/]+)/invoke"), self._invoke),
+            ("POST", re.compile("functions/([^/]+)/events"), self._emit),
             ("GET", re.compile("events"), self._list_events),
             ("GET", re.compile("events/([^/]+)"), self._show_event),
             ("POST", re.compile("events/([^/]+)/replay"), self._replay),
@@ -63,8 +72,10 @@ class Control:
         ]
 
     async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json")]
         try:
-            status, body = 200, await self._answer(scope, receive)
+            with self._bodies.share() as share:
+                status, body = 200, await self._answer(scope, receive, share)
         except ControlError as error:
             status, body = error.status, {"error": str(error)}
         except UnknownFunction as error:
@@ -73,24 +84,28 @@ class Control:
             status, body = 400, {"error": str(error)}
         except Throttled as error:
             status, body = 429, {"error": f"{error} ({error.reason})"}
+        except Overloaded as error:
+            status, body = 429, {"error": str(error)}
+            headers.append((b"retry-after", str(RETRY_AFTER).encode()))
         except StorageError as error:
             status, body = 503, {"error": str(error)}
         text = json.dumps(body).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
+        headers.append((b"content-length", str(len(text)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": text})
 
-    async def _answer(self, scope: Asgi, receive: Receive) -> Any:
+    async def _answer(self, scope: Asgi, receive: Receive, share: Share) -> Any:
         path = scope["path"].removeprefix(PREFIX)
         if path == "health":
             return {"status": "ok"}
         self._check_token(scope)
-        body = await read_json(receive)
+        body = await read(scope, receive, share)
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
         for method, pattern, action in self._routes:
             match = pattern.fullmatch(path)
             if match and method == scope["method"]:
-                return await action(*(unquote(part) for part in match.groups()), query=query, body=body)
+                parts = map(unquote, match.groups())
+                return await action(*parts, query=query, body=body if action == self._emit else parsed(body))
         raise ControlError(
             404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions."
         )
@@ -118,6 +133,18 @@ class Control:
         if outcome.status is Status.SYSTEM_ERROR:
             raise ControlError(500, outcome.error_message or "The function could not be run.")
         return answer(outcome, request_id)
+
+    async def _emit(self, function: str, query: Mapping[str, str], body: bytes) -> Any:
+        try:
+            bulk = Bulk.decode(body)
+        except ValueError as error:
+            raise ControlError(400, f"These are no events: {error}.") from error
+        keys = bulk.keys or [None] * len(bulk.payloads)
+        emits = [
+            self._dispatcher.emit(function, payload, key=key, trace=bulk.trace, source=SOURCE)
+            for payload, key in zip(bulk.payloads, keys, strict=True)
+        ]
+        return {"request_ids": await asyncio.gather(*emits)}
 
     async def _list_events(self, query: Mapping[str, str], body: Any) -> Any:
         state, before = query.get("state"), query.get("before")
@@ -168,17 +195,26 @@ class Control:
         return {"lines": [{"time": line.time, "request_id": line.request_id, "text": line.text} for line in lines], "next": following}
 
 
-async def read_json(receive: Receive) -> Any:
-    data = b""
+async def read(scope: Asgi, receive: Receive, share: Share) -> bytes:
+    """The request's body. Of one that is refused the rest is not asked for: the server throws it away."""
+    body = bytearray()
+    share.foresee(int(next((value for name, value in scope["headers"] if name == b"content-length"), 0)))
     more = True
     while more:
         message = await receive()
-        data += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(data) > LARGEST_BODY:
+        if message["type"] == "http.disconnect":
+            raise ControlError(400, "The client went away before the end of its request.")
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        if len(body) + len(piece) > LARGEST_BODY:
             raise ControlError(413, f"The request is larger than {LARGEST_BODY} bytes.")
+        share.take(len(piece))
+        body += piece
+    return bytes(body)
+
+
+def parsed(body: bytes) -> Any:
     try:
-        return json.loads(data) if data else None
+        return json.loads(body) if body else None
     except ValueError as error:
         raise ControlError(400, f"The request is not JSON: {error}.") from error
 

@@ -18,6 +18,7 @@ from typing import Any
 from eventflow import faultpoint
 from eventflow.aws.credentials import Credentials
 from eventflow.aws.endpoint import Endpoint
+from eventflow.body_budget import BodyBudget
 from eventflow.clock import Clock, SystemClock, iso
 from eventflow.composition import Core
 from eventflow.control import Control
@@ -115,9 +116,10 @@ class Daemon:
 
     def _endpoint(self) -> Endpoint:
         core = self._core
-        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe)
+        bodies = BodyBudget()
+        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe, bodies)
         services = core.aws_services(f"python{sys.version_info.major}.{sys.version_info.minor}")
-        return Endpoint(services, self._credentials, self._clock, core.account, core.region, open=self._settings.open, control=control)
+        return Endpoint(services, self._credentials, self._clock, core.account, core.region, self._settings.open, control, bodies=bodies)
 
     # Start, serve, stop.
 

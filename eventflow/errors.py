@@ -6,7 +6,9 @@ from typing import Any
 
 
 class EventflowError(Exception):
-    """The root of every error that eventflow raises on purpose."""
+    """The root of every error that eventflow raises on purpose. The command line ends with ``exit_status``."""
+
+    exit_status = 1
 
 
 class SettingError(EventflowError, ValueError):
@@ -23,6 +25,12 @@ class StateInUse(EventflowError):
 
 class StorageError(EventflowError):
     """The state could not be written (disk full, read-only, I/O error); nothing of the refused change was kept."""
+
+
+class StateDamaged(StorageError):
+    """The state file's content is not what SQLite wrote. Starting again does not help; ``eventflow journal repair`` does."""
+
+    exit_status = 65  # EX_DATAERR of <sysexits.h>
 
 
 class ServiceError(EventflowError):
@@ -50,3 +58,7 @@ class Throttled(EventflowError):
 
 class PayloadTooLarge(EventflowError):
     """An event or response is larger than Lambda allows."""
+
+
+class Overloaded(EventflowError):
+    """More waits for the disk, or arrives at once, than the daemon keeps in memory: nothing of what was refused was kept. Wait and send it again."""

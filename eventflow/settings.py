@@ -300,3 +300,9 @@ def inherited_variables(environment: Mapping[str, str] | None = None) -> dict[st
     without what a service manager said to the daemon alone."""
     source = os.environ if environment is None else environment
     return {name: value for name, value in source.items() if not name.startswith(("AWS_", PREFIX, "_X_AMZN", *SERVICE_MANAGER))}
+
+
+def current_trace(environment: Mapping[str, str] | None = None) -> str | None:
+    """The trace header of the invocation in whose process this runs, as Lambda tells it; None elsewhere."""
+    source = os.environ if environment is None else environment
+    return source.get("_X_AMZN_TRACE_ID")

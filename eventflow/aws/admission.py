@@ -10,6 +10,7 @@ from eventflow.aws.chunked import STREAMING, AnySignature, ChunkedBody, ChunkSig
 from eventflow.aws.request import Request
 from eventflow.aws.sigv2 import OldClaim
 from eventflow.aws.sigv4 import HASH, UNSIGNED, Claim, Reason, Refused
+from eventflow.body_budget import Share
 from eventflow.errors import ServiceError
 
 #: What a presigned address carries of its own; every other x-amz- parameter in it stands for a header.
@@ -36,20 +37,21 @@ def declared_payload(request: Request, claim: Claim | OldClaim | None, *, s3: bo
 
 
 class Admitted:
-    """A request whose signature was checked, and its body."""
+    """A request whose signature was checked, and its body. What is kept of the body is taken from ``share``."""
 
-    def __init__(self, request: Request, arriving: Arriving, claim: Claim | OldClaim | None, limit: int) -> None:
+    def __init__(self, request: Request, arriving: Arriving, claim: Claim | OldClaim | None, limit: int, share: Share) -> None:
         self.request = request
         self._arriving = arriving
         self._claim = claim
         self._limit = limit
+        self._share = share
         self._payload: str | None = None
         self._read: bytes | None = None
 
     async def check(self, *, s3: bool) -> None:
         """Check the signature: before the body where the headers state its hash, else with the body read whole.
 
-        Raises Refused, TooLarge, and ServiceError when the client goes away."""
+        Raises Refused, TooLarge, Overloaded, and ServiceError when the client goes away."""
         self._payload = declared_payload(self.request, self._claim, s3=s3)
         if self._payload is None:
             self._read = await self._whole(self._arriving.pieces())
@@ -72,13 +74,16 @@ class Admitted:
         return self._read if self._read is not None else await self._whole(self.pieces())
 
     async def _whole(self, pieces: AsyncIterator[bytes]) -> bytes:
-        if int(self.request.headers.get("content-length", "0")) > self._limit:
+        expected = int(self.request.headers.get("content-length", "0"))
+        if expected > self._limit:
             raise TooLarge
+        self._share.foresee(expected)
         collected = bytearray()
         async for piece in pieces:
-            collected += piece
-            if len(collected) > self._limit:
+            if len(collected) + len(piece) > self._limit:
                 raise TooLarge
+            self._share.take(len(piece))
+            collected += piece
         return bytes(collected)
 
     async def _hashed(self) -> AsyncIterator[bytes]:

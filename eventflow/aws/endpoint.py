@@ -14,7 +14,7 @@ from eventflow.aws.operation import Call, Operation, Service
 from eventflow.aws.protocols.dialect import Dialect
 from eventflow.aws.protocols.refusal import UnknownOperation, Unreadable
 from eventflow.aws.protocols.s3 import host_id, s3_resource
-from eventflow.aws.refusals import service_error
+from eventflow.aws.refusals import service_error, throttled
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import NotText, Request
 from eventflow.aws.routing import Router
@@ -22,8 +22,9 @@ from eventflow.aws.sigv2 import OldClaim, OldSignature, old_claim, read_old_sign
 from eventflow.aws.sigv4 import Claim, Reason, Refused, Signature, Verifier, read_signature
 from eventflow.aws.unserved import unserved
 from eventflow.aws.wire import SpokenService, WireOperation, Wires
+from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
-from eventflow.errors import ServiceError, StorageError
+from eventflow.errors import Overloaded, ServiceError, StorageError
 
 Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -52,6 +53,7 @@ class Endpoint:
         open: bool = False,
         control: Asgi | None = None,
         body_limit: int = BODY_LIMIT,
+        bodies: BodyBudget | None = None,
     ) -> None:
         self._services = {service.name: service for service in services}
         self._wires = Wires()
@@ -63,6 +65,7 @@ class Endpoint:
         self._open = open
         self._control = control or self._health
         self._body_limit = body_limit
+        self._bodies = bodies or BodyBudget()
         self._router = Router(self._services.keys(), lambda service: self._wires.of(service).target_prefix)
 
     def load(self) -> None:
@@ -81,7 +84,8 @@ class Endpoint:
 
     async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
         arriving = Arriving(receive, expected=request.has_body)
-        reply = await self._reply(request, arriving)
+        with self._bodies.share() as share:
+            reply = await self._reply(request, arriving, share)
         if not arriving.finished and not await finish(arriving, request):
             # What was not read would be taken for the next request on this connection.
             reply.headers["connection"] = "close"
@@ -91,7 +95,7 @@ class Endpoint:
             # The head of the answer is gone already: the server sees that its end is missing, and closes the connection.
             log.exception("%s %s broke off in the middle of its answer", request.method, request.path)
 
-    async def _reply(self, request: Request, arriving: Arriving) -> Reply:
+    async def _reply(self, request: Request, arriving: Arriving, share: Share) -> Reply:
         signature = claimed(request)
         name = self._router.service(request, "" if signature is None or isinstance(signature, Refused) else signature.service)
         call = self._call(name, request, signature)
@@ -100,7 +104,7 @@ class Endpoint:
             return unserved(name, self._services, request, call.request_id)
         spoken = self._wires.of(name).spoken(request)
         try:
-            admitted = await self._admit(call, request, arriving, signature)
+            admitted = await self._admit(call, request, arriving, signature, share)
             reply = await perform(service, spoken, call, request, admitted)
         except Exception as error:
             reply = spoken.dialect.fault(translated(error, spoken.dialect, call), call.request_id)
@@ -122,9 +126,9 @@ class Endpoint:
             trace=request.headers.get("x-amzn-trace-id"),
         )
 
-    async def _admit(self, call: Call, request: Request, arriving: Arriving, signature: AnySignature | Refused | None) -> Admitted:
+    async def _admit(self, call: Call, request: Request, arriving: Arriving, signature: AnySignature | Refused | None, share: Share) -> Admitted:
         claim = None if self._open else self._claim(call, request, signature)
-        admitted = Admitted(request, arriving, claim, self._body_limit)
+        admitted = Admitted(request, arriving, claim, self._body_limit, share)
         await admitted.check(s3=call.service == "s3")
         return admitted
 
@@ -224,6 +228,8 @@ def translated(error: Exception, dialect: Dialect, call: Call) -> ServiceError:
             return ServiceError("MaxMessageLengthExceeded", "Your request was too big.")
         case TooLarge():
             return ServiceError("RequestEntityTooLargeException", "Your request was too big.", 413)
+        case Overloaded():
+            return throttled(error, dialect.family)
         case StorageError():
             log.error("%s:%s could not be stored, request %s: %s", call.service, call.operation, call.request_id, error)
             return ServiceError("ServiceUnavailable", str(error), 503)

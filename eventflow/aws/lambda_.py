@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from eventflow import payload as payloads
 from eventflow.aws.operation import Call, operation, operations_of
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
@@ -168,8 +169,8 @@ def parse_name(text: str) -> tuple[str, str | None]:
 def checked_payload(payload: bytes) -> bytes:
     try:
         if payload:
-            json.loads(payload)
-    except (ValueError, RecursionError) as error:
+            payloads.check(payload)
+    except ValueError as error:
         raise ServiceError("InvalidRequestContentException", f"Could not parse request body into json: {error}", 400, Type="User") from error
     return payload
 

@@ -1,9 +1,9 @@
-"""What AWS calls a refused signature: each family of services has its own names and statuses for the same reasons."""
+"""What AWS calls a refused signature, and a request that came at a busy moment: each family of services has its own names and statuses."""
 
 from __future__ import annotations
 
 from eventflow.aws.sigv4 import Reason, Refused
-from eventflow.errors import ServiceError
+from eventflow.errors import Overloaded, ServiceError
 
 Name = tuple[str, int]
 
@@ -50,3 +50,14 @@ FAMILIES = {"s3": S3, "query": QUERY, "json": JSON, "rest-json": REST_JSON}
 def service_error(refused: Refused, family: str) -> ServiceError:
     code, status = FAMILIES[family][refused.reason]
     return ServiceError(code, refused.message, status, **(refused.details if family == "s3" else {}))
+
+
+def throttled(error: Overloaded, family: str) -> ServiceError:
+    """The names that AWS's SDKs wait and try again after."""
+    match family:
+        case "s3":
+            return ServiceError("SlowDown", str(error), 503)
+        case "rest-json":  # Lambda
+            members = {"Reason": "CallerRateLimitExceeded", "Type": "User", "retryAfterSeconds": "1"}
+            return ServiceError("TooManyRequestsException", str(error), 429, **members)
+    return ServiceError("ThrottlingException", str(error), 400)

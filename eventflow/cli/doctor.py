@@ -16,8 +16,9 @@ from pathlib import Path
 
 import click
 
-from eventflow.cli.client import Client, DaemonError
+from eventflow.cli.client import Client
 from eventflow.cli.display import json_option, print_json, print_table, state_option
+from eventflow.connection import DaemonError
 from eventflow.runtime.limits import available_memory, choose_limiter
 from eventflow.settings import read_settings
 
@@ -141,7 +142,7 @@ def daemon(directory: Path) -> Finding:
         client = Client.of(directory)
     except DaemonError as error:
         return Finding("daemon", "ok", str(error).partition(". ")[0])
-    return Finding("daemon", "ok", f"runs at {client.url}, pid {client.pid}")
+    return Finding("daemon", "ok", f"runs at {client.address.url}, pid {client.address.pid}")
 
 
 MACHINE: tuple[Callable[[], Finding], ...] = (python, user, memory_limits, orphans, file_events, memory, open_files, sqlite, time_zones)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from eventflow.cli.client import segment
 from eventflow.cli.display import client_of, json_option, local_time, print_facts, print_json, print_table, state_option
+from eventflow.connection import segment
 from eventflow.journals.history import STATES
 
 LARGEST_PAGE = 1_000

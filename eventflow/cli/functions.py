@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from eventflow.cli.client import Client, segment
+from eventflow.cli.client import Client
 from eventflow.cli.display import client_of, json_option, local_time, print_json, print_table, state_option
 from eventflow.clock import Clock, SystemClock
+from eventflow.connection import segment
 
 FOLLOW_SECONDS = 0.5
 LARGEST_PAGE = 1_000

@@ -92,7 +92,7 @@ def client_variables(client: Client) -> dict[str, str]:
         raise EventflowError(f"The daemon's credentials {file} cannot be read: {error.strerror}. Work as the user who runs it.") from error
     region = client.get("status")["settings"]["region"]["value"]
     return {
-        "AWS_ENDPOINT_URL": client.url,
+        "AWS_ENDPOINT_URL": client.address.url,
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
         "AWS_REGION": region,

@@ -6,7 +6,8 @@ import sys
 import pytest
 from cli_daemon import control_server
 
-from eventflow.cli.client import Client, DaemonError
+from eventflow.cli.client import Client
+from eventflow.connection import DaemonError
 
 
 @pytest.fixture
