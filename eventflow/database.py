@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import sqlite3
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eventflow import faultpoint
-from eventflow.errors import StorageError
+from eventflow.errors import StateDamaged, StorageError
+
+log = logging.getLogger("eventflow.database")
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], Any]
@@ -25,6 +28,20 @@ READERS = 2
 #: So long, in seconds, a change that nobody waits for may wait for others to share a transaction with.
 LONGEST_ALONG = 0.005
 MEMORY = ":memory:"
+BUSY_MS = 10_000
+
+#: What to do about the faults that lie below SQLite, by its primary result code (sqlite.org/rescode.html).
+REMEDIES = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "look into the kernel's log for what is wrong with its disk",
+    sqlite3.SQLITE_READONLY: "its file system is mounted read-only or the file is another user's: mount it for writing, or change its owner",
+    sqlite3.SQLITE_CANTOPEN: "check that its directory is there and this user's, and that the limit of open files (ulimit -n) is not reached",
+    sqlite3.SQLITE_PERM: "give the file to this user",
+    sqlite3.SQLITE_BUSY: "another program holds it locked: end that",
+    sqlite3.SQLITE_NOMEM: "the machine is out of memory: free some",
+    sqlite3.SQLITE_PROTOCOL: "its file system does not lock as it should: use a local disk",
+}
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Database:
@@ -37,17 +54,24 @@ class Database:
     their key: it runs here and now, on the event loop, because the way to a thread and back costs ten times as much as the query.
     ``write_along(change)`` is for a change that nobody waits for: it joins the transaction of the next ``write``, before it, and has one of its
     own if none comes within 5 ms. Changes and queries must not keep the connection.
+
+    After a fault of the disk the next group is tried as if nothing had been. Where the file is damaged all of them raise ``StateDamaged``.
+    ``connection`` is the class of its connections.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, connection: type[sqlite3.Connection] = sqlite3.Connection) -> None:
         self.path = str(path)
+        self._factory = connection
         if self.path != MEMORY:
             create_private(Path(path))
         self._changes: queue.SimpleQueue[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
         self._along: list[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop]] = []
         self._looker: sqlite3.Connection | None = None
-        self._writer = self._connect()
-        self._writer.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._writer = self._connect_writer()
+        self._failing = False
+        self._damage_told = False
+        #: A commit failed, and what was refused may lie unseen in the write-ahead log.
+        self._refused_in_log = False
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="eventflow-read") if self.path != MEMORY else None
         self._reader_connections: list[sqlite3.Connection] = []
@@ -55,18 +79,30 @@ class Database:
         self._thread = threading.Thread(target=self._run, name="eventflow-write", daemon=True)
         self._thread.start()
 
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        return connection
+
     def _connect(self) -> sqlite3.Connection:
         try:
-            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256, factory=self._factory)
+        except sqlite3.Error as error:
+            raise self._cannot_open(error) from error
+        try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA busy_timeout = 10000")
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:
-            raise StorageError(
-                f"The state file {self.path} cannot be opened: {error}. Check that the disk has room and the file is yours."
-            ) from error
+            connection.close()
+            raise self._cannot_open(error) from error
         return connection
+
+    def _cannot_open(self, error: sqlite3.Error) -> StorageError:
+        return told(self.path, error, "opened") or StorageError(
+            f"The state file {self.path} cannot be opened: {error}. Check that the disk has room and the file is yours."
+        )
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:
@@ -102,19 +138,34 @@ class Database:
     async def look(self, query: Callable[[sqlite3.Connection], T]) -> T:
         if self._readers is None:
             return await self.write(query)
-        if self._looker is None:
-            self._looker = self._connect()
-            self._looker.execute("PRAGMA query_only = ON")
-            self._reader_connections.append(self._looker)
-        return query(self._looker)
+        if self._looker not in self._reader_connections:
+            self._looker = self._connect_reader()
+        return self._ask(self._looker, query)
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-            connection.execute("PRAGMA query_only = ON")
-            self._reader_connections.append(connection)
-        return query(connection)
+        if connection not in self._reader_connections:
+            connection = self._local.connection = self._connect_reader()
+        return self._ask(connection, query)
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        self._reader_connections.append(connection)
+        return connection
+
+    def _ask(self, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return query(connection)
+        except (sqlite3.Error, MemoryError) as error:
+            explained = told(self.path, error, "read")
+            if explained is None:
+                raise
+            # What this connection holds of the file is not trusted: the next query opens another.
+            self._reader_connections.remove(connection)
+            connection.close()
+            self._tell_damage(explained)
+            raise explained from error
 
     async def migrate(self, component: str, package: str) -> None:
         """Bring a component's tables up to date from the numbered files ``schema/<component>_NNN.sql`` in ``package``; each runs once."""
@@ -180,6 +231,9 @@ class Database:
     def _commit(self, group: list[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop]]) -> None:
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
+            if self._refused_in_log:
+                self._roll_back()
+                self._clear_log()
             self._writer.execute("BEGIN IMMEDIATE")
             faultpoint.reach("transaction.begun")
             for change, done, _loop in group:
@@ -187,13 +241,18 @@ class Database:
             faultpoint.reach("transaction.applied")
             self._writer.execute("COMMIT")
             faultpoint.reach("transaction.committed")
-        except sqlite3.Error as error:
+        except Exception as error:
             self._abandon()
-            refusal = StorageError(
+            refusal = told(self.path, error, "written") or StorageError(
                 f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept; "
                 "free space or check the disk, then send it again."
             )
+            self._tell_failure(refusal)
             results = [(done, None, refusal) for _change, done, _loop in group]
+        else:
+            if self._failing and not any(isinstance(error, StorageError) for _done, _value, error in results):
+                log.warning("The state file %s can be written again.", self.path)
+                self._failing = False
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
         for (_change, _done, loop), result in zip(group, results, strict=True):
             by_loop.setdefault(loop, []).append(result)
@@ -208,16 +267,14 @@ class Database:
         self._writer.execute("SAVEPOINT change")
         try:
             value = change(self._writer)
-        except sqlite3.OperationalError as error:
-            if not self._writer.in_transaction:
+        except BaseException as error:
+            if isinstance(error, sqlite3.Error | MemoryError) and not self._writer.in_transaction:
                 raise  # SQLite ended the whole transaction by itself (disk full, I/O error)
             self._undo()
-            return None, error if not is_storage(error) else StorageError(
-                f"The state file {self.path} cannot be written: {error}. Nothing of this change was kept."
-            )
-        except BaseException as error:
-            self._undo()
-            return None, error
+            explained = told(self.path, error, "written")
+            if explained is not None:
+                self._tell_failure(explained)
+            return None, explained or error
         self._writer.execute("RELEASE change")
         return value, None
 
@@ -226,8 +283,63 @@ class Database:
         self._writer.execute("RELEASE change")
 
     def _abandon(self) -> None:
-        if self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
+        """Undo a transaction that cannot be committed."""
+        self._refused_in_log = True
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Take another connection. The old one is closed after the new one is open: while any is, SQLite does not read the log's refused end
+        back in, and what was refused stays refused."""
+        try:
+            fresh = self._connect_writer()
+        except StorageError as error:
+            log.error("%s", error)  # the next change tries again
+            return
+        self._writer, former = fresh, self._writer
+        former.close()
+
+    def _clear_log(self) -> None:
+        """Empty the write-ahead log. A commit that failed in its last step (the sync) leaves its pages there: no reader sees them and the next
+        commit overwrites them, but if the machine died before that, the next start would bring back what was refused."""
+        self._writer.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._refused_in_log = bool(self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        except sqlite3.Error as error:
+            log.debug("the log keeps its refused end for now: %s", error)  # the commit that follows overwrites it, or fails and says why
+        finally:
+            self._writer.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+    def _tell_failure(self, refusal: StorageError) -> None:
+        self._tell_damage(refusal)
+        if not self._failing and not isinstance(refusal, StateDamaged):
+            log.error("%s This is told once; what comes is refused until the file can be written.", refusal)
+            self._failing = True
+
+    def _tell_damage(self, refusal: StorageError) -> None:
+        if isinstance(refusal, StateDamaged) and not self._damage_told:
+            log.critical("%s", refusal)
+            self._damage_told = True
+
+
+def told(path: str, error: BaseException, what: str) -> StorageError | None:
+    """A fault of the disk, the machine or the file as people can act on it; None for an error of the statement itself."""
+    code = sqlite3.SQLITE_NOMEM if isinstance(error, MemoryError) else getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in DAMAGED:
+        return StateDamaged(
+            f"The state file {path} is damaged: {error}. Look at it with `eventflow journal check`; "
+            "then stop the daemon and run `eventflow journal repair`."
+        )
+    if code not in REMEDIES:
+        return None
+    nothing = {"written": " Nothing of this change was kept.", "read": "", "opened": ""}[what]
+    return StorageError(f"The state file {path} cannot be {what}: {error or 'out of memory'}.{nothing} To do: {REMEDIES[code]}, then try again.")
 
 
 def create_private(path: Path) -> None:
@@ -246,11 +358,6 @@ def resolve(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]
             done.set_exception(error)
         else:
             done.set_result(value)
-
-
-def is_storage(error: sqlite3.OperationalError) -> bool:
-    text = str(error)
-    return "full" in text or "disk I/O" in text or "readonly" in text or "unable to open" in text
 
 
 def statements(script: str) -> list[str]:

@@ -26,6 +26,18 @@ VERBS: Mapping[str, tuple[str, str]] = {
 }
 
 
+class Failure(click.ClickException):
+    """An error of eventflow, with the exit status that belongs to it."""
+
+    def __init__(self, error: EventflowError) -> None:
+        super().__init__(str(error))
+        self.status = error.exit_status
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click has one for each class
+        return self.status
+
+
 class Verbs(click.Group):
     """The group of all verbs. ``eventflow --help`` imports none of them."""
 
@@ -48,7 +60,7 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except EventflowError as error:
-            raise click.ClickException(str(error)) from error
+            raise Failure(error) from error
 
 
 @click.group(cls=Verbs, subcommand_metavar="VERB [ARGS]...", context_settings={"help_option_names": ["-h", "--help"]})
