@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from eventflow.database import Database
 from eventflow.services.objects.checksums import Checksum
@@ -18,6 +18,8 @@ from eventflow.services.objects.disk import to_the_end
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
 from eventflow.trigger import ObjectVersion
 
+T = TypeVar("T")
+Row = tuple[Any, ...]
 log = logging.getLogger("eventflow.objects")
 
 FILE = "file"
@@ -29,9 +31,10 @@ REMEMBERED = 7 * 86_400.0
 FORGOTTEN_AT_ONCE = 100
 #: A sequencer is compared as text: sixteen digits, always.
 LARGEST_SEQUENCER = (1 << 64) - 1
+NEVER = -1
 
 COLUMNS = "key, kind, state, sequencer, etag, settled, attributes, action, trace, principal"
-SELECT_STATE = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
+SELECT_KEY = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? ORDER BY sequencer DESC"
 SELECT_STATES = f"""
 SELECT {", ".join("o." + name for name in COLUMNS.split(", "))} FROM json_each(?) AS wanted
 JOIN objects AS o ON o.bucket = ? AND o.key = json_extract(wanted.value, '$[0]')
@@ -67,24 +70,44 @@ class Draft:
     settled: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """All rows of a key, the newest first, as they were when the index stood at ``moment``."""
+
+    rows: Sequence[Row]
+    moment: int
+
+    def find(self, state: FileState, kind: str = FILE) -> StoredObject | None:
+        """What is known of this state of the key's file, unless its ETag has to be computed anew."""
+        row = row_of(self.rows, state, kind)
+        return stored_object(row) if row and row[5] else None
+
+
 class ObjectIndex:
     """The rows of all buckets. Rows of one key may stand beside each other while a write is under way: the file's own state says which one holds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._unwritten: dict[tuple[str, str], tuple[Draft, StoredObject]] = {}
+        self._unwritten: dict[tuple[str, str], Row] = {}
+        self._moment = 0
 
-    async def find(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> StoredObject | None:
-        """What is known of this state of the key's file, unless its ETag has to be computed anew."""
+    async def known(self, bucket: str, key: str) -> KnownKey:
+        """What there is about a key."""
+        unwritten = self._unwritten.get((bucket, key))
+        if unwritten is not None:
+            return KnownKey((unwritten,), NEVER)
+        moment = self._moment
+        return KnownKey(await self._database.look(lambda connection: rows_of(connection, bucket, key)), moment)
 
-        def query(connection: sqlite3.Connection) -> StoredObject | None:
-            row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
-            return stored_object(row) if row and row[5] else None
+    def holds(self, known: KnownKey) -> bool:
+        """Whether nothing was written since this was read. True is certain only for who holds the key."""
+        return known.moment == self._moment
 
-        draft, stored = self._unwritten.get((bucket, key), (None, None))
-        if draft is not None and draft.settled and (draft.state, draft.kind) == (state, kind):
-            return stored
-        return await self._database.look(query)
+    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._database.write(change)
+        finally:
+            self._moment += 1
 
     async def find_all(self, bucket: str, wanted: Iterable[tuple[str, str, FileState]]) -> dict[str, StoredObject]:
         """The same for many (key, kind, state), by key."""
@@ -114,11 +137,11 @@ class ObjectIndex:
             insert(connection, bucket, draft, sequencer)
             return draft_object(draft, sequencer)
 
-        return await self._database.write(change)
+        return await self._write(change)
 
-    async def recognise(self, bucket: str, draft: Draft) -> StoredObject:
+    async def recognise(self, bucket: str, draft: Draft, known: KnownKey) -> StoredObject:
         """What is known of a file that somebody put or changed by hand, and is kept in a row from now on; what was recognised before keeps its
-        sequencer. The caller holds the key.
+        sequencer. The caller holds the key; ``known`` spares a look if it still holds.
 
         The row is not waited for: it shares the transaction of what comes next, such as the event that tells of the file, and is never behind it.
         Lost in a crash, it is found out again from the same file and the same earlier rows, and comes out the same.
@@ -127,38 +150,40 @@ class ObjectIndex:
         if name in self._unwritten:  # what a look would see is behind
 
             def change(connection: sqlite3.Connection) -> StoredObject:
-                recognised = recognise(connection, bucket, draft)
+                recognised = recognise(rows_of(connection, bucket, draft.key), draft)
                 keep(connection, bucket, *recognised)
                 return draft_object(*recognised)
 
-            return await to_the_end(self._database.write(change))
-        recognised = await self._database.look(lambda connection: recognise(connection, bucket, draft))
-        stored = draft_object(*recognised)
-        self._unwritten[name] = (recognised[0], stored)
+            return await to_the_end(self._write(change))
+        if not self.holds(known):
+            known = await self.known(bucket, draft.key)
+        recognised = recognise(known.rows, draft)
+        self._unwritten[name] = row_from(*recognised)
         written = self._database.write_along(lambda connection: keep(connection, bucket, *recognised))
         written.add_done_callback(partial(self._written, name))
-        return stored
+        return draft_object(*recognised)
 
     def _written(self, name: tuple[str, str], written: asyncio.Future[None]) -> None:
         del self._unwritten[name]
+        self._moment += 1
         if not written.cancelled() and (error := written.exception()) is not None:
             log.warning("what is known of %s in bucket %s was not kept; it is found out again when it is asked for: %s", name[1], name[0], error)
 
     async def forget(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
         """Take back the row of a write that failed after it."""
-        await self._database.write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
+        await self._write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
 
     async def bury(self, bucket: str, key: str, state: FileState, author: Author, now: float, kind: str = FILE) -> None:
         """Record that a key is about to be removed, and by whom. The row of its present state holds until the file is gone."""
 
         def change(connection: sqlite3.Connection) -> None:
-            row = connection.execute(SELECT_STATE, (bucket, key, kind, str(state))).fetchone()
+            row = row_of(rows_of(connection, bucket, key), state, kind)
             removal(connection, bucket, Draft(key, state, row[4] if row else "", author=author), now)
             if kind == FOLDER:
                 connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
             forget_old_removals(connection, now - REMEMBERED)
 
-        await self._database.write(change)
+        await self._write(change)
 
     async def removed(self, bucket: str, key: str, now: float) -> ObjectVersion | None:
         """The removal of a key whose file is gone; one that nobody recorded, because it was done by hand, is recorded now."""
@@ -172,15 +197,25 @@ class ObjectIndex:
                 row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
             return stored_object(row).version
 
-        return await self._database.write(change)
+        return await self._write(change)
 
 
-def recognise(connection: sqlite3.Connection, bucket: str, draft: Draft) -> tuple[Draft, str]:
+def rows_of(connection: sqlite3.Connection, bucket: str, key: str) -> list[Row]:
+    return connection.execute(SELECT_KEY, (bucket, key)).fetchall()
+
+
+def row_of(rows: Iterable[Row], state: FileState, kind: str = FILE) -> Row | None:
+    wanted = str(state)
+    return next((row for row in rows if row[1] == kind and row[2] == wanted), None)
+
+
+def recognise(rows: Sequence[Row], draft: Draft) -> tuple[Draft, str]:
     """What is to be kept of a file that is as in ``draft``, and its sequencer."""
-    row = connection.execute(SELECT_STATE, (bucket, draft.key, FILE, str(draft.state))).fetchone()
+    row = row_of(rows, draft.state)
     if row is not None and row[4] == draft.etag:
         return known_again(draft, stored_object(row))
-    return restored(connection, bucket, draft) or (draft, next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns))
+    newest = rows[0] if rows else None
+    return restored(newest, draft) or (draft, sequencer_after(newest, draft.state.mtime_ns))
 
 
 def keep(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: str) -> None:
@@ -201,18 +236,20 @@ def forget_old_removals(connection: sqlite3.Connection, before: float) -> None:
 
 
 def next_sequencer(connection: sqlite3.Connection, bucket: str, key: str, mtime_ns: int) -> str:
-    """Greater than every one that this key had, and the file's time where that is enough: so it stays the same if the index is lost."""
-    row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
-    least = int(row[3], 16) + 1 if row else 0
+    return sequencer_after(connection.execute(SELECT_NEWEST, (bucket, key)).fetchone(), mtime_ns)
+
+
+def sequencer_after(newest: Row | None, mtime_ns: int) -> str:
+    """Greater than every one that the key had, and the file's time where that is enough: so it stays the same if the index is lost."""
+    least = int(newest[3], 16) + 1 if newest else 0
     return f"{min(max(mtime_ns, least), LARGEST_SEQUENCER):016x}"
 
 
-def restored(connection: sqlite3.Connection, bucket: str, draft: Draft) -> tuple[Draft, str] | None:
+def restored(newest: Row | None, draft: Draft) -> tuple[Draft, str] | None:
     """The object again, and its sequencer, if the file is one that was known with another inode: it came back from a backup."""
-    row = connection.execute(SELECT_NEWEST, (bucket, draft.key)).fetchone()
-    if row is None or row[1] != FILE or row[4] != draft.etag:
+    if newest is None or newest[1] != FILE or newest[4] != draft.etag:
         return None
-    known = stored_object(row)
+    known = stored_object(newest)
     if (known.version.size, known.version.mtime_ns) != (draft.state.size, draft.state.mtime_ns):
         return None
     return known_again(draft, known)
@@ -225,9 +262,13 @@ def known_again(draft: Draft, known: StoredObject) -> tuple[Draft, str]:
 
 
 def insert(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: str) -> None:
+    connection.execute(INSERT, (bucket, *row_from(draft, sequencer), None))
+
+
+def row_from(draft: Draft, sequencer: str) -> Row:
     author = draft.author
-    values = (draft.etag, draft.settled, encode(draft), draft.action, author.trace, author.principal, None)
-    connection.execute(INSERT, (bucket, draft.key, draft.kind, str(draft.state), sequencer, *values))
+    values = (draft.etag, draft.settled, encode(draft), draft.action, author.trace, author.principal)
+    return (draft.key, draft.kind, str(draft.state), sequencer, *values)
 
 
 def draft_object(draft: Draft, sequencer: str) -> StoredObject:

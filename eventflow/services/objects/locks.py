@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 
 class Gate:
-    """A bucket that many may be inside of, or one alone."""
+    """A bucket that many may be inside of (``async with``), or one alone."""
 
     def __init__(self) -> None:
         self._inside = 0
@@ -19,18 +19,16 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
+    async def __aenter__(self) -> None:
         while not self._open.is_set():
             await self._open.wait()
         self._inside += 1
         self._empty.clear()
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -43,6 +41,28 @@ class Gate:
                 self._open.set()
 
 
+class KeyHold:
+    """A key of a bucket, held while in the ``async with`` of this."""
+
+    __slots__ = ("_gate", "_lock")
+
+    def __init__(self, gate: Gate, lock: asyncio.Lock) -> None:
+        self._gate = gate
+        self._lock = lock
+
+    async def __aenter__(self) -> None:
+        await self._gate.__aenter__()
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            await self._gate.__aexit__()
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self._lock.release()
+        await self._gate.__aexit__()
+
+
 class KeyLocks:
     """The locks of all buckets; one that nobody holds or waits for takes no memory."""
 
@@ -51,18 +71,12 @@ class KeyLocks:
         self._folders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._gates: WeakValueDictionary[str, Gate] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def key(self, bucket: str, key: str) -> AsyncIterator[None]:
-        lock = self._keys.setdefault((bucket, key), asyncio.Lock())
-        async with self.inside(bucket), lock:
-            yield
+    def key(self, bucket: str, key: str) -> KeyHold:
+        return KeyHold(self.inside(bucket), self._keys.setdefault((bucket, key), asyncio.Lock()))
 
-    @asynccontextmanager
-    async def inside(self, bucket: str) -> AsyncIterator[None]:
+    def inside(self, bucket: str) -> Gate:
         """In the bucket, without a key: it is not deleted meanwhile."""
-        gate = self._gates.setdefault(bucket, Gate())
-        async with gate.shared():
-            yield
+        return self._gates.setdefault(bucket, Gate())
 
     @asynccontextmanager
     async def folders(self, bucket: str) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from eventflow.services.objects.content_types import ContentTypes
 from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import Disk, is_local
 from eventflow.services.objects.etags import compute_etag, small_etag
-from eventflow.services.objects.index import FOLDER, Draft, ObjectIndex
+from eventflow.services.objects.index import FOLDER, Draft, KnownKey, ObjectIndex
 from eventflow.services.objects.keys import is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.outgoing import Outgoing
@@ -60,28 +60,31 @@ class ObjectReader:
             if found is None:
                 return None
             content = Outgoing(found[0], self._disk)
-            stored = await self._index.find(bucket.name, key, found[1]) or await self._recognise(bucket, key, content, locked)
+            known = await self._index.known(bucket.name, key)
+            stored = known.find(found[1]) or await self._recognise(bucket, key, content, known, locked)
             if stored is not None:
                 content.limit(0, stored.version.size)
                 return Opened(stored, content)
             await content.aclose()
         raise ServiceError("SlowDown", f"The file of {key!r} changes faster than it can be read. Try again when it has been written.", 503)
 
-    async def _recognise(self, bucket: Bucket, key: str, content: Outgoing, locked: bool) -> StoredObject | None:
+    async def _recognise(self, bucket: Bucket, key: str, content: Outgoing, known: KnownKey, locked: bool) -> StoredObject | None:
         """What a file is that the index does not know: somebody put it there by hand. None if it was replaced meanwhile."""
-        summed = small_etag(content.descriptor) if is_local(bucket.path) else None
+        summed = at_once = small_etag(content.descriptor) if is_local(bucket.path) else None
         if summed is None:
             summed = await self._disk.run(compute_etag, content.descriptor, bucket.directory)
         etag, state, settled = summed
         draft = Draft(key, state, etag, Attributes(self._content_types.guess(key)), settled=settled)
         async with nullcontext() if locked else self._locks.key(bucket.name, key):
-            if await self._disk.brief(bucket.path, bucket.directory.state, key) != state:
+            # Where nothing was waited for since the file was opened, it has just been seen in its place.
+            waited = not (at_once and self._index.holds(known))
+            if waited and await self._disk.brief(bucket.path, bucket.directory.state, key) != state:
                 return None
-            return await self._index.recognise(bucket.name, draft)
+            return await self._index.recognise(bucket.name, draft, known)
 
     async def _open_folder(self, bucket: Bucket, key: str) -> Opened | None:
         state = await self.folder_state(bucket, key)
-        stored = await self._index.find(bucket.name, key, state, FOLDER) if state else None
+        stored = (await self._index.known(bucket.name, key)).find(state, FOLDER) if state else None
         if stored is None:
             return None
         descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
