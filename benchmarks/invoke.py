@@ -52,7 +52,8 @@ def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(target.script), target.url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
     bad, latency, rate = BAD.search(text), LATENCY.search(text), RATE.search(text)
-    assert bad is None and latency is not None and rate is not None, text
+    if bad is not None or latency is None or rate is None:
+        raise AssertionError(text)
     return Load(float(latency[1]) * MILLISECONDS[latency[2]], float(rate[1]))
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from eventflow.aws.body import Promise, checksum_promise
 from eventflow.aws.checksums import CHECKSUM_HEADERS
-from eventflow.aws.sigv4 import EMPTY_HASH, Signature, sign
+from eventflow.aws.sigv4 import EMPTY_HASH, Signature, SigningKey
 from eventflow.errors import ServiceError
 
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -42,7 +42,7 @@ class ChunkSigner(Protocol):
 class SignatureChain:
     """Each chunk's signature covers the one before; the first covers the signature of the request's head."""
 
-    def __init__(self, key: bytes, seed: Signature) -> None:
+    def __init__(self, key: SigningKey, seed: Signature) -> None:
         self._key = key
         self._previous = seed.value
         self._head = f"{seed.date}\n{seed.scope}"
@@ -55,7 +55,7 @@ class SignatureChain:
         self._check(f"AWS4-HMAC-SHA256-TRAILER\n{self._head}\n{self._previous}\n{digest}", signature)
 
     def _check(self, to_sign: str, signature: bytes | None) -> None:
-        expected = sign(self._key, to_sign).hex()
+        expected = self._key.sign(to_sign)
         if not hmac.compare_digest(expected.encode(), signature or b""):
             raise ServiceError("SignatureDoesNotMatch", "The signature of a chunk, or of the trailer, does not match its data.", 403)
         self._previous = expected

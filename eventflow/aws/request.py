@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -55,11 +55,13 @@ class Request:
         return self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
 
 
-def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name_bytes, value_bytes in pairs:
-        name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+def joined(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+    if len(headers) < len(pairs):  # some were sent twice
+        headers = {}
+        for name_bytes, value_bytes in pairs:
+            name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
 
 

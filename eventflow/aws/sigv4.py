@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from eventflow.aws.request import Request
@@ -24,6 +26,13 @@ LONGEST_LIFE = 7 * 24 * 3600
 HASH = re.compile(r"[0-9a-f]{64}")
 DATE = re.compile(r"\d{8}T\d{6}Z")
 AUTHORIZATION = re.compile(r"\s*AWS4-HMAC-SHA256\s+(.*)", re.DOTALL)
+#: An address that is its own canonical form: nothing to encode, no empty and no dot segments.
+PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
+#: How many beginnings of Authorization headers are remembered, and the longest. Only what a text says is kept, never whether it is right: a stranger
+#: who fills it gains nothing.
+REMEMBERED = 256
+LONGEST_REMEMBERED = 512
+BLANK = "0" * 64
 #: Enough for every (day, region, service) of a few keys; a stranger cannot fill it, since only known keys are derived from.
 SIGNING_KEYS = 256
 
@@ -55,8 +64,7 @@ class Refused(Exception):
         self.details = details
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a request says of its own signature. ``date`` is as it was signed and ``signed_at`` the same in Unix seconds; ``presigned_for`` is the
     life in seconds of a presigned address, else None."""
 
@@ -75,39 +83,56 @@ class Signature:
         return f"{self.day}/{self.region}/{self.service}/aws4_request"
 
 
+class SigningKey:
+    """HMAC-SHA256 (RFC 2104) with one key, whose own blocks are hashed once: each text then takes a third of the time."""
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(octet ^ 0x36 for octet in block))
+        self._outer = hashlib.sha256(bytes(octet ^ 0x5C for octet in block))
+
+    def sign(self, text: str) -> str:
+        """The signature of a text, in hexadecimal."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 @dataclass(slots=True)
 class SigningKeys:
-    """Derived keys; deriving one costs four HMACs."""
+    """Derived keys; deriving one costs four HMACs. They are known by the secret itself, so that another secret for the same access key is another
+    key, as another day, region or service is."""
 
     secrets: Mapping[str, str]
-    _known: dict[tuple[str, str, str, str], bytes] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str, str], SigningKey] = field(default_factory=dict)
 
-    def of(self, signature: Signature) -> bytes | None:
+    def of(self, signature: Signature) -> SigningKey | None:
         """The signing key, or None for an access key that nobody here has."""
         secret = self.secrets.get(signature.access_key)
         if secret is None:
             return None
         name = (secret, signature.day, signature.region, signature.service)
-        if name not in self._known:
+        key = self._known.get(name)
+        if key is None:
             if len(self._known) >= SIGNING_KEYS:
                 self._known.clear()
-            self._known[name] = signing_key(*name)
-        return self._known[name]
+            key = self._known[name] = SigningKey(signing_key(*name))
+        return key
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A request whose signature is complete, of a known key and in time; whether it is right, ``check`` tells."""
 
     signature: Signature
-    key: bytes
+    key: SigningKey
     request: Request
 
     def check(self, payload_hash: str) -> None:
         """Compare the signature for a body of this hash (or the word that stands in its place). Raises Refused."""
         canonical = canonical_request(self.request, self.signature, payload_hash)
         to_sign = string_to_sign(self.signature, canonical)
-        if not hmac.compare_digest(sign(self.key, to_sign).hex().encode(), self.signature.value.encode()):
+        if not hmac.compare_digest(self.key.sign(to_sign), self.signature.value):
             raise Refused(
                 Reason.MISMATCH,
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method; "
@@ -175,7 +200,39 @@ def read_signature(request: Request) -> Signature | None:
     return None
 
 
+class Head(NamedTuple):
+    """What a signature says beside its date."""
+
+    access_key: str
+    day: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    value: str
+
+
 def from_header(request: Request, header: str) -> Signature:
+    head = usual_head(header) or read_head(header)
+    return made(head, date_of(request), None, Reason.INCOMPLETE)
+
+
+def usual_head(header: str) -> Head | None:
+    """The head of a header as the SDKs write it: the signature comes last, and what stands before it is the same in all of a client's requests of one
+    day, so it is read once."""
+    beginning, _, value = header.rpartition("Signature=")
+    if len(beginning) > LONGEST_REMEMBERED or not HASH.fullmatch(value):
+        return None
+    head = head_before(beginning)
+    return None if head.value != BLANK else head._replace(value=value)
+
+
+@lru_cache(REMEMBERED)
+def head_before(beginning: str) -> Head:
+    """The head of a header that goes on with a signature, which is left blank here. If it is not, the header has its signature somewhere else."""
+    return read_head(f"{beginning}Signature={BLANK}")
+
+
+def read_head(header: str) -> Head:
     found = AUTHORIZATION.fullmatch(header)
     if found is None:
         raise Refused(Reason.UNSUPPORTED, "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
@@ -183,8 +240,7 @@ def from_header(request: Request, header: str) -> Signature:
     absent = [name for name in ("Credential", "SignedHeaders", "Signature") if not parts.get(name)]
     if absent:
         raise Refused(Reason.INCOMPLETE, f"Authorization header requires {' and '.join(repr(name) for name in absent)}.")
-    date = date_of(request)
-    return made(parts["Credential"], parts["SignedHeaders"], parts["Signature"], date, None, Reason.INCOMPLETE)
+    return checked_head(parts["Credential"], parts["SignedHeaders"], parts["Signature"], Reason.INCOMPLETE)
 
 
 def from_query(query: Mapping[str, str]) -> Signature:
@@ -198,26 +254,31 @@ def from_query(query: Mapping[str, str]) -> Signature:
         raise Refused(Reason.INCOMPLETE_QUERY, f"X-Amz-Expires must be a number of seconds up to {LONGEST_LIFE} (seven days), not {life!r}.")
     if not DATE.fullmatch(date):
         raise Refused(Reason.INCOMPLETE_QUERY, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\".")
-    return made(query["X-Amz-Credential"], query["X-Amz-SignedHeaders"], query["X-Amz-Signature"], date, int(life), Reason.INCOMPLETE_QUERY)
+    head = checked_head(query["X-Amz-Credential"], query["X-Amz-SignedHeaders"], query["X-Amz-Signature"], Reason.INCOMPLETE_QUERY)
+    return made(head, date, int(life), Reason.INCOMPLETE_QUERY)
 
 
 PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
 
 
-def made(credential: str, signed_headers: str, value: str, date: str, life: int | None, reason: Reason) -> Signature:
+def checked_head(credential: str, signed_headers: str, value: str, reason: Reason) -> Head:
     if not f"{credential}{signed_headers}{value}".isascii():
         raise Refused(reason, "The Credential, the SignedHeaders and the Signature are ASCII.")
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
         raise Refused(reason, f"The Credential must have the form <access key>/<yyyyMMdd>/<region>/<service>/aws4_request, not {credential!r}.")
     access_key, day, region, service, _ = parts
-    if not date.startswith(day) or len(day) != 8:
-        raise Refused(reason, f"The date in the Credential ({day!r}) is not the day of the request ({date}).")
+    return Head(access_key, day, region, service, tuple(signed_headers.lower().split(";")), value)
+
+
+def made(head: Head, date: str, life: int | None, reason: Reason) -> Signature:
+    if not date.startswith(head.day) or len(head.day) != 8:
+        raise Refused(reason, f"The date in the Credential ({head.day!r}) is not the day of the request ({date}).")
     try:
         signed_at = instant_of(date)
     except ValueError as error:
         raise Refused(reason, f"{date!r} is not a date.") from error
-    return Signature(access_key, day, region, service, tuple(signed_headers.lower().split(";")), value, date, signed_at, life)
+    return Signature(*head, date, signed_at, life)
 
 
 def date_of(request: Request) -> str:
@@ -240,7 +301,7 @@ def check_signed_headers(request: Request, signature: Signature) -> None:
     if "host" not in signed:
         raise Refused(Reason.NOT_SIGNED, "The header host must be signed.", HeadersNotSigned="host")
     must = "x-amz-" if signature.service == "s3" else "x-amz-target"
-    unsigned = [name for name in request.headers if name.startswith(must) and name not in signed]
+    unsigned = [name for name in request.headers if name not in signed and name.startswith(must)]
     if unsigned:
         names = ", ".join(unsigned)
         raise Refused(Reason.NOT_SIGNED, f"There were headers present in the request which were not signed: {names}.", HeadersNotSigned=names)
@@ -250,8 +311,11 @@ def check_signed_headers(request: Request, signature: Signature) -> None:
 
 
 def canonical_request(request: Request, signature: Signature, payload_hash: str) -> str:
-    headers = "".join(f"{name}:{trimmed(request.headers.get(name, ''))}\n" for name in signature.signed_headers)
-    path = s3_path(request.path) if signature.service == "s3" else encoded_path(request.path)
+    received = request.headers
+    headers = "".join([f"{name}:{trimmed(received.get(name, ''))}\n" for name in signature.signed_headers])
+    path = request.path
+    if not PLAIN_PATH.fullmatch(path):
+        path = s3_path(path) if signature.service == "s3" else encoded_path(path)
     query = canonical_query(request.query_string, presigned=signature.presigned_for is not None)
     return f"{request.method}\n{path}\n{query}\n{headers}\n{';'.join(signature.signed_headers)}\n{payload_hash}"
 
@@ -313,6 +377,7 @@ def sign(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
+@lru_cache(REMEMBERED)
 def instant_of(date: str) -> float:
     """A date of the form 20130524T000000Z in Unix seconds; ``strptime`` would take as long as all HMACs of a signature together."""
     parts = (date[:4], date[4:6], date[6:8], date[9:11], date[11:13], date[13:15])

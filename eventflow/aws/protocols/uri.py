@@ -10,6 +10,10 @@ from botocore.model import OperationModel
 from eventflow.aws.protocols.refusal import UnknownOperation
 from eventflow.aws.request import Request, decode_pairs
 
+#: How many addresses are remembered, and the longest.
+MOST_KNOWN = 512
+LONGEST_KNOWN = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -46,6 +50,7 @@ class Addresses:
 
     def __init__(self, operations: Iterable[OperationModel]) -> None:
         self._root = Node()
+        self._known: dict[tuple[str, str], tuple[list[Route], tuple[str, ...]]] = {}
         for operation in operations:
             self._add(operation)
 
@@ -68,17 +73,28 @@ class Addresses:
 
     def find(self, request: Request, path: str) -> tuple[str, dict[str, str]]:
         """The operation's name and its labels, still percent-encoded. Raises UnknownOperation."""
-        segments = path[1:].split("/") if path != "/" else []
-        found = self._walk(self._root, request.method, segments, ())
-        if found is None and segments and not segments[-1]:
-            found = self._walk(self._root, request.method, segments[:-1], ())
-        routes, values = found or ([], ())
+        routes, values = self._at(request.method, path)
         query = request.query
         routes = [route for route in routes if route.is_for(query)]
         if not routes:
             raise UnknownOperation(f"No operation is at {request.method} {path}.")
         best = max(routes, key=lambda route: route.rank(query, request.headers)) if len(routes) > 1 else routes[0]
         return best.operation, dict(zip(best.labels, values, strict=True))
+
+    def _at(self, method: str, path: str) -> tuple[list[Route], tuple[str, ...]]:
+        """The routes of an address, and its labels. Short addresses are remembered: the same few come again and again."""
+        found = self._known.get((method, path))
+        if found is None:
+            segments = path[1:].split("/") if path != "/" else []
+            found = self._walk(self._root, method, segments, ())
+            if found is None and segments and not segments[-1]:
+                found = self._walk(self._root, method, segments[:-1], ())
+            found = found or ([], ())
+            if len(path) <= LONGEST_KNOWN:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[method, path] = found
+        return found
 
     def _walk(self, node: Node, method: str, rest: Sequence[str], values: tuple[str, ...]) -> tuple[list[Route], tuple[str, ...]] | None:
         if not rest:
