@@ -228,6 +228,8 @@ class Daemon:
         await self._core.ensure(manifest, triggers)
         self._manifest, self._nursery = manifest, nursery
         former = self._pool.replace(nursery, functions)
+        if nursery.lost:
+            self._pool.lost(nursery)  # it died before anybody knew that it was the one
         await self._dispatcher.start(functions)
         await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
         if former is not None:

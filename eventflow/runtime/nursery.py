@@ -28,7 +28,7 @@ class Listener(Protocol):
 
 
 class Nursery:
-    """One zygote process for one state of the app's code."""
+    """One zygote process for one state of the app's code. ``lost`` is true when it died by itself after it had loaded the app."""
 
     def __init__(self, reference: str, variables: Mapping[str, str], listener: Listener) -> None:
         self._reference = reference
@@ -37,6 +37,7 @@ class Nursery:
         self._received = b""
         self._manifest: asyncio.Future[dict[str, Any]] | None = None
         self._closing = False
+        self.lost = False
         self.pid = 0
 
     async def start(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class Nursery:
         if self._manifest is not None and not self._manifest.done():
             self._manifest.set_exception(LoadError(f"The process that loads {self._reference} ended before the app was loaded."))
         elif not self._closing:
-            self._closing = True
+            self._closing = self.lost = True
             self._control.close()
             self._process.kill()
             self._process.wait()  # it closed its end, so it is dead or dying: this does not block
