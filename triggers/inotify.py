@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import select
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +103,8 @@ def notices_in(buffer: bytes) -> Iterator[Notice]:
 
 
 class InotifyEmitter(EventEmitter):
-    """Watches the directories of a tree that ``enters`` (given relative paths) agrees to.
+    """Watches the directories of a tree that ``enters`` (given relative paths) agrees to. Its thread is never started: ``LoopObserver`` calls
+    ``on_thread_start``, then ``read`` and ``take``, and ``close`` at the end.
 
     It differs from watchdog's own in what a bucket depends on. A rename is told at once, as a file that came and a file that went, never held back to
     find its other half. An overflow of the kernel's queue and a refused watch are events. A directory is reported after it is watched, so that
@@ -122,51 +121,37 @@ class InotifyEmitter(EventEmitter):
         self._probes = self._probe.rpartition("/")[0]
         self._paths: dict[int, str] = {}
         self._inotify: Inotify | None = None
-        self._wake: tuple[int, int] | None = None
-        self._waking = threading.Lock()
 
     def on_thread_start(self) -> None:
         self._inotify = Inotify()
-        self._wake = os.pipe()
         try:
             self._watch_tree(self._root)
         except BaseException:
-            self._close()
+            self.close()
             raise
 
-    def on_thread_stop(self) -> None:
-        with self._waking:
-            if self._wake is not None:
-                os.write(self._wake[1], b"!")
-
-    def run(self) -> None:
-        try:
-            super().run()
-        except BaseException:
-            self.queue_event(EventsLost(self._root))
-            raise
-        finally:
-            self._close()
-
-    def queue_events(self, timeout: float) -> None:
+    @property
+    def descriptor(self) -> int:
+        """Readable when there are notices."""
         assert self._inotify is not None
-        assert self._wake is not None
-        poll = select.poll()
-        poll.register(self._inotify.descriptor, select.POLLIN)
-        poll.register(self._wake[0], select.POLLIN)
-        poll.poll(timeout * 1000)
-        for notice in self._inotify.read():
-            self._take(notice)
+        return self._inotify.descriptor
 
-    def _close(self) -> None:
-        with self._waking:
-            for descriptor in self._wake or ():
-                os.close(descriptor)
-            self._wake = None
+    def read(self) -> list[Notice]:
+        """What the kernel has to tell, up to a few thousand notices; it does not wait."""
+        assert self._inotify is not None
+        return self._inotify.read()
+
+    def close(self) -> None:
         if self._inotify is not None:
             self._inotify.close()
+            self._inotify = None
 
-    def _take(self, notice: Notice) -> None:
+    def brings_directory(self, notice: Notice) -> bool:
+        """Whether ``take`` will read a tree."""
+        return bool(notice.mask & IN_ISDIR and notice.mask & (IN_CREATE | IN_MOVED_TO) and notice.watch in self._paths)
+
+    def take(self, notice: Notice) -> None:
+        """Tell what a notice means, and watch what came with it."""
         if notice.mask & IN_Q_OVERFLOW:
             self.queue_event(EventsLost(self._root))
             return

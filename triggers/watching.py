@@ -1,4 +1,4 @@
-"""watchdog's observer on a bucket's directory, its threads' events brought to the event loop as signs about keys."""
+"""A watchdog observer on a bucket's directory, its events brought to the event loop as signs about keys."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver
 
 from eventflow import Clock
+from triggers.inotify import InotifyEmitter
+from triggers.loop_observer import LoopObserver, is_running
 from triggers.object_keys import ObjectKeys
 
 #: Where the object store keeps unfinished writes: in the bucket, and no part of its content.
@@ -76,7 +78,7 @@ class Watcher(FileSystemEventHandler):
     """Calls ``receive(sign, path)`` on the event loop, with relative paths: of files that ``keys`` wants and directories that it enters.
 
     Call ``prepare`` first. ``start`` and ``stop`` block: the one for as long as it takes to find the tree's directories, the other until the
-    threads ended.
+    observer's threads ended, where it has some.
     """
 
     def __init__(self, root: str, keys: ObjectKeys, clock: Clock, receive: Callable[[Sign, str], None]) -> None:
@@ -88,7 +90,7 @@ class Watcher(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._waiting: list[tuple[Sign, str]] = []
         self._probes: dict[str, asyncio.Event] = {}
-        self._observer: BaseObserver | None = None
+        self._observer: BaseObserver | LoopObserver | None = None
         self._stopped = False
 
     def prepare(self) -> None:
@@ -97,7 +99,7 @@ class Watcher(FileSystemEventHandler):
 
     def start(self) -> None:
         """Raises OSError where the system refuses to watch. A watcher that was stopped meanwhile does not stay."""
-        observer = new_observer(self._keys)
+        observer = new_observer(self._keys, self._loop)
         observer.schedule(self, self._root, recursive=True)
         observer.start()
         with self._lock:
@@ -127,7 +129,7 @@ class Watcher(FileSystemEventHandler):
             remove(path)
             del self._probes[probe]
 
-    # On the observer's thread.
+    # On the event loop, or on the observer's thread.
 
     def dispatch(self, event: FileSystemEvent) -> None:
         for sign, path in signs_of(event):
@@ -147,6 +149,9 @@ class Watcher(FileSystemEventHandler):
         return wanted(relative) or relative.startswith(PROBE)
 
     def _bring(self, sign: Sign, relative: str) -> None:
+        if is_running(self._loop):
+            self._hand_on(sign, relative)
+            return
         with self._lock:
             self._waiting.append((sign, relative))
             first = len(self._waiting) == 1
@@ -159,12 +164,15 @@ class Watcher(FileSystemEventHandler):
         with self._lock:
             arrived, self._waiting = self._waiting, []
         for sign, path in arrived:
-            if path.startswith(PROBE):
-                probe = self._probes.get(path)
-                if probe is not None:
-                    probe.set()
-            else:
-                self._receive(sign, path)
+            self._hand_on(sign, path)
+
+    def _hand_on(self, sign: Sign, path: str) -> None:
+        if path.startswith(PROBE):
+            probe = self._probes.get(path)
+            if probe is not None:
+                probe.set()
+        else:
+            self._receive(sign, path)
 
 
 def touch(path: Path) -> None:
@@ -175,11 +183,9 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def new_observer(keys: ObjectKeys) -> BaseObserver:
+def new_observer(keys: ObjectKeys, loop: asyncio.AbstractEventLoop) -> BaseObserver | LoopObserver:
     if LINUX:
-        from triggers.inotify import InotifyEmitter
-
-        return BaseObserver(functools.partial(InotifyEmitter, enters=keys.enters, probe=PROBE))  # type: ignore[arg-type]
+        return LoopObserver(functools.partial(InotifyEmitter, enters=keys.enters, probe=PROBE), loop)
     from watchdog.observers import Observer
 
     return Observer()

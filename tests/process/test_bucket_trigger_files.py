@@ -482,11 +482,11 @@ def followed(payloads):
 def test_an_overflow_of_the_kernels_queue_loses_nothing(tmp_path, monkeypatch):
     deaf = []
 
-    def take(self, notice, real=InotifyEmitter._take):
+    def take(self, notice, real=InotifyEmitter.take):
         if not deaf:
             real(self, notice)
 
-    monkeypatch.setattr(InotifyEmitter, "_take", take)
+    monkeypatch.setattr(InotifyEmitter, "take", take)
 
     async def scenario(uploads):
         observers = watch_observers(monkeypatch)
@@ -513,8 +513,8 @@ def watch_observers(monkeypatch):
     """The observers that watchers make from now on."""
     made = []
 
-    def new_observer(keys, real=watching.new_observer):
-        made.append(real(keys))
+    def new_observer(keys, loop, real=watching.new_observer):
+        made.append(real(keys, loop))
         return made[-1]
 
     monkeypatch.setattr("triggers.watching.new_observer", new_observer)
@@ -576,7 +576,7 @@ def test_a_file_system_that_others_change_is_polled(tmp_path, monkeypatch):
 
 def test_a_silent_file_system_is_found_out_and_polled(tmp_path, monkeypatch):
     monkeypatch.setattr("triggers.watching.PROBE_PATIENCE", 0.05)
-    monkeypatch.setattr(InotifyEmitter, "_take", lambda self, notice: None)
+    monkeypatch.setattr(InotifyEmitter, "take", lambda self, notice: None)
 
     async def scenario(uploads):
         async with uploads.running(settle=0.1):

@@ -245,7 +245,7 @@ def test_a_refused_watch_and_an_overflow_are_told(tmp_path, monkeypatch):
         assert await heard.so_far() == [(Sign.REFUSED, "full")]
         [emitter] = heard.watcher._observer.emitters
         assert isinstance(emitter, InotifyEmitter)
-        emitter._take(Notice(-1, IN_Q_OVERFLOW, ""))
+        emitter.take(Notice(-1, IN_Q_OVERFLOW, ""))
         assert await heard.so_far() == [(Sign.LOST, "")]
 
     monkeypatch.setattr(Inotify, "add", add)
