@@ -70,7 +70,6 @@ UNSUPPORTED = frozenset(
         "role",
         "runtime",
         "runtime_management",
-        "snap_start",
         "tags",
         "tenancy",
         "tracing",
@@ -124,6 +123,7 @@ class FunctionSettings(TypedDict, total=False):
     dead_letter_queue: QueueRef | str | None
     environment: Mapping[str, str]
     description: str
+    snap_start: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Function:
     """One function. ``handler`` is ``module:qualname``; ``memory`` in MB; ``timeout`` and ``maximum_event_age`` in seconds; ``retries`` counts
     what follows the first attempt of an asynchronous event; ``reserved_concurrency`` is how many may run at once (0 switches the function off,
     None shares what the account has); ``on_success`` and ``on_failure`` get AWS's record of an asynchronous event's end, ``dead_letter_queue``
-    the bare event.
+    the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it.
     """
 
     name: str
@@ -146,6 +146,7 @@ class Function:
     dead_letter_queue: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     description: str = ""
+    snap_start: bool = False
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -276,6 +277,12 @@ def description(value: object) -> str:
     return value
 
 
+def yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError("it takes True or False.")
+    return value
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "name": function_name,
     "memory": WholeNumber(128, 10_240, "MB"),
@@ -288,4 +295,5 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "dead_letter_queue": dead_letter_queue,
     "environment": environment,
     "description": description,
+    "snap_start": yes_or_no,
 }

@@ -131,6 +131,11 @@ class LambdaService:
             "PackageType": "Zip",
             "State": "Active",
             "LastUpdateStatus": "Successful",
+            # Lambda has snapshots of published versions alone; here there is one version, and it may have one.
+            "SnapStart": {
+                "ApplyOn": "PublishedVersions" if function.snap_start else "None",
+                "OptimizationStatus": "On" if function.snap_start else "Off",
+            },
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{function.name}"},
         }
         if function.environment:

@@ -45,11 +45,11 @@ class Process:
         self._buffer = frames.Buffer()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def run(self) -> int:
-        """Serve until the socket closes; returns the exit status."""
+    def run(self, prepare: Callable[[], Callable[[Any, Any], Any]]) -> int:
+        """Serve with the handler that ``prepare``, the init, returns until the socket closes; returns the exit status."""
         started = time.perf_counter()
         try:
-            handler = find_handler(self._function["handler"])
+            handler = prepare()
         except FunctionFailed as failure:
             self._send(frames.INIT_ERROR, started, failure.error)
             return 1

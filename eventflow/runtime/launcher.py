@@ -51,12 +51,34 @@ class Launcher:
             ours, theirs = socket.socketpair()
             undo.callback(ours.close)
             ours.setblocking(False)
-            deadline = now + INIT_SECONDS
+            deadline = now + INIT_SECONDS * (1 + function.snap_start)  # the template's init perhaps, and the hooks after the restore
             environment = Environment(name, function, self.nursery, ours, log, confinement, folder, now, deadline, log_stream=self._log_stream())
             with theirs:
-                self.nursery.fork(self._request(environment), [theirs.fileno(), log])
+                self.nursery.fork({**self._request(environment), **self._template(environment)}, [theirs.fileno(), log])
             undo.pop_all()
         return environment
+
+    def _template(self, environment: Environment) -> dict[str, Any]:
+        """With ``snap_start``, what the zygote needs to make the function's template: limits and a folder, which last as long as the zygote."""
+        function, nursery = environment.function, environment.nursery
+        if not function.snap_start:
+            return {}
+        template = nursery.templates.get(function.name)
+        if template is None:
+            name = f"template-{environment.id}"
+            folder = self._folder / name
+            (folder / "tmp").mkdir(parents=True)
+            nursery.at_end.callback(shutil.rmtree, folder, ignore_errors=True)
+            confinement = self.limiter.confine(name, function.memory)
+            nursery.at_end.callback(confinement.release)
+            template = nursery.templates[function.name] = {
+                "tmp": str(folder / "tmp"),
+                "procs": list(confinement.procs),
+                "data_limit": confinement.data_limit,
+                "memory_events": confinement.memory_events,
+                "seconds": INIT_SECONDS,
+            }
+        return {"template": template}
 
     def _log_stream(self) -> str:
         """Lambda's form: ``2026/01/31/[$LATEST]<32 hexadecimal digits>``."""
@@ -80,11 +102,11 @@ class Launcher:
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
             "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": group,
-            "AWS_LAMBDA_LOG_STREAM_NAME": environment.log_stream,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if function.snap_start else "on-demand",
             **function.environment,
         }
+        if not function.snap_start:  # Lambda: a snapshot is of no log stream, and has neither
+            variables |= {"AWS_LAMBDA_LOG_GROUP_NAME": group, "AWS_LAMBDA_LOG_STREAM_NAME": environment.log_stream}
         return {
             "fork": environment.id,
             "function": described,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +20,15 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Confinement(Protocol):
-    """The limits of one environment. ``procs`` are the files into which the process writes itself, ``data_limit`` its RLIMIT_DATA (0: none)."""
+    """The limits of one environment. ``procs`` are the files into which the process writes itself, ``data_limit`` its RLIMIT_DATA (0: none),
+    ``memory_events`` the file for ``times_out_of_memory`` (empty: none)."""
 
     @property
     def procs(self) -> Sequence[str]: ...
     @property
     def data_limit(self) -> int: ...
+    @property
+    def memory_events(self) -> str: ...
     def out_of_memory(self) -> bool:
         """Whether the kernel has killed something in it for want of memory."""
         ...
@@ -50,6 +52,7 @@ class Watched:
     """No control group: the pool polls the resident set; the data segment is limited a little above."""
 
     procs: Sequence[str] = ()
+    memory_events = ""
 
     def __init__(self, memory_mb: int) -> None:
         self.data_limit = memory_mb * MEGABYTE + WATCH_HEADROOM
@@ -79,15 +82,11 @@ class Grouped:
 
     def __init__(self, folders: Sequence[Path], events: Path, entrance: str) -> None:
         self._folders = folders
-        self._events = events
+        self.memory_events = str(events)
         self.procs = [str(folder / entrance) for folder in folders]
 
     def out_of_memory(self) -> bool:
-        try:
-            lines = self._events.read_text().splitlines()
-        except OSError:
-            return False
-        return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in lines)
+        return times_out_of_memory(self.memory_events) > 0
 
     def release(self) -> None:
         for folder in self._folders:
@@ -155,6 +154,15 @@ class CgroupV2Limiter:
         remove(self._parent)
 
 
+def times_out_of_memory(memory_events: str) -> int:
+    """How many processes of a control group the kernel has killed for want of memory."""
+    try:
+        lines = Path(memory_events).read_text().splitlines() if memory_events else []
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
 def choose_limiter(owner: str, root: Path = CGROUPS) -> Limiter:
     """The strongest that works here; ``owner`` tells this daemon's groups from another's."""
     if sys.platform != "linux":
@@ -194,6 +202,8 @@ def resident_bytes(pids: Sequence[int]) -> dict[int, int]:
     """The resident set of each process that still lives."""
     if sys.platform == "linux":
         return {pid: size for pid in pids if (size := linux_resident(pid))}
+    import subprocess  # on a machine where it is not needed, a function's process does not have it either
+
     listing = subprocess.run(["/bin/ps", "-o", "pid=,rss=", "-p", ",".join(map(str, pids))], capture_output=True, text=True, check=False)
     return {int(pid): int(kilobytes) * 1024 for pid, kilobytes in (line.split() for line in listing.stdout.splitlines())}
 

@@ -39,6 +39,9 @@ class Nursery:
         self._closing = False
         self.lost = False
         self.pid = 0
+        #: What the functions with ``snap_start`` have below this zygote, by name; ``at_end`` removes it.
+        self.templates: dict[str, dict[str, Any]] = {}
+        self.at_end = contextlib.ExitStack()
 
     async def start(self) -> dict[str, Any]:
         """Start the zygote; the app's manifest. Raises ``LoadError`` with what is wrong with the app."""
@@ -91,6 +94,7 @@ class Nursery:
         except subprocess.TimeoutExpired:
             self._kill()
             await asyncio.to_thread(self._process.wait)
+        self.at_end.close()
 
     def _kill(self) -> None:
         """End the zygote and the fork in which it may be loading the app."""
@@ -131,6 +135,7 @@ class Nursery:
             self._control.close()
             self._process.kill()
             self._process.wait()  # it closed its end, so it is dead or dying: this does not block
+            self.at_end.close()
             self._listener.lost(self)
 
 

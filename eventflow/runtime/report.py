@@ -26,7 +26,9 @@ def end_lines(invocation: Invocation, outcome: Outcome) -> bytes:
         f"REPORT RequestId: {request_id}\tDuration: {outcome.duration_ms:.2f} ms\tBilled Duration: {outcome.billed_ms} ms"
         f"\tMemory Size: {invocation.function.memory} MB\tMax Memory Used: {outcome.max_memory_mb} MB"
     )
-    if outcome.init_ms is not None:
+    if outcome.init_ms is not None and invocation.function.snap_start:
+        text += f"\tRestore Duration: {outcome.init_ms:.2f} ms\tBilled Restore Duration: {math.ceil(outcome.init_ms)} ms"
+    elif outcome.init_ms is not None:
         text += f"\tInit Duration: {outcome.init_ms:.2f} ms"
     if outcome.error_type in ("Sandbox.Timedout", "Runtime.OutOfMemory", "Runtime.ExitError"):
         text += f"\tStatus: {'timeout' if outcome.error_type == 'Sandbox.Timedout' else 'error'}\tError Type: {outcome.error_type}"

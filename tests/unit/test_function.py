@@ -56,7 +56,7 @@ def test_none_is_a_value_only_where_it_means_something():
         ("maximumEventAge", "it is called 'maximum_event_age' here"),
         ("reserved_concurrent_executions", "it is called 'reserved_concurrency' here"),
         ("layers", "not supported yet"),
-        ("SnapStart", "not supported yet"),
+        ("SnapStart", "it is called 'snap_start' here"),
         ("ephemeral_storage", "not supported yet"),
         ("vpc", "not supported yet"),
         ("architectures", "not supported yet"),
@@ -109,6 +109,14 @@ def test_a_dead_letter_queue_is_a_standard_queue():
     assert "standard queues only" in refusal("dead_letter_queue", "dead.fifo")
     assert "queue name" in refusal("dead_letter_queue", "a queue")
     assert "a queue of app.queue" in refusal("dead_letter_queue", 5)
+
+
+def test_snap_start_is_yes_or_no():
+    assert checked("f", {"snap_start": True}) == {"snap_start": True}
+    for value in (1, None, "PublishedVersions", {"ApplyOn": "PublishedVersions"}):
+        assert "it takes True or False" in refusal("snap_start", value)
+    function = Function("f", "app:f", snap_start=True)
+    assert Function.from_json(function.to_json()) == function
 
 
 def test_environment_names_follow_lambda():
