@@ -16,6 +16,7 @@ from eventflow import payload as payloads
 
 MOST_EVENTS = 10_000
 LONGEST_KEY = 256
+LONGEST_TRACE = 8192
 MEMBERS = {"keys", "sizes", "trace"}
 
 
@@ -41,8 +42,8 @@ class Bulk:
         check_sizes(sizes, len(rest))
         if keys is not None:
             check_keys(keys, len(sizes))
-        if not isinstance(trace, str | None):
-            raise ValueError("trace must be text")
+        if trace is not None and not (isinstance(trace, str) and trace.isascii() and len(trace) <= LONGEST_TRACE):
+            raise ValueError(f"trace must be ASCII text of at most {LONGEST_TRACE} characters")
         ends = list(accumulate(sizes))
         found = [rest[end - size : end] for end, size in zip(ends, sizes, strict=True)]
         for place, payload in enumerate(found):
@@ -63,6 +64,8 @@ def check_sizes(sizes: Any, total: int) -> None:
 def check_key(key: Any) -> None:
     if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
         raise ValueError(f"a key is a text of 1 to {LONGEST_KEY} characters, not {str(key)[:100]!r}")
+    if not key.isascii():
+        key.encode()  # half a surrogate pair is no text: the journal could not keep it, nor what shares its transaction
 
 
 def check_keys(keys: Any, count: int) -> None:

@@ -88,7 +88,6 @@ class Answer:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
-    stays_open: bool = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.lower()] = value
@@ -148,7 +147,7 @@ class Connection:
         except BaseException:
             self.close()  # an answer that nobody waits for any more must not be taken for that of the next request
             raise
-        if not answer.stays_open:
+        if answer.headers.get(b"connection", b"").lower() == b"close":
             self.close()
         return answer
 
@@ -177,7 +176,7 @@ def received(connected: socket.socket) -> Answer:
         if not piece:
             raise ConnectionError("the connection was closed before the answer")
         parser.feed_data(piece)
-    answer.status, answer.stays_open = parser.get_status_code(), parser.should_keep_alive()
+    answer.status = parser.get_status_code()
     return answer
 
 

@@ -14,11 +14,15 @@ from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.dispatch.journal import CursorMove, Journal
+from eventflow.errors import Overloaded
 from eventflow.function import Function
 from eventflow.outcome import Outcome
 from eventflow.trigger import BucketSource, Cursor, QueueSource, Trigger
 
 log = logging.getLogger("eventflow.trigger")
+
+#: Seconds between attempts to emit while the dispatcher is overloaded.
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,19 @@ class FunctionTarget:
         move = CursorMove(self.owner, cursor) if cursor else None
         body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
         faultpoint.reach(f"{self._kind}.emitting")
-        request_id = await self._dispatcher.emit(self.function, body, key=id, trace=trace, source=self._source, cursor=move)
+        request_id = await self._accepted(body, id, trace, move)
         faultpoint.reach(f"{self._kind}.emitted")
         return request_id
+
+    async def _accepted(self, body: bytes, id: str | None, trace: str | None, move: CursorMove | None) -> str:
+        """Emit; while too much waits for the disk, wait too: so a trigger is slowed down, and has nothing to catch up with."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._dispatcher.emit(self.function, body, key=id, trace=trace, source=self._source, cursor=move)
+            except Overloaded:
+                await self.clock.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
 
     async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
         body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
