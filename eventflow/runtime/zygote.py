@@ -43,7 +43,7 @@ class Zygote:
                 sys.path.insert(0, entry)
         snapshot.install(report.pop("own_modules"))
         preload(report.pop("modules"))
-        boto3_session.warm(report.pop("service_data"))
+        boto3_session.warm(report.pop("service_data"), report.pop("clients"))
         gc.collect()
         gc.freeze()
         self._tell(report)
@@ -108,12 +108,16 @@ def inspect_app(reference: str) -> dict[str, Any]:
 
 def describe_app(reference: str) -> dict[str, Any]:
     path_before = list(sys.path)
+    notes = boto3_session.Notes()
+    sys.meta_path.insert(0, notes)
     loaded = load(reference)
+    sys.meta_path.remove(notes)
     return {
         "manifest": loaded.app.manifest(loaded).to_json(),
         "modules": foreign_modules(loaded.root),
         "own_modules": own_modules(loaded.root),
         "service_data": boto3_session.data_read(),
+        "clients": notes.calls,
         "sys_path": [entry for entry in sys.path if entry not in path_before],
     }
 

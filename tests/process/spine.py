@@ -3,7 +3,7 @@
 import asyncio
 import os
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,13 @@ class Spine:
 
 
 def with_spine(
-    folder: Path, code: str, work: Callable[[Spine], Awaitable[None]], *, limiter: Limiter | None = None, idle_seconds: float = 60.0
+    folder: Path,
+    code: str,
+    work: Callable[[Spine], Awaitable[None]],
+    *,
+    limiter: Limiter | None = None,
+    idle_seconds: float = 60.0,
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run ``work`` on an application whose functions are ``code``."""
     (folder / "app.py").write_text(HEADER + textwrap.dedent(code))
@@ -96,7 +102,7 @@ def with_spine(
         spine = Spine(folder, limiter, idle_seconds)
         try:
             await spine.journal.open()
-            await spine.load()
+            await spine.load(**(variables or {}))
             await work(spine)
         finally:
             await spine.close()

@@ -597,3 +597,47 @@ def test_environments_inherit_what_boto3_read_for_the_app_s_clients(tmp_path: Pa
         assert (await spine.invoke("f")).value() == [["dynamodb", "sqs"], True]
 
     with_spine(tmp_path, code, work)
+
+
+def test_clients_made_in_advance_are_equal_to_those_that_would_have_been_made(tmp_path: Path) -> None:
+    async def work(spine: Spine) -> None:
+        for _ in range(2):
+            told = json.loads((await spine.invoke("plain")).payload)
+            assert told == {"left": 0, "same": False, "retries": 2, "pool": 33, "heard": [], "calls": 1}
+            await spine.until(lambda: not spine.environments("plain"))
+        # A variable of the function's own that botocore reads makes another client, and so does a listener that is there before the client.
+        told = json.loads((await spine.invoke("persistent")).payload)
+        assert (told["left"], told["retries"]) == (4, 7)
+        told = json.loads((await spine.invoke("listening")).payload)
+        assert (told["left"], told["heard"]) == (4, ["before-parameter-build.s3.ListBuckets"])
+
+    code = """
+    import os
+    import boto3
+    from botocore.config import Config
+    CALLS, HEARD = [], []
+    def left():
+        return sum(map(len, boto3.DEFAULT_SESSION.client.func.__self__.made.values()))
+    if os.environ.get("LISTEN"):
+        boto3.DEFAULT_SESSION.events.register("before-parameter-build.s3", lambda event_name, **_: HEARD.append(event_name))
+    one = boto3.client("s3", config=Config(max_pool_connections=33))
+    other = boto3.client("s3")
+    another = boto3.client("s3")
+    table = boto3.resource("dynamodb").Table("images")
+    def told():
+        CALLS.append(1)
+        try:
+            one.list_buckets()
+        except Exception:
+            pass
+        return {"left": left(), "same": other is another, "retries": one.meta.config.retries["total_max_attempts"],
+                "pool": one.meta.config.max_pool_connections, "heard": HEARD, "calls": len(CALLS)}
+    @app.function(timeout=20)
+    def plain(event, context): return told()
+    @app.function(timeout=20, environment={"AWS_MAX_ATTEMPTS": "7"})
+    def persistent(event, context): return told()
+    @app.function(timeout=20, environment={"LISTEN": "1"})
+    def listening(event, context): return told()
+    """
+    variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+    with_spine(tmp_path, code, work, idle_seconds=0.2, variables={**variables, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"})
