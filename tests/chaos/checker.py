@@ -167,10 +167,10 @@ def check_event(event: Event, attempts: Sequence[Attempt], evidence: Evidence, v
         check_death(what, event, entries, evidence.kills, verdict)
     if len(successes) > 1:
         verdict.wrongs.append(f"{what} was settled as a success {len(successes)} times")
+    runs = [attempt for attempt in attempts if attempt.request_id == event.id]
     for entry in successes:
-        late = [attempt for attempt in attempts if attempt.request_id == event.id and attempt.begun > entry.ended_at + SLACK]
-        if late:
-            verdict.wrongs.append(f"{what} ran again at {late[0].begun:.3f}, and had been settled as a success at {entry.ended_at:.3f}")
+        if any(entry.started_at <= before.begun for before in runs[:-1]):
+            verdict.wrongs.append(f"{what} ran again at {runs[-1].begun:.3f}, and the attempt begun at {entry.started_at:.3f} had been a success")
 
 
 def check_death(what: str, event: Event, entries: Sequence[Entry], kills: Sequence[Kill], verdict: Verdict) -> None:
@@ -184,11 +184,11 @@ def check_death(what: str, event: Event, entries: Sequence[Entry], kills: Sequen
 def check_repetitions(function: str, attempts: Sequence[Attempt], evidence: Evidence, verdict: Verdict) -> None:
     """Whatever ran again did so because an attempt failed (the ledger says so) or because it was under way when something was killed."""
     kind = {"arrived": "object", "job": "message"}.get(function, function)
+    failed = {id: sorted(entry.started_at for entry in evidence.ledger.get(id, ()) if entry.status != "success") for id in ids_of(attempts)}
     for before, again in itertools.pairwise(attempts):
-        entries = evidence.ledger.get(before.request_id, ())
-        if before.ended is None and any(
-            entry.status != "success" and entry.started_at - SLACK <= before.begun <= entry.ended_at + SLACK for entry in entries
-        ):
+        failures = failed[before.request_id]
+        if before.ended is None and failures and failures[0] < again.begun:
+            failures.pop(0)
             continue
         excuses = [kill for kill in evidence.kills if overlap(kill, before.begun, again.begun)]
         if not excuses:
@@ -230,6 +230,10 @@ def check_relays(by_name: Mapping[tuple[str, str], list[Event]], verdict: Verdic
             verdict.wrongs.append(f"relay {name} is {STATES[event.state]} and has {sent} events at its destination")
     verdict.counts["destination"]["accepted"] = sum(event.state == DONE for event in relays.values())
     verdict.counts["destination"]["handled"] = sum(("after", name) in by_name for name in relays)
+
+
+def ids_of(attempts: Sequence[Attempt]) -> set[str]:
+    return {attempt.request_id for attempt in attempts}
 
 
 def overlap(kill: Kill, start: float, end: float) -> bool:
