@@ -1,6 +1,7 @@
 """The client against real daemons, which are killed and started again under it."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventflow.bulk import Bulk
-from eventflow.client import Client, DaemonError, FunctionError, NotAccepted
+from eventflow.client import Client, FunctionError, NotAccepted
 from eventflow.connection import Address, Connection, Refused
 from tests.process.daemon_process import DaemonProcess, daemon
 
@@ -101,39 +102,54 @@ def test_a_loop_through_the_client_is_recognised(client: Client, process: Daemon
     assert dead[0]["reason"].startswith("RecursiveLoop: endless stands 16 times")
 
 
-@pytest.mark.slow
-def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    numbers = list(range(12_000))
-    ids: list[str] = []
-    failures: list[DaemonError] = []
+class Emitter(threading.Thread):
+    """Emits numbers, many at a time and one by one, until told to stop; ``ids`` are in their order."""
 
-    def emit() -> None:
+    def __init__(self, state: Path) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.failure: BaseException | None = None
+        self.stopping = threading.Event()
+        self._state = state
+
+    def run(self) -> None:
         try:
-            with Client(state=process.state) as client:
-                for begin in range(0, len(numbers), 4_000):
-                    ids.extend(client.emit_many("note", numbers[begin : begin + 4_000]))
-                    ids.extend(client.emit("note", -number) for number in range(begin + 1, begin + 51))
-        except DaemonError as error:
-            failures.append(error)
+            with Client(state=self._state) as client:
+                while not self.stopping.is_set():
+                    begin = len(self.ids)
+                    self.ids += client.emit_many("note", range(begin, begin + 1_200))
+                    for number in range(begin + 1_200, begin + 1_210):
+                        self.ids.append(client.emit("note", number))
+        except BaseException as failure:
+            self.failure = failure
 
+
+#: The daemon is killed when it has committed so many transactions, and told nobody of the last one; the first ones are those of its start.
+KILLS = (25, 40, 16, 52, 31)
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_killed_before_it_could_answer_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with daemon(tmp_path, CODE) as process:
+        emitter = Emitter(process.state)
+        for number, transactions in enumerate(KILLS):
+            monkeypatch.setenv("EVENTFLOW_TEST_KILL_AT", f"transaction.committed {transactions} {tmp_path / f'mark-{number}'}")
+            process.start(ready=number == 0)
+            assert process.process is not None
+            if number == 0:
+                emitter.start()
+            assert process.process.wait(30) == -signal.SIGKILL
+        monkeypatch.delenv("EVENTFLOW_TEST_KILL_AT")
         process.start()
-        emitting = threading.Thread(target=emit)
-        emitting.start()
-        for round in range(1, 6):
-            process.until(lambda least=500 * round: len(process.rows("handled")) >= least or not emitting.is_alive(), "work is under way")
-            process.kill()
-            process.start()
-        emitting.join(60)
-        assert not emitting.is_alive()
-        assert failures == []
-        assert len(set(ids)) == 12_150
-        process.until(lambda: len(handled(process)) == 12_150, "all are handled", 60)
-        assert handled(process).keys() == set(ids)  # no event but these: nothing was accepted twice under another id
-        assert sorted(handled(process).values(), key=int) == [
-            str(number) for number in sorted([*numbers, *(-n for b in (0, 4_000, 8_000) for n in range(b + 1, b + 51))])
-        ]
-        process.until(lambda: process.control("status")["events"]["note"] == {"done": 12_150}, "all are done")
+        emitter.stopping.set()
+        emitter.join(60)
+        assert emitter.failure is None
+        expected = {id: str(number) for number, id in enumerate(emitter.ids)}
+        assert len(expected) == len(emitter.ids)
+        process.until(lambda: len(handled(process)) >= len(expected), "all are handled", 60)
+        process.until(lambda: process.control("status")["events"]["note"].keys() == {"done"}, "all are done", 60)
+        assert handled(process) == expected  # and no event but these: nothing was accepted twice, under another id
+        assert process.control("status")["events"]["note"] == {"done": len(expected)}
 
 
 def test_a_client_waits_for_a_daemon_that_is_started_again(tmp_path: Path) -> None:
