@@ -25,6 +25,7 @@ from eventflow.control import Control
 from eventflow.database import Database
 from eventflow.errors import EventflowError
 from eventflow.http_server import HttpServer
+from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
 from eventflow.manifest import Manifest, resolve_triggers
 from eventflow.notify import Notifier
@@ -86,6 +87,8 @@ class Daemon:
         server = HttpServer(self._settings.host, self._settings.port)
         self._url = server.url
         self._credentials = Credentials.load_or_create(self._state.credentials)
+        for note in examine_at_start(self._state.database):
+            log.warning("%s: %s", self._state.database, note)
         self._database = Database(self._state.database)
         self._logs = LogStore(self._state.logs, self._clock)
         try:

@@ -41,6 +41,8 @@ REMEDIES = {
     sqlite3.SQLITE_NOMEM: "the machine is out of memory: free some",
     sqlite3.SQLITE_PROTOCOL: "its file system does not lock as it should: use a local disk",
 }
+#: What Python says of a text that has wrong bytes: SQLite itself does not look into texts.
+NO_TEXT = "Could not decode to UTF-8"
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -169,12 +171,7 @@ class Database:
 
     async def migrate(self, component: str, package: str) -> None:
         """Bring a component's tables up to date from the numbered files ``schema/<component>_NNN.sql`` in ``package``; each runs once."""
-        folder = resources.files(package) / "schema"
-        scripts = sorted(
-            (int(entry.name.removesuffix(".sql").rpartition("_")[2]), entry.read_text())
-            for entry in folder.iterdir()
-            if entry.name.startswith(f"{component}_") and entry.name.endswith(".sql")
-        )
+        scripts = migrations(component, package)
 
         def bring_up_to_date(connection: sqlite3.Connection) -> None:
             connection.execute("CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)")
@@ -331,7 +328,7 @@ class Database:
 def told(path: str, error: BaseException, what: str) -> StorageError | None:
     """A fault of the disk, the machine or the file as people can act on it; None for an error of the statement itself."""
     code = sqlite3.SQLITE_NOMEM if isinstance(error, MemoryError) else getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in DAMAGED:
+    if code in DAMAGED or str(error).startswith(NO_TEXT):
         return StateDamaged(
             f"The state file {path} is damaged: {error}. Look at it with `eventflow journal check`; "
             "then stop the daemon and run `eventflow journal repair`."
@@ -340,6 +337,29 @@ def told(path: str, error: BaseException, what: str) -> StorageError | None:
         return None
     nothing = {"written": " Nothing of this change was kept.", "read": "", "opened": ""}[what]
     return StorageError(f"The state file {path} cannot be {what}: {error or 'out of memory'}.{nothing} To do: {REMEDIES[code]}, then try again.")
+
+
+#: Where the components' numbered schema files are.
+PACKAGES = ("eventflow.journals", "eventflow.services")
+
+
+def components() -> dict[str, str]:
+    """Every component that has tables in the state file, and the package of its schema files."""
+    return {
+        entry.name.rpartition("_")[0]: package
+        for package in PACKAGES
+        for entry in (resources.files(package) / "schema").iterdir()
+        if entry.name.endswith(".sql")
+    }
+
+
+def migrations(component: str, package: str) -> list[tuple[int, str]]:
+    """The numbers and the texts of a component's schema files, in order."""
+    return sorted(
+        (int(entry.name.removesuffix(".sql").rpartition("_")[2]), entry.read_text())
+        for entry in (resources.files(package) / "schema").iterdir()
+        if entry.name.startswith(f"{component}_") and entry.name.endswith(".sql")
+    )
 
 
 def create_private(path: Path) -> None:

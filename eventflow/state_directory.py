@@ -53,6 +53,20 @@ class StateDirectory:
         shutil.rmtree(self.run, ignore_errors=True)
         self.run.mkdir(exist_ok=True)
 
+    def owner(self) -> str | None:
+        """Who holds the lock, as text for people; None if nobody does, or there is no such directory."""
+        try:
+            lock = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return os.pread(lock, 4096, 0).decode(errors="replace").strip() or "another process"
+        finally:
+            os.close(lock)
+        return None
+
     def announce(self, facts: Mapping[str, Any]) -> None:
         """Tell the command line where the daemon is; the file holds a token, so only its owner may read it."""
         temporary = self.announcement.with_suffix(".new")

@@ -22,6 +22,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "env": ("status:env", "Print what points boto3 and the AWS CLI at the daemon."),
     "generate-event": ("generate:generate_event", "Print an event as a trigger would send it."),
     "service": ("service:service", "Have systemd run the daemon: install, uninstall, status."),
+    "journal": ("journal:journal", "Check the state file, and repair one that is damaged."),
     "doctor": ("doctor:doctor", "Tell what of the isolation works on this machine."),
 }
 
