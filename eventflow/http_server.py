@@ -5,17 +5,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from typing import Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from eventflow.errors import EventflowError
 
 BACKLOG = 2048
 
 
+class State(ServerState):
+    """Dates an answer when it is made. uvicorn keeps the date up by waking ten times a second, which is most of what an idle daemon would do."""
+
+    def __init__(self) -> None:
+        self._dated_at = -1
+        self._headers: list[tuple[bytes, bytes]] = []
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        if (second := int(time.monotonic())) != self._dated_at:
+            self._dated_at = second
+            self._headers = [(b"date", formatdate(usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, _value: list[tuple[bytes, bytes]]) -> None:
+        """The configuration has no headers of its own."""
+
+
 class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = State()
+        self._leave = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self._leave.wait()
+
+    def leave(self) -> None:
+        """Let ``serve`` come to its end."""
+        self.should_exit = True
+        self._leave.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -40,7 +76,7 @@ class HttpServer:
 
     async def close(self) -> None:
         if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
+            self._server.leave()
             await asyncio.gather(self._serving, return_exceptions=True)
         self._listener.close()
 
