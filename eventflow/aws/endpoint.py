@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 
 from eventflow.aws.admission import Admitted
-from eventflow.aws.body import Arriving, Receive, TooLarge, check_whole, kept, promises
+from eventflow.aws.body import Arriving, Receive, check_whole, kept, promises
 from eventflow.aws.delivery import Send, deliver
+from eventflow.aws.express import Express, is_invoke
+from eventflow.aws.faults import finished, told
 from eventflow.aws.operation import Call, Operation, Service
-from eventflow.aws.protocols.dialect import Dialect
-from eventflow.aws.protocols.refusal import UnknownOperation, Unreadable
-from eventflow.aws.protocols.s3 import host_id, s3_resource
-from eventflow.aws.refusals import service_error, throttled
+from eventflow.aws.protocols.refusal import UnknownOperation
+from eventflow.aws.protocols.s3 import s3_resource
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import NotText, Request
 from eventflow.aws.routing import Router
@@ -24,7 +24,7 @@ from eventflow.aws.unserved import unserved
 from eventflow.aws.wire import SpokenService, WireOperation, Wires
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
-from eventflow.errors import Overloaded, ServiceError, StorageError
+from eventflow.errors import ServiceError
 
 Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -67,6 +67,13 @@ class Endpoint:
         self._body_limit = body_limit
         self._bodies = bodies or BodyBudget()
         self._router = Router(self._services.keys(), lambda service: self._wires.of(service).target_prefix)
+        self._express = self._short_way()
+
+    def _short_way(self) -> Express | None:
+        served = self._services.get("lambda")
+        if served is None or "Invoke" not in served.operations or self._open:
+            return None
+        return Express(served, self._verifier, self._call, self._bodies, lambda: self._wires.of("lambda").main)
 
     def load(self) -> None:
         """Load the models of all services now instead of at their first requests."""
@@ -78,6 +85,11 @@ class Endpoint:
         elif scope["path"].startswith(CONTROL):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
+            if self._express is not None and is_invoke(scope):
+                unread = await self._express.serve(scope, receive, send)
+                if unread is None:
+                    return
+                receive = unread
             await self._serve(Request.from_scope(scope), receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
@@ -107,10 +119,8 @@ class Endpoint:
             admitted = await self._admit(call, request, arriving, signature, share)
             reply = await perform(service, spoken, call, request, admitted)
         except Exception as error:
-            reply = spoken.dialect.fault(translated(error, spoken.dialect, call), call.request_id)
-        reply.headers.update(identifiers(spoken, call.request_id))
-        reply.headers.update({header.lower(): value for header, value in call.response_headers.items()})
-        return reply
+            reply = told(error, spoken.dialect, call)
+        return finished(reply, spoken.dialect, call)
 
     def _call(self, service: str, request: Request, signature: AnySignature | Refused | None) -> Call:
         signed = None if isinstance(signature, Refused) else signature
@@ -202,37 +212,3 @@ async def finish(arriving: Arriving, request: Request) -> bool:
         return await arriving.drain()
     except ServiceError:
         return False
-
-
-def identifiers(spoken: SpokenService, request_id: str) -> dict[str, str]:
-    if spoken.dialect.family == "s3":
-        return {"x-amz-request-id": request_id, "x-amz-id-2": host_id(request_id)}
-    return {"x-amzn-requestid": request_id}
-
-
-def translated(error: Exception, dialect: Dialect, call: Call) -> ServiceError:
-    """Any error as the one that the caller sees. What nobody foresaw is a mistake of ours: logged, and told by its request id alone."""
-    s3 = dialect.family == "s3"
-    match error:
-        case ServiceError():
-            return error
-        case Refused():
-            return service_error(error, dialect.family)
-        case Unreadable():
-            return dialect.refuse(error)
-        case UnknownOperation():
-            return dialect.unknown(error.message)
-        case NotText():
-            return ServiceError("InvalidURI" if s3 else "SerializationException", f"Couldn't parse the specified URI: {error}")
-        case TooLarge() if s3:
-            return ServiceError("MaxMessageLengthExceeded", "Your request was too big.")
-        case TooLarge():
-            return ServiceError("RequestEntityTooLargeException", "Your request was too big.", 413)
-        case Overloaded():
-            return throttled(error, dialect.family)
-        case StorageError():
-            log.error("%s:%s could not be stored, request %s: %s", call.service, call.operation, call.request_id, error)
-            return ServiceError("ServiceUnavailable", str(error), 503)
-    log.error("%s:%s failed, request %s", call.service, call.operation or "?", call.request_id, exc_info=error)
-    message = f"The request could not be answered; the log of eventflow has the traceback of request {call.request_id}."
-    return ServiceError("InternalError" if s3 else "InternalFailure", message, 500)

@@ -13,7 +13,7 @@ Operation = Callable[["Call", dict[str, Any]], Awaitable[Mapping[str, Any] | Non
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """One verified request. ``trace`` is its X-Amzn-Trace-Id header, ``base_url`` the scheme and host that the client used,
     ``headers`` are lower-case. ``body`` yields the decoded body of a streaming input (chunk framing removed), else it is empty; reading it may raise

@@ -223,7 +223,7 @@ def usual_head(header: str) -> Head | None:
     if len(beginning) > LONGEST_REMEMBERED or not HASH.fullmatch(value):
         return None
     head = head_before(beginning)
-    return None if head.value != BLANK else head._replace(value=value)
+    return None if head.value != BLANK else Head(*head[:5], value)
 
 
 @lru_cache(REMEMBERED)

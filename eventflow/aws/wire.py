@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
@@ -16,6 +17,7 @@ from eventflow.aws.protocols.rest import is_streaming
 from eventflow.aws.protocols.rest_json import RestJson
 from eventflow.aws.protocols.rest_xml import RestXml
 from eventflow.aws.protocols.s3 import S3
+from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
 
 
@@ -47,6 +49,12 @@ class SpokenService:
                 return None
             self._operations[name] = compiled(self._model.operation_model(name), self.dialect)
         return self._operations[name]
+
+    def written(self, name: str, answer: Mapping[str, Any], request_id: str) -> Reply:
+        """The answer of an operation that the model has."""
+        operation = self.operation(name)
+        assert operation is not None
+        return operation.write(answer, request_id)
 
 
 def compiled(operation: OperationModel, dialect: Dialect) -> WireOperation:

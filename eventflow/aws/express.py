@@ -1,0 +1,136 @@
+"""The short way of Invoke: what nearly every invocation looks like, verified like any other and answered without the detours of the general way.
+
+It never refuses. A request that is unusual or wrong in anything is handed back as it came, and the general way, which knows all rules, answers it. So
+this module can be wrong in one manner only, by accepting too much, and what it accepts is little: a POST to a function's plain name, without a query,
+with no header but those that mean nothing to Invoke, its body in one piece, and a signature in the Authorization header that covers that very body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+from eventflow.aws.body import Receive
+from eventflow.aws.delivery import Send, deliver
+from eventflow.aws.faults import finished, told
+from eventflow.aws.operation import Call, Service
+from eventflow.aws.reply import Reply
+from eventflow.aws.request import NotText, Request
+from eventflow.aws.sigv4 import Claim, Refused, Signature, Verifier, read_signature
+from eventflow.aws.wire import SpokenService
+from eventflow.body_budget import BodyBudget
+from eventflow.errors import Overloaded
+
+Scope = MutableMapping[str, Any]
+INVOKE = re.compile(rb"/2015-03-31/functions/([A-Za-z0-9_-]{1,64})/invocations")
+#: Headers that change nothing in what Invoke does or answers, beyond what is checked or handed on below.
+HARMLESS = frozenset(
+    (
+        *("accept", "accept-encoding", "amz-sdk-invocation-id", "amz-sdk-request", "authorization", "connection", "content-length", "content-type"),
+        *("host", "user-agent", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-user-agent", "x-amzn-trace-id"),
+    )
+)
+#: Larger bodies come in several pieces, and what is saved here is nothing beside what they cost.
+LARGEST = 64 * 1024
+#: The members of an answer that has nothing but a result.
+PLAIN = {"StatusCode", "ExecutedVersion", "Payload"}
+
+
+def is_invoke(scope: Scope) -> bool:
+    return scope["method"] == "POST" and not scope["query_string"] and INVOKE.fullmatch(scope["raw_path"]) is not None
+
+
+class Express:
+    """``call`` makes the Call of a request; ``spoken`` gives Lambda's protocol, whose model is loaded only when an answer is not plain."""
+
+    def __init__(
+        self,
+        service: Service,
+        verifier: Verifier,
+        call: Callable[[str, Request, Signature], Call],
+        bodies: BodyBudget,
+        spoken: Callable[[], SpokenService],
+    ) -> None:
+        self._invoke = service.operations["Invoke"]
+        self._verifier = verifier
+        self._call = call
+        self._bodies = bodies
+        self._spoken = spoken
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """Answer a request for which ``is_invoke``. If it has to go the general way, return where its body is to be read there."""
+        request = Request.from_scope(scope)
+        claim = self._claim(request, len(scope["headers"]))
+        if claim is None:
+            return receive
+        message = await receive()
+        if not is_signed(claim, message):
+            return again(message, receive)
+        body: bytes = message["body"]
+        with self._bodies.share() as share:
+            try:
+                share.take(len(body))
+            except Overloaded:
+                return again(message, receive)
+            call = self._call("lambda", request, claim.signature)
+            call.operation = "Invoke"
+            reply = await self._reply(call, {"FunctionName": request.path.split("/")[3], "Payload": body})
+        await deliver(reply, False, receive, send)
+        return None
+
+    async def _reply(self, call: Call, params: dict[str, Any]) -> Reply:
+        try:
+            answer = await self._invoke(call, params) or {}
+            if answer.keys() == PLAIN:
+                return plain(answer, call.request_id)
+            reply = self._spoken().written("Invoke", answer, call.request_id)
+        except Exception as error:
+            reply = told(error, self._spoken().dialect, call)
+        return finished(reply, self._spoken().dialect, call)
+
+    def _claim(self, request: Request, sent_headers: int) -> Claim | None:
+        """The claim of a request that has nothing unusual in its head."""
+        headers = request.headers
+        length = headers.get("content-length", "")
+        if len(headers) != sent_headers or not headers.keys() <= HARMLESS or "authorization" not in headers:
+            return None
+        if not (length.isascii() and length.isdigit() and len(length) <= 6 and 0 < int(length) <= LARGEST):
+            return None
+        try:
+            signature = read_signature(request)
+            claim = self._verifier.claim(request, signature)
+        except (Refused, NotText):
+            return None
+        return claim if claim.signature.service == "lambda" else None
+
+
+def is_signed(claim: Claim, message: Mapping[str, Any]) -> bool:
+    """Whether the message is the whole body, and the one that was signed."""
+    if message["type"] != "http.request" or message.get("more_body"):
+        return False
+    payload_hash = hashlib.sha256(message["body"]).hexdigest()
+    if claim.request.headers.get("x-amz-content-sha256", payload_hash) != payload_hash:
+        return False
+    try:
+        claim.check(payload_hash)
+    except Refused:
+        return False
+    return True
+
+
+def again(message: MutableMapping[str, Any], receive: Receive) -> Receive:
+    """A ``receive`` that begins with a message that was taken already."""
+    waiting = [message]
+
+    async def first_again() -> MutableMapping[str, Any]:
+        return waiting.pop() if waiting else await receive()
+
+    return first_again
+
+
+def plain(answer: Mapping[str, Any], request_id: str) -> Reply:
+    """What the general way makes of such an answer by Lambda's model."""
+    headers = {"content-type": "application/json", "x-amz-executed-version": answer["ExecutedVersion"], "x-amzn-requestid": request_id}
+    return Reply(answer["StatusCode"], headers, answer["Payload"])
