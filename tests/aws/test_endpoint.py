@@ -18,8 +18,10 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import ClientError
+from botocore.retries.standard import ThrottledRetryableChecker
 
 from eventflow.aws.operation import Call
+from eventflow.body_budget import BodyBudget
 from eventflow.clock import SystemClock
 from eventflow.errors import ServiceError, StorageError
 
@@ -550,6 +552,26 @@ def test_bodies_have_a_limit(serve: Any) -> None:
     assert (code, status) == ("RequestEntityTooLargeException", 413)
     server.client("s3").put_object(Bucket="bucket", Key="k", Body=b"x" * 100_000)
     assert service.bodies == [b"x" * 100_000]
+
+
+BUSY = {
+    "dynamodb": lambda client, body: client.put_item(TableName="ttt", Item={"k": {"B": body}}),
+    "sqs": lambda client, body: client.send_message(QueueUrl=f"{client.meta.endpoint_url}/1/q", MessageBody=body.decode()),
+    "lambda": lambda client, body: client.invoke(FunctionName="f", Payload=body),
+    "s3": lambda client, body: client.delete_objects(Bucket="bucket", Delete={"Objects": [{"Key": body.decode()}]}),
+}
+BUSY_NAMES = {"dynamodb": "ThrottlingException", "sqs": "ThrottlingException", "lambda": "TooManyRequestsException", "s3": "SlowDown"}
+
+
+@pytest.mark.parametrize("name", list(BUSY))
+def test_a_daemon_that_holds_enough_says_so_by_the_names_that_sdks_wait_for(serve: Any, name: str) -> None:
+    bodies = BodyBudget(2000)
+    server = serve(lambda *_: [Scripted(name) for name in SERVICES], bodies=bodies)
+    script(server, "s3").on("DeleteObjects", {})
+    code, status, _ = error_of(lambda: BUSY[name](server.client(name), b"x" * 3000))
+    assert code == BUSY_NAMES[name]
+    assert code in ThrottledRetryableChecker._THROTTLED_ERROR_CODES
+    assert (status, bodies.held) == ({"s3": 503, "lambda": 429}.get(name, 400), 0)
 
 
 def test_health_and_control(serve: Any, server: Any) -> None:
