@@ -73,7 +73,7 @@ class Endpoint:
         served = self._services.get("lambda")
         if served is None or "Invoke" not in served.operations or self._open:
             return None
-        return Express(served, self._verifier, self._call, self._bodies, lambda: self._wires.of("lambda").main)
+        return Express(served, self._verifier, self._call, self._bodies, self._body_limit, lambda: self._wires.of("lambda").main)
 
     def load(self) -> None:
         """Load the models of all services now instead of at their first requests."""

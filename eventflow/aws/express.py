@@ -51,12 +51,14 @@ class Express:
         verifier: Verifier,
         call: Callable[[str, Request, Signature], Call],
         bodies: BodyBudget,
+        body_limit: int,
         spoken: Callable[[], SpokenService],
     ) -> None:
         self._invoke = service.operations["Invoke"]
         self._verifier = verifier
         self._call = call
         self._bodies = bodies
+        self._largest = min(LARGEST, body_limit)
         self._spoken = spoken
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
@@ -96,7 +98,7 @@ class Express:
         length = headers.get("content-length", "")
         if len(headers) != sent_headers or not headers.keys() <= HARMLESS or "authorization" not in headers:
             return None
-        if not (length.isascii() and length.isdigit() and len(length) <= 6 and 0 < int(length) <= LARGEST):
+        if not (length.isascii() and length.isdigit() and len(length) <= 6 and 0 < int(length) <= self._largest):
             return None
         try:
             signature = read_signature(request)

@@ -292,6 +292,12 @@ def test_no_room_for_bodies(serve: Any) -> None:
     assert pair.one.endpoint._bodies.held == 0
 
 
+def test_the_limit_of_bodies(serve: Any) -> None:
+    pair = Pair(serve, body_limit=10)
+    assert pair.compare(signed(pair.one, body=b'"23456789"'), short=True) == b"HTTP/1.1 200 OK"
+    assert pair.compare(signed(pair.one, body=b'"234567890"'), short=False).split()[1] == b"413"
+
+
 def test_an_open_endpoint_has_no_short_way(serve: Any) -> None:
     server = serve(lambda *_: [Lambda()], open=True)
     assert server.endpoint._express is None
