@@ -1,7 +1,12 @@
-"""Thumbnails of 6-megapixel photographs through the bucket trigger, beside a bare two-process loop over the sample's own drawing."""
+"""Thumbnails of 6-megapixel photographs through the bucket trigger, beside a bare two-process loop over the sample's own drawing.
+
+The loop reads each file, decodes, resizes and encodes with the sample's code, and writes the thumbnail to a file. What the bucket trigger does beyond
+that: it sums up the file for its ETag, journals the event, hands the photograph out and takes the thumbnail in through S3, and keeps a row.
+"""
 
 import json
 import multiprocessing
+import os
 import shutil
 import sys
 import tempfile
@@ -13,7 +18,7 @@ from PIL import Image
 from benchmarks.measure import Figure
 from tests.process.daemon_process import DaemonProcess
 
-PHOTOGRAPHS = 80
+PHOTOGRAPHS = 200
 SIZE = (3000, 2000)
 SAMPLE = Path(__file__).parents[1] / "samples" / "thumbnails"
 
@@ -37,7 +42,7 @@ def draw_one(path: str) -> int:
     sys.path.insert(0, str(SAMPLE))
     import picture
 
-    return len(picture.draw(Path(path).read_bytes(), 320).content)
+    return Path(path).with_suffix(".webp").write_bytes(picture.draw(Path(path).read_bytes(), 320, 320).content)
 
 
 def bare_loop(photographs: list[Path]) -> float:
@@ -59,10 +64,12 @@ def ours(folder: Path, photographs: list[Path]) -> float:
         begin = time.perf_counter()
         for path in photographs:
             path.rename(process.bucket("uploads") / path.name)
-        process.until(lambda: done(process) == 1 + len(photographs), "all thumbnails are there", 300)
+        process.until(lambda: drawn(process) == 1 + len(photographs), "all thumbnails are there", 300)
+        process.until(lambda: done(process) == 1 + len(photographs), "all events are settled")
+        seconds = time.perf_counter() - begin
         events = process.control("status")["events"]["thumbnail"]
         assert set(events) == {"done"}, json.dumps(events)
-        return len(photographs) / (time.perf_counter() - begin)
+        return len(photographs) / seconds
     finally:
         process.stop()
 
@@ -70,6 +77,12 @@ def ours(folder: Path, photographs: list[Path]) -> float:
 def done(process: DaemonProcess) -> int:
     time.sleep(0.05)
     return int(process.control("status")["events"].get("thumbnail", {}).get("done", 0))
+
+
+def drawn(process: DaemonProcess) -> int:
+    """Looked up in the directory: asking the daemon all the time would take of the time that is measured."""
+    time.sleep(0.05)
+    return sum(1 for entry in os.scandir(process.bucket("thumbnails")) if not entry.name.startswith("."))
 
 
 def figures() -> list[Figure]:

@@ -11,10 +11,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+# The plugins of the formats below are named, or Pillow would look for them at the first WebP that it saves: in each new process, in all of its 40.
+from PIL import (
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 #: Only these decoders run: each further one is another way in for whoever may upload.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF")
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        GifImagePlugin.GifImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+)
 #: 64 megapixels with transparency are 256 MB when decoded: what 1,024 MB of memory hold three times.
 MAX_PIXELS = 64_000_000
 #: Colour below this much opacity is not seen.

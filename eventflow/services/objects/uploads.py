@@ -90,7 +90,7 @@ class Uploads:
         return part, incoming.checksum
 
     async def _keep(self, bucket: Bucket, upload: Upload, number: int, incoming: Incoming) -> tuple[Part, str | None]:
-        await self._disk.run(incoming.seal, int(self._clock.now() * 1e9))
+        await self._writer.seal(bucket, incoming)
         await self._disk.run(bucket.directory.keep_temporaries)
         checksum = incoming.checksum.value if incoming.checksum and upload.algorithm else None
         part = Part(number, incoming.name, incoming.size, incoming.md5.hex(), checksum, self._clock.now())

@@ -14,7 +14,7 @@ from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.conditions import WriteConditions, etag_matches, precondition_failed
 from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import Disk, to_the_end
-from eventflow.services.objects.incoming import Incoming, check_size, receive
+from eventflow.services.objects.incoming import SMALL, Incoming, check_size, pieces, receive
 from eventflow.services.objects.index import FILE, FOLDER, Draft, ObjectIndex
 from eventflow.services.objects.keys import check_writable, is_folder, segments, unholdable
 from eventflow.services.objects.locks import KeyLocks
@@ -92,15 +92,26 @@ class ObjectWriter:
             expected.md5_bytes()
         incoming = Incoming(bucket.directory, self._clock.new_id(), expected.computed)
         try:
-            async with self._locks.inside(bucket.name):
-                self._buckets.confirm(bucket)
-                await self._disk.run(incoming.open)
-            await receive(body, incoming, self._disk)
+            arriving = pieces(body)
+            first = await anext(arriving, b"")
+            if len(first) <= SMALL:
+                incoming.keep(first)
+            else:
+                async with self._locks.inside(bucket.name):
+                    self._buckets.confirm(bucket)
+                    await self._disk.run(incoming.open)
+                await receive(first, arriving, incoming, self._disk)
             expected.check(incoming)
         except BaseException:
             await self._disk.run(incoming.discard)
             raise
         return incoming
+
+    async def seal(self, bucket: Bucket, incoming: Incoming) -> FileState:
+        """Put a received body on the disk."""
+        async with self._locks.inside(bucket.name):
+            self._buckets.confirm(bucket)
+            return await self._disk.run(incoming.seal, self._now_ns())
 
     async def commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         """Make a received body the object, or discard it."""
@@ -114,7 +125,7 @@ class ObjectWriter:
     async def _commit_file(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         # The file is on the disk before its row, the row before the rename, the rename before the answer: at every moment the file that is
         # there has its row, because the rows of both states stand until the next write.
-        state = await self._disk.run(incoming.seal, self._now_ns())
+        state = await self.seal(bucket, incoming)
         faultpoint.reach("object.sealed")
         draft = replace(draft, state=state)
         async with self._locks.key(bucket.name, draft.key):
@@ -145,7 +156,7 @@ class ObjectWriter:
         self._buckets.confirm(bucket)
         if conditions:
             conditions.check(key, await self._reader.find(bucket, key, locked=True))
-        return await self._disk.run(bucket.directory.state, key)
+        return await self._disk.brief(bucket.path, bucket.directory.state, key)
 
     async def delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None = None) -> None:
         """Remove an object; one that is not there is removed already, unless ``if_match`` is ``*``, which asks for one."""
