@@ -23,6 +23,7 @@ from eventflow.clock import Clock, SystemClock, iso
 from eventflow.composition import Core
 from eventflow.control import Control
 from eventflow.database import Database
+from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
@@ -355,13 +356,16 @@ def run(app: str, settings: Settings, *, watch: bool = False) -> int:
     faulthandler.enable()  # systemd's watchdog ends a hung daemon with SIGABRT: the log then says where it hung
     # The event loop and the writer's thread hand the interpreter to each other at every event: Python's 5 ms would be most of the time.
     sys.setswitchinterval(SWITCH_SECONDS)
+    raise_limit()
     asyncio.run(run_until_signalled(app, settings, watch))
     return 0
 
 
 async def run_until_signalled(app: str, settings: Settings, watch: bool) -> None:
-    daemon = Daemon(app, settings, SystemClock(), watch=watch)
+    clock = SystemClock()
+    daemon = Daemon(app, settings, clock, watch=watch)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LimitReached(clock))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
     await daemon.run()

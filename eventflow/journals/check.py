@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from eventflow.database import DAMAGED, components, migrations, told
+from eventflow.database import components, migrations, told
 from eventflow.errors import StateDamaged, StorageError
 from eventflow.journals.history import STATES
 from eventflow.journals.pages import HEADER_SIZE, MAGIC, Log, is_page_size, read_log
@@ -255,6 +255,7 @@ def opened(path: Path, report: Report) -> Iterator[sqlite3.Connection]:
     except UnicodeDecodeError:
         report.problems.append("SQLite: malformed database schema")  # its message shows the wrong bytes, which Python cannot
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in DAMAGED:
-            raise told(str(path), error, "read") or StorageError(f"The state file {path} cannot be read: {error}.") from error
+        explained = told(str(path), error, "read")
+        if explained is not None and not isinstance(explained, StateDamaged):
+            raise explained from error
         report.problems.append(f"SQLite: {error}")

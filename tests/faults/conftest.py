@@ -55,16 +55,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 class Ext4:
     """An ext4 file system in a file, which the kernel makes read-only at its first error."""
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, image: Path, path: Path, device: str) -> None:
         self.path = path
+        self._image = image
         self._device = device
 
     def fails(self) -> None:
-        """The kernel notices an error, and mounts it read-only, open files or not."""
+        """The kernel notices an error, and mounts it read-only, open files or not. What was there before is on the disk."""
+        os.sync()
         Path(f"/sys/fs/ext4/{self._device}/trigger_fs_error").write_text("1")
 
     def mends(self) -> None:
-        subprocess.run(["mount", "-o", "remount,rw", str(self.path)], check=True)
+        """Mounted anew, as after a check of the disk: newer kernels do not write again to one that failed before that."""
+        subprocess.run(["umount", str(self.path)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(self._image), str(self.path)], check=True)
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ def ext4(tmp_path: Path) -> Iterator[Ext4]:
     run_or_skip("mount", "-o", "loop,errors=remount-ro", str(image), str(path))
     device = subprocess.run(["findmnt", "-n", "-o", "SOURCE", str(path)], capture_output=True, text=True, check=True).stdout.strip()
     try:
-        found = Ext4(path, Path(device).name)
+        found = Ext4(image, path, Path(device).name)
         if not Path(f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error").exists():
             pytest.skip("this kernel cannot be told that an ext4 file system has an error")
         yield found

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from eventflow.descriptors import EXHAUSTED, explained
 from eventflow.errors import EventflowError, ServiceError, StorageError
 
 T = TypeVar("T")
@@ -99,4 +100,6 @@ def refusal(error: OSError) -> EventflowError:
         return ServiceError("AccessDenied", f"The operating system refused: {error.strerror}{where}. Give the daemon's user that right.", 403)
     if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
         return ServiceError("InvalidArgument", f"The bucket's file system cannot hold this key: {error.strerror}{where}. Use another key.")
+    if error.errno in EXHAUSTED:
+        return StorageError(f"A file of a bucket could not be opened{where}. {explained(error)} Then try again.")
     return StorageError(f"A file of a bucket could not be read or written: {error.strerror}{where}. Check the disk, then try again.")
