@@ -11,6 +11,8 @@ from typing import Protocol
 
 #: A wall-clock wait is cut into pieces of this many seconds, so that a clock that jumps (suspend, NTP) is noticed.
 LONGEST_NAP = 15.0
+#: The random parts of so many identifiers are made at once.
+FRESH_IDS = 256
 
 
 class Timer(Protocol):
@@ -83,6 +85,11 @@ class TimerClock:
 class SystemClock(TimerClock):
     """The machine's own clock and random numbers."""
 
+    def __init__(self) -> None:
+        self._millisecond = 0
+        self._head = ""
+        self._tails: list[str] = []
+
     def now(self) -> float:
         return time.time()
 
@@ -93,7 +100,13 @@ class SystemClock(TimerClock):
         return asyncio.get_running_loop().call_later(seconds, callback)
 
     def new_id(self) -> str:
-        return time_ordered_uuid(time.time(), os.urandom(10))
+        millisecond = int(time.time() * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond, self._head = millisecond, uuid_head(millisecond)
+        if not self._tails:
+            chance = os.urandom(10 * FRESH_IDS)
+            self._tails = [uuid_tail(chance[start : start + 10]) for start in range(0, len(chance), 10)]
+        return self._head + self._tails.pop()
 
 
 class BlockingClock:
@@ -115,10 +128,17 @@ class BlockingClock:
 
 def time_ordered_uuid(now: float, chance: bytes) -> str:
     """A version 7 UUID (RFC 9562) of a Unix time in seconds and ten random bytes: index pages fill in order."""
-    value = int(now * 1000) << 80 | int.from_bytes(chance, "big")
-    value = value & ~(0xF << 76) | 7 << 76
-    digits = f"{value & ~(0x3 << 62) | 0x2 << 62:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return uuid_head(int(now * 1000)) + uuid_tail(chance)
+
+
+def uuid_head(millisecond: int) -> str:
+    digits = f"{millisecond:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7"
+
+
+def uuid_tail(chance: bytes) -> str:
+    digits = chance.hex()
+    return f"{digits[1:4]}-{'89ab'[chance[2] >> 6]}{digits[5:8]}-{digits[8:]}"
 
 
 def iso(instant: float, *, milliseconds: bool = True) -> str:

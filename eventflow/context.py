@@ -91,6 +91,17 @@ class Context:
         self._deadline = now() + DEFAULT_TIMEOUT if deadline is None else deadline
         self._now = now
 
+    def of(self, request_id: str, arn: str, deadline: float, client_context: Mapping[str, Any] | None) -> Context:
+        """The context of another invocation in the same environment."""
+        other = Context.__new__(Context)
+        other.__dict__.update(self.__dict__)
+        other.aws_request_id = request_id
+        other.invoked_function_arn = arn
+        other.identity = Identity()
+        other.client_context = None if client_context is None else ClientContext(client_context)
+        other._deadline = deadline
+        return other
+
     def get_remaining_time_in_millis(self) -> int:
         """Whole milliseconds until the time limit ends; 0 once it has."""
         return max(int((self._deadline - self._now()) * 1000), 0)

@@ -17,7 +17,7 @@ from eventflow.dispatch.destinations import Consequences, consequences
 from eventflow.dispatch.invocation import Invocation, Runner
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, Journal, Settlement
 from eventflow.dispatch.lane import REFILL_BELOW, Lane
-from eventflow.errors import EventflowError, PayloadTooLarge, StorageError
+from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError
 from eventflow.function import Function
 from eventflow.outcome import Attempts, Dead, Done, Outcome, Retry, Status, Step, next_step
 
@@ -27,6 +27,10 @@ log = logging.getLogger("eventflow.dispatch")
 LARGEST_EVENT = 1024 * 1024
 WAKE_LIMIT = 512
 STORE_AGAIN_AFTER = 1.0
+#: So much may be on its way to disk at once; whoever emits more is told to wait.
+MOST_ARRIVING = 65_536
+MOST_ARRIVING_BYTES = 64 * 1024 * 1024
+DONE = Done()
 
 
 class UnknownFunction(EventflowError):
@@ -35,9 +39,12 @@ class UnknownFunction(EventflowError):
 
 @dataclass(slots=True, eq=False)
 class Acceptance:
-    event: Event
+    """Events that are handed in together, and accepted together."""
+
+    events: list[Event]
+    bytes: int
     cursor: CursorMove | None
-    accepted: asyncio.Future[str]
+    accepted: asyncio.Future[list[str]]
 
 
 class Dispatcher:
@@ -58,6 +65,7 @@ class Dispatcher:
         self._runner: Runner | None = None
         self._lanes: dict[str, Lane] = {}
         self._accepting = Batcher(self._accept, self._tell_progress)
+        self._arriving = self._arriving_bytes = 0
         self._settling = Batcher[Settlement | Attempt](self._settle, self._tell_progress)
         self._wakes: dict[str, float] = {}
         self._alarm = Alarm(clock, clock.now, self._ring)
@@ -134,38 +142,73 @@ class Dispatcher:
     ) -> str:
         """Accept an event; returns its request id once it is on disk. A cancelled caller does not undo what was handed in.
 
-        Raises ``UnknownFunction``, ``PayloadTooLarge`` (over 1 MB) or ``StorageError`` (nothing was accepted).
+        Raises ``UnknownFunction``, ``PayloadTooLarge`` (over 1 MB), ``Overloaded`` or ``StorageError``: nothing was accepted then.
         """
-        self.lane(function)
-        if len(payload) > self._largest_event:
-            raise PayloadTooLarge(
-                f"The event for {function} has {len(payload)} bytes; an asynchronous event may have {self._largest_event}. "
-                "Send a reference to it instead."
-            )
+        self._check(function, len(payload))
         event = Event(self._clock.new_id(), function, payload, self._clock.now(), key, trace, source)
-        accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._accepting.add(Acceptance(event, cursor, accepted))
-        return await accepted
+        return (await self._hand_in([event], len(payload), cursor))[0]
+
+    async def emit_many(
+        self, function: str, payloads: Sequence[bytes], *, keys: Sequence[str | None] | None = None, trace: str | None = None, source: str = ""
+    ) -> list[str]:
+        """Accept many events for one function, all or none; returns their request ids in order once all are on disk. Raises as ``emit`` does."""
+        self._check(function, max(map(len, payloads), default=0))
+        now, new_id = self._clock.now(), self._clock.new_id
+        if keys is None:
+            events = [Event(new_id(), function, payload, now, None, trace, source) for payload in payloads]
+        else:
+            events = [Event(new_id(), function, payload, now, key, trace, source) for payload, key in zip(payloads, keys, strict=True)]
+        return await self._hand_in(events, sum(map(len, payloads)), None) if events else []
+
+    def _check(self, function: str, size: int) -> None:
+        self.lane(function)
+        if size > self._largest_event:
+            raise PayloadTooLarge(
+                f"The event for {function} has {size} bytes; an asynchronous event may have {self._largest_event}. Send a reference to it instead."
+            )
+
+    def _hand_in(self, events: list[Event], size: int, cursor: CursorMove | None) -> asyncio.Future[list[str]]:
+        # What is alone is let in whatever its size; else the largest events could never be sent.
+        if self._arriving and (self._arriving + len(events) > MOST_ARRIVING or self._arriving_bytes + size > MOST_ARRIVING_BYTES):
+            raise Overloaded(
+                f"{self._arriving} events ({self._arriving_bytes} bytes) wait to be written to disk, which is as much as this daemon holds. "
+                "Nothing of this was accepted: send it again in a moment, or fewer at once."
+            )
+        self._arriving += len(events)
+        self._arriving_bytes += size
+        accepted: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._accepting.add(Acceptance(events, size, cursor, accepted))
+        return accepted
 
     async def _accept(self, batch: list[Acceptance]) -> None:
+        events = [event for one in batch for event in one.events]
         try:
-            results = await self._journal.append([one.event for one in batch], [one.cursor for one in batch if one.cursor is not None])
+            results = await self._journal.append(events, [one.cursor for one in batch if one.cursor is not None])
         except Exception as error:
             for one in batch:
                 if not one.accepted.done():
                     one.accepted.set_exception(error)
             return
-        for one, (request_id, fresh) in zip(batch, results, strict=True):
-            if fresh:
-                self.offer(one.event)
+        finally:
+            self._arriving -= len(events)
+            self._arriving_bytes -= sum(one.bytes for one in batch)
+        start = 0
+        for one in batch:
+            end = start + len(one.events)
             if not one.accepted.done():
-                one.accepted.set_result(request_id)
+                one.accepted.set_result([request_id for request_id, _fresh in results[start:end]])
+            start = end
+        self.offer([event for event, (_request_id, fresh) in zip(events, results, strict=True) if fresh])
 
-    def offer(self, event: Event) -> None:
-        """Hand an event that is READY in the journal to its lane."""
-        lane = self._lanes.get(event.function)
-        if lane is not None and event.id not in lane.running and lane.offer(event):
-            self._wake(event.function)
+    def offer(self, events: Sequence[Event]) -> None:
+        """Hand events that are READY in the journal, and were accepted just now, to their lanes."""
+        woken = set()
+        for event in events:
+            lane = self._lanes.get(event.function)
+            if lane is not None and event.id not in lane.running and lane.offer(event):
+                woken.add(event.function)
+        for function in woken:
+            self._wake(function)
 
     def resume(self, events: Sequence[Event]) -> None:
         """Take in events that were accepted earlier and are READY again: whatever their place in the journal, they are not claimed any more."""
@@ -181,19 +224,22 @@ class Dispatcher:
     def take(self, function: str, limit: int) -> list[Invocation]:
         lane = self._lanes.get(function)
         taken: list[Invocation] = []
-        while lane is not None and lane.ready and len(taken) < limit and not self._stopping:
+        if lane is None or self._stopping:
+            return taken
+        arn, now = self._arn(function), self._clock.now()
+        while lane.ready and len(taken) < limit:
             event = lane.pop()
-            refusal = self._refusal(lane.function, event)
+            refusal = self._refusal(lane.function, event, now)
             if refusal is not None:
                 self._end(event, lane.function, refusal[0], refusal[1], None)
                 continue
-            trace, count = traces.extend(event.trace, self._arn(function), event.id)
+            trace, count = traces.extend(event.trace, arn, event.id)
             if count > traces.RECURSION_LIMIT:
                 self._refuse_recursion(lane.function, event, count)
                 continue
             lane.running[event.id] = event
             taken.append(Invocation(event.id, lane.function, event.payload, trace, event))
-        if lane is not None and lane.hungry:
+        if lane.hungry:
             self._refill(lane)
         return taken
 
@@ -220,11 +266,11 @@ class Dispatcher:
         for function in {invocation.function.name for invocation in invocations}:
             self._wake(function)
 
-    def _refusal(self, function: Function, event: Event) -> tuple[Dead, str] | None:
+    def _refusal(self, function: Function, event: Event, now: float) -> tuple[Dead, str] | None:
         """Why an event must not run any more, if so."""
         if function.reserved_concurrency == 0:
             return Dead("ZeroReservedConcurrency"), f"{function.name} has reserved_concurrency=0, which turns it off."
-        age = self._clock.now() - event.accepted_at
+        age = now - event.accepted_at
         if age > function.maximum_event_age:
             return Dead("EventAgeExceeded"), f"The event waited {age:.0f} s; maximum_event_age is {function.maximum_event_age} s."
         return None
@@ -289,6 +335,9 @@ class Dispatcher:
             self._settling.add(Attempt(invocation.request_id, function.name, outcome, function.memory, synchronous=True))
             self._answer(invocation, outcome)
             return
+        if outcome.status is Status.SUCCESS and function.on_success is None:  # what nearly every event comes to, in the fewest steps
+            self._settling.add(Settlement(event, DONE, Attempt(event.id, function.name, outcome, function.memory)))
+            return
         event.function_errors += outcome.status is Status.FUNCTION_ERROR
         event.system_errors += outcome.status is Status.SYSTEM_ERROR
         now = self._clock.now()
@@ -322,21 +371,19 @@ class Dispatcher:
             if self._stopping:
                 return  # a daemon must be able to stop on a full disk too: these events are READY, and run again at the next start
             await self._clock.sleep(STORE_AGAIN_AFTER)
-        self._forget(settlements)
         for settlement in settlements:
-            self._follow(settlement)
-
-    def _forget(self, settlements: Sequence[Settlement]) -> None:
-        for settlement in settlements:
-            lane = self._lanes.get(settlement.event.function)
+            event = settlement.event
+            lane = self._lanes.get(event.function)
             if lane is not None:
-                lane.running.pop(settlement.event.id, None)
+                lane.running.pop(event.id, None)
+        for settlement in settlements:
+            if settlement.step is not DONE:
+                self._follow(settlement)
 
     def _follow(self, settlement: Settlement) -> None:
         if isinstance(settlement.step, Retry):
             self._schedule(settlement.event.function, settlement.step.at)
-        for event in settlement.events:
-            self.offer(event)
+        self.offer(settlement.events)
         for message in settlement.messages:
             self._notify(message.queue)
 

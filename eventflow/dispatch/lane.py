@@ -9,9 +9,9 @@ from eventflow.dispatch.journal import Event
 from eventflow.function import Function
 
 #: A lane holds no more than this; what is beyond stays on disk until there is room.
-MOST_EVENTS = 4096
+MOST_EVENTS = 16_384
 MOST_BYTES = 32 * 1024 * 1024
-REFILL_BELOW = 1024
+REFILL_BELOW = 4096
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 #: Lambda stops a chain when a function has been invoked about 16 times in it (AWS: "Lambda recursive loop detection").
 RECURSION_LIMIT = 16
@@ -14,7 +15,7 @@ def extend(trace: str | None, function_arn: str, request_id: str) -> tuple[str, 
     The header is AWS's: ``Root=...;Parent=...;Sampled=0;Lineage=<function>:<count>|...``; botocore sends it on with every call made in the function.
     """
     digits = request_id.replace("-", "")
-    name = f"{zlib.crc32(function_arn.encode()):08x}"
+    name = lineage_name(function_arn)
     if trace is None:
         return f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[-16:]};Sampled=0;Lineage={name}:1", 1
     fields = parse(trace)
@@ -23,6 +24,11 @@ def extend(trace: str | None, function_arn: str, request_id: str) -> tuple[str, 
     root = fields.get("Root") or f"1-{digits[:8]}-{digits[8:]}"
     chain = "|".join(f"{function}:{count}" for function, count in lineage.items())
     return f"Root={root};Parent={digits[-16:]};Sampled=0;Lineage={chain}", lineage[name]
+
+
+@lru_cache(1024)
+def lineage_name(function_arn: str) -> str:
+    return f"{zlib.crc32(function_arn.encode()):08x}"
 
 
 def depth(trace: str | None) -> int:

@@ -6,29 +6,37 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
 from eventflow.errors import ServiceError
-from eventflow.outcome import Dead, Done, Retry
+from eventflow.journals.rows import Insert
+from eventflow.outcome import Dead, Done, Retry, Status
 
 log = logging.getLogger("eventflow.journal")
 
 SendMessage = Callable[[sqlite3.Connection, QueueMessage], None]
 
 COLUMNS = "id, function, payload, accepted_at, key, trace, source, function_errors, system_errors, sequence"
-APPEND = "INSERT INTO events (id, function, key, payload, trace, source, accepted_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+EVENTS = "events (sequence, id, function, payload, source, accepted_at, key, trace)"
+APPEND = Insert(EVENTS, "(?, ?, ?, ?, ?, ?, ?, ?)", "ON CONFLICT (function, key) WHERE key IS NOT NULL DO NOTHING")
+APPEND_PLAIN = Insert(EVENTS, "(?, ?, ?, ?, ?, ?, NULL, NULL)")
+LAST_SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 FIND_KEY = "SELECT id FROM events WHERE function = ? AND key = ?"
 CLAIM = f"SELECT {COLUMNS} FROM events WHERE function = ? AND state = 0 AND sequence > ? ORDER BY sequence LIMIT ?"
 DUE = "SELECT sequence FROM events WHERE function = ? AND state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
 WAKE = f"UPDATE events SET state = 0, due_at = NULL WHERE sequence IN ({DUE}) RETURNING {COLUMNS}"
+DONE = "UPDATE events SET state = 2, due_at = NULL, settled_at = ?, reason = '' WHERE sequence IN (SELECT value FROM json_each(?))"
 SETTLE = "UPDATE events SET state = ?, due_at = ?, settled_at = ?, function_errors = ?, system_errors = ?, reason = ? WHERE id = ?"
-RECORD = (
-    "INSERT INTO attempts (event_id, function, synchronous, status, error_type, error_message, started_at, duration_ms, billed_ms, init_ms,"
-    " memory_mb, max_memory_mb) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ATTEMPTS = (
+    "attempts (event_id, function, started_at, duration_ms, billed_ms, memory_mb, max_memory_mb,"
+    " init_ms, synchronous, status, error_type, error_message)"
 )
+RECORD = Insert(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+RECORD_PLAIN = Insert(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, NULL, 0, 'success', NULL, NULL)")
 BACKLOG = "SELECT function, count(*) FROM events WHERE state = 0 GROUP BY function"
 NEXT_WAKE = "SELECT function, min(due_at) FROM events WHERE state = 1 GROUP BY function"
 READ_CURSOR = "SELECT key, value FROM cursors WHERE owner = ?"
@@ -54,13 +62,14 @@ class SqliteJournal:
         self._database = database
         self._clock = clock
         self._send_message = send_message
+        self._sequence = -1  # the last that was given, known to the writer's thread alone
 
     async def open(self) -> None:
         await self._database.migrate("journal", "eventflow.journals")
 
     async def append(self, events: Sequence[Event], cursors: Sequence[CursorMove] = ()) -> list[tuple[str, bool]]:
         def change(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
-            accepted = [append_one(connection, event) for event in events]
+            accepted = self._append(connection, events)
             for cursor in cursors:
                 move_cursor(connection, cursor)
             return accepted
@@ -81,13 +90,40 @@ class SqliteJournal:
         now = self._clock.now()
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.executemany(SETTLE, [settled_row(settlement, now) for settlement in settlements])
+            done = [settlement.event.sequence for settlement in settlements if isinstance(settlement.step, Done)]
+            if done:
+                connection.execute(DONE, (now, json.dumps(done)))
+            for settlement in settlements:
+                if not isinstance(settlement.step, Done):
+                    connection.execute(SETTLE, settled_row(settlement.event, settlement.step, settlement.reason, now))
+                if settlement.events or settlement.messages:
+                    self._cause(connection, settlement)
             record(connection, [settlement.attempt for settlement in settlements if settlement.attempt is not None])
             record(connection, attempts)
-            for settlement in settlements:
-                self._cause(connection, settlement)
 
         await self._database.write(change)
+
+    def _append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> list[tuple[str, bool]]:
+        """Store the events whose key is not known yet, in their order; for each its request id and whether it is new. Sets their sequence."""
+        if self._sequence < 0:
+            found = connection.execute(LAST_SEQUENCE).fetchone()
+            self._sequence = found[0] if found else 0
+        for event in events:
+            self._sequence += 1
+            event.sequence = self._sequence
+        new = 0
+        for plain, run in groupby(events, is_plain_event):
+            if plain:
+                new += APPEND_PLAIN(connection, [event_row(event) for event in run])
+            else:
+                new += APPEND(connection, [full_event_row(event) for event in run])
+        if new == len(events):
+            return [(event.id, True) for event in events]
+        accepted = []
+        for event in events:
+            earlier = event.id if event.key is None else connection.execute(FIND_KEY, (event.function, event.key)).fetchone()[0]
+            accepted.append((earlier, earlier == event.id))
+        return accepted
 
     async def backlog(self) -> dict[str, int]:
         return await self._database.read(lambda connection: dict(connection.execute(BACKLOG).fetchall()))
@@ -96,8 +132,7 @@ class SqliteJournal:
         return await self._database.read(lambda connection: dict(connection.execute(NEXT_WAKE).fetchall()))
 
     def _cause(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
-        for event in settlement.events:
-            append_one(connection, event)
+        self._append(connection, settlement.events)
         for message in settlement.messages:
             try:
                 self._send_message(connection, message)
@@ -141,31 +176,36 @@ class SqliteJournal:
         return await self._database.write(lambda connection: connection.execute(statement, (*arguments, PRUNE_CHUNK)).rowcount)
 
 
-def append_one(connection: sqlite3.Connection, event: Event) -> tuple[str, bool]:
-    """Store one event unless its key is known; its request id and whether it is new. Sets the event's sequence."""
-    if event.key is not None:
-        earlier = connection.execute(FIND_KEY, (event.function, event.key)).fetchone()
-        if earlier is not None:
-            return earlier[0], False
-    row = (event.id, event.function, event.key, event.payload, event.trace, event.source, event.accepted_at)
-    event.sequence = connection.execute(APPEND, row).lastrowid or 0
-    return event.id, True
+def is_plain_event(event: Event) -> bool:
+    return event.key is None and event.trace is None
 
 
-def settled_row(settlement: Settlement, now: float) -> tuple[Any, ...]:
-    event, step = settlement.event, settlement.step
+def event_row(event: Event) -> tuple[Any, ...]:
+    return (event.sequence, event.id, event.function, event.payload, event.source, event.accepted_at)
+
+
+def full_event_row(event: Event) -> tuple[Any, ...]:
+    return (*event_row(event), event.key, event.trace)
+
+
+def settled_row(event: Event, step: Retry | Dead, reason: str, now: float) -> tuple[Any, ...]:
     errors = (event.function_errors, event.system_errors)
-    match step:
-        case Done():
-            return (State.DONE, None, now, *errors, settlement.reason, event.id)
-        case Retry(at=at):
-            return (State.WAITING, at, None, *errors, settlement.reason, event.id)
-        case Dead(condition=condition):
-            return (State.DEAD, None, now, *errors, f"{condition}: {settlement.reason}", event.id)
+    if isinstance(step, Retry):
+        return (State.WAITING, step.at, None, *errors, reason, event.id)
+    return (State.DEAD, None, now, *errors, f"{step.condition}: {reason}", event.id)
 
 
-def record(connection: sqlite3.Connection, attempts: Iterable[Attempt]) -> None:
-    connection.executemany(RECORD, [attempt_row(attempt) for attempt in attempts])
+def record(connection: sqlite3.Connection, attempts: Sequence[Attempt]) -> None:
+    """Write the ledger, in order. Values that are nearly always the same are in the statement: each that is bound costs as much as a small row."""
+    for plain, run in groupby(attempts, is_plain_attempt):
+        if plain:
+            RECORD_PLAIN(connection, [attempt_row(attempt) for attempt in run])
+        else:
+            RECORD(connection, [full_attempt_row(attempt) for attempt in run])
+
+
+def is_plain_attempt(attempt: Attempt) -> bool:
+    return attempt.outcome.status is Status.SUCCESS and attempt.outcome.init_ms is None and not attempt.synchronous
 
 
 def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
@@ -173,17 +213,17 @@ def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
     return (
         attempt.event_id,
         attempt.function,
-        attempt.synchronous,
-        str(outcome.status),
-        outcome.error_type,
-        outcome.error_message,
         outcome.started_at,
         outcome.duration_ms,
         outcome.billed_ms,
-        outcome.init_ms,
         attempt.memory_mb,
         outcome.max_memory_mb,
     )
+
+
+def full_attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    outcome = attempt.outcome
+    return (*attempt_row(attempt), outcome.init_ms, attempt.synchronous, str(outcome.status), outcome.error_type, outcome.error_message)
 
 
 def move_cursor(connection: sqlite3.Connection, move: CursorMove) -> None:

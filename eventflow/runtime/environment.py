@@ -52,7 +52,8 @@ class Environment:
     pid: int = 0
     in_flight: deque[Invocation] = field(default_factory=deque)
     init_ms: float | None = None
-    started_at: float = 0.0
+    announced: bool = False  # the START line of the first in flight is in the log
+    cpu_ms: float = 0.0
     log_offset: int = 0
     tail: bytes = b""
     verdict: Outcome | None = None  # why we killed it

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 #: length of what follows, kind
 HEADER = struct.Struct("<IB")
-#: handler's milliseconds, milliseconds of CPU, peak resident KiB, end of this invocation's output in the log file
-MEASURES = struct.Struct("<ddIQ")
+HEADER_SIZE = HEADER.size
+#: handler's milliseconds, the instant of its start (monotonic seconds), the process's CPU milliseconds so far, its peak resident KiB, end of this
+#: invocation's output in the log file
+MEASURES = struct.Struct("<dddIQ")
 
 INVOKE = 1  # daemon -> process: request id NUL arn NUL trace NUL client context LF payload
 READY = 2  # process -> daemon: init finished; MEASURES of the init
@@ -25,13 +27,12 @@ class FrameError(Exception):
     """Something other than our frames came over the socket."""
 
 
-def pack(kind: int, *parts: bytes) -> bytes:
-    return b"".join((HEADER.pack(sum(map(len, parts)), kind), *parts))
+def pack(kind: int, head: bytes, content: bytes = b"") -> bytes:
+    return HEADER.pack(len(head) + len(content), kind) + head + content
 
 
 def invoke(request_id: str, arn: str, trace: str, client_context: str, payload: bytes) -> bytes:
-    head = f"{request_id}\0{arn}\0{trace}\0{client_context}\n".encode()
-    return pack(INVOKE, head, payload)
+    return pack(INVOKE, f"{request_id}\0{arn}\0{trace}\0{client_context}\n".encode(), payload)
 
 
 def read_invoke(body: bytes) -> tuple[str, str, str, str, bytes]:
@@ -44,26 +45,30 @@ class Buffer:
     """Bytes in, whole frames out."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._keep(b"", HEADER_SIZE)
 
     def feed(self, data: bytes) -> None:
-        self._bytes += data
+        self._pieces.append(data)
+        self._size += len(data)
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """The whole frames so far, as (kind, body)."""
-        start = 0
-        held = self._bytes
-        try:
-            while len(held) - start >= HEADER.size:
-                length, kind = HEADER.unpack_from(held, start)
-                if length > LARGEST or not INVOKE <= kind <= FATAL:
-                    raise FrameError(f"frame of kind {kind} and {length} bytes")
-                end = start + HEADER.size + length
-                if len(held) < end:
-                    break
-                body = bytes(held[start + HEADER.size : end])
-                start = end
-                yield kind, body
-        finally:
-            if start:
-                del held[:start]
+        """The whole frames so far, as (kind, body); whoever begins takes them all."""
+        if self._size < self._needed:
+            return
+        held = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        size, start, needed = self._size, 0, HEADER_SIZE
+        self._keep(b"", HEADER_SIZE)
+        while size - start >= HEADER_SIZE:
+            length, kind = HEADER.unpack_from(held, start)
+            if length > LARGEST or not INVOKE <= kind <= FATAL:
+                raise FrameError(f"frame of kind {kind} and {length} bytes")
+            begin, end = start + HEADER_SIZE, start + HEADER_SIZE + length
+            if size < end:
+                needed += length
+                break
+            start = end
+            yield kind, held[begin:end]
+        self._keep(held[start:], needed)
+
+    def _keep(self, rest: bytes, needed: int) -> None:
+        self._pieces, self._size, self._needed = [rest], len(rest), needed

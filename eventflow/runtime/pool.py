@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +20,9 @@ from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
 from eventflow.runtime.environment import TAIL, Environment, Phase, failed
+from eventflow.runtime.growth import Growth
 from eventflow.runtime.launcher import INIT_SECONDS, Launcher
-from eventflow.runtime.limits import MEGABYTE, available_memory, on_processor, resident_bytes
+from eventflow.runtime.limits import MEGABYTE, available_memory, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
 from eventflow.runtime.report import billed_ms, end_lines, start_line
 
@@ -31,7 +30,7 @@ log = logging.getLogger("eventflow.runtime")
 
 #: A function whose invocations take less than this gets several at once over the socket, so that the socket costs less than the function.
 QUICK_MS = 1.0
-QUICK_WINDOW = 32
+QUICK_WINDOW = 64
 #: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
 LOOK_SECONDS = 0.05
 #: How often growth is considered again while events wait.
@@ -39,18 +38,18 @@ GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
 SPARE_MEMORY = 256 * MEGABYTE
 RESTART_SECONDS = 1.0
-SAMPLE = 32
 
 
 class LogSink(Protocol):
     """Where the lines of functions go."""
 
-    def write(self, function: str, request_id: str, data: bytes) -> None: ...
+    def write(self, function: str, request_id: str, data: bytes, at: float | None = None) -> None: ...
 
 
 @dataclass(eq=False)
 class Crew:
-    """The environments of one function. ``urgent`` are synchronous invocations that hold a slot and wait for an environment."""
+    """The environments of one function. ``urgent`` are synchronous invocations that hold a slot and wait for an environment; ``usual_ms`` is
+    what an invocation takes lately, ``processor_share`` how much of that it computes (0 to 1)."""
 
     function: Function
     environments: set[Environment] = field(default_factory=set)
@@ -58,6 +57,7 @@ class Crew:
     urgent: deque[Invocation] = field(default_factory=deque)
     starting: int = 0
     usual_ms: float = 5.0
+    processor_share: float = 0.0
     growing: Timer | None = None
     blocked_until: float = 0.0
 
@@ -89,6 +89,7 @@ class Pool:
         self._look_timer: Timer | None = None
         self._reap_timer: Timer | None = None
         self._starved: set[str] = set()
+        self._growth = Growth(clock)
         self._closing = False
         self._all_gone = asyncio.Event()
 
@@ -216,25 +217,35 @@ class Pool:
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
         arn = self._launcher.arn(environment.function.name)
-        data = b"".join(frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations)
+        data = b"".join([frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations])
         if not environment.send(data):
             asyncio.get_running_loop().add_writer(environment.connection, self._writable, environment)
         if first:
-            self._begin(environment)
+            self._begin(environment, self._clock.monotonic())
 
     def _writable(self, environment: Environment) -> None:
         if environment.send_rest():
             asyncio.get_running_loop().remove_writer(environment.connection)
 
-    def _begin(self, environment: Environment) -> None:
-        """The first invocation in flight starts running now."""
-        invocation = environment.in_flight[0]
-        environment.since = self._clock.monotonic()
-        environment.started_at = self._clock.now()
-        line = start_line(invocation)
-        environment.tail = line
-        self._logs.write(environment.function.name, invocation.request_id, line)
-        self._expect(environment, environment.since + environment.function.timeout)
+    def _begin(self, environment: Environment, since: float) -> None:
+        """The first invocation in flight has been running since then."""
+        environment.since = since
+        environment.announced = False
+        environment.tail = b""
+        self._expect(environment, since + environment.function.timeout)
+
+    def _announce(self, environment: Environment) -> None:
+        """Write the START line of what runs: before its first output, and when it has been running for a while. Quick ones get all at the end."""
+        if not environment.announced:
+            environment.announced = True
+            invocation = environment.in_flight[0]
+            line = start_line(invocation)
+            environment.tail = line
+            self._logs.write(environment.function.name, invocation.request_id, line, self._wall(environment.since))
+
+    def _wall(self, monotonic: float) -> float:
+        """A monotonic instant as Unix time."""
+        return self._clock.now() - (self._clock.monotonic() - monotonic)
 
     # Growth.
 
@@ -255,18 +266,13 @@ class Pool:
 
     def _step(self, crew: Crew) -> int:
         """How many environments to add now."""
-        processors = os.cpu_count() or 1
         active = [environment for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY)]
-        if len(active) < processors:
-            return processors - len(active)
-        if not crew.environments:
-            return 1  # however busy the machine is with others, the scheduler shares it out
-        if crew.usual_ms < QUICK_MS or crew.starting >= processors:
-            return 0
-        # Those that wait (for a disk, a network, a sleep) leave the processors to others; a sample is enough to tell.
-        if on_processor([environment.pid for environment in active[-SAMPLE:]]) >= processors:
-            return 0
-        return max(2, len(crew.environments) // 2)
+        crews = [self._crews.get(environment.function.name) for environment in active]
+        computing = sum(one.processor_share for one in crews if one is not None)
+        quick = crew.usual_ms < QUICK_MS
+        return self._growth.step(
+            [environment.pid for environment in active], computing, crew=len(crew.environments), starting=crew.starting, quick=quick
+        )
 
     def _grow_again(self, crew: Crew) -> None:
         crew.growing = None
@@ -356,21 +362,23 @@ class Pool:
         except frames.FrameError as error:
             environment.kill(failed("Runtime.ExitError", f"The function's process wrote something of its own to the runtime's socket: {error}."))
             return False
+        finished = kind = 0
         for kind, body in received:
-            self._hear(environment, kind, body)
+            duration, started, cpu_ms, peak_kib, log_end = frames.MEASURES.unpack_from(body)
+            content = body[frames.MEASURES.size :]
+            if kind == frames.READY:
+                self._ready(environment, duration, cpu_ms, log_end)
+            elif kind == frames.INIT_ERROR:
+                self._init_failed(environment, duration, log_end, content)
+            elif environment.in_flight and environment.phase is not Phase.ENDING:
+                finished += 1
+                self._finish(environment, kind, duration, started, cpu_ms, peak_kib, log_end, content)
+        if finished:
+            self._go_on(environment, kind)
         return is_open
 
-    def _hear(self, environment: Environment, kind: int, body: bytes) -> None:
-        duration, _cpu, peak_kib, log_end = frames.MEASURES.unpack_from(body)
-        content = body[frames.MEASURES.size :]
-        if kind == frames.READY:
-            self._ready(environment, duration, log_end)
-        elif kind == frames.INIT_ERROR:
-            self._init_failed(environment, duration, log_end, content)
-        elif environment.in_flight and environment.phase is not Phase.ENDING:
-            self._finish(environment, kind, duration, peak_kib, log_end, content)
-
-    def _ready(self, environment: Environment, duration: float, log_end: int) -> None:
+    def _ready(self, environment: Environment, duration: float, cpu_ms: float, log_end: int) -> None:
+        environment.cpu_ms = cpu_ms
         crew = self._crews.get(environment.function.name)
         environment.init_ms = duration
         environment.drain(log_end, lambda data: self._logs.write(environment.function.name, "", data))
@@ -386,33 +394,72 @@ class Pool:
         outcome = error_outcome(content, duration_ms=0.0, init_ms=duration, billed=billed_ms(0.0, duration), started_at=self._clock.now())
         environment.verdict = outcome
 
-    def _finish(self, environment: Environment, kind: int, duration: float, peak_kib: int, log_end: int, content: bytes) -> None:
-        invocation = environment.in_flight.popleft()
-        environment.drain(log_end, lambda data: self._logs.write(environment.function.name, invocation.request_id, data))
+    def _finish(
+        self, environment: Environment, kind: int, duration: float, started: float, cpu_ms: float, peak_kib: int, log_end: int, content: bytes
+    ) -> None:
+        """The first in flight has ended; the next began when it did."""
+        invocation = environment.in_flight[0]
+        if log_end > environment.log_offset:
+            self._announce(environment)
+            environment.drain(log_end, lambda data: self._logs.write(environment.function.name, invocation.request_id, data))
+        environment.in_flight.popleft()
         init_ms, environment.init_ms = environment.init_ms, None
+        started_at = self._wall(started)
         peak_mb = max(1, peak_kib // 1024)
         billed = billed_ms(duration, init_ms)
         if kind == frames.RESULT:
-            outcome = Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, environment.started_at)
+            outcome = Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, started_at)
         else:
-            outcome = error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=environment.started_at, peak_mb=peak_mb)
+            outcome = error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=started_at, peak_mb=peak_mb)
         crew = self._crews.get(environment.function.name)
         if crew is not None:
             crew.usual_ms += (duration - crew.usual_ms) * 0.1
+            share = min(1.0, (cpu_ms - environment.cpu_ms) / duration) if duration > QUICK_MS else 1.0
+            crew.processor_share += (share - crew.processor_share) * 0.1
+        environment.cpu_ms = cpu_ms
         self._report(environment, invocation, outcome)
+        environment.since = started + duration / 1000
+        environment.announced = False
+        environment.tail = b""
+
+    def _go_on(self, environment: Environment, kind: int) -> None:
+        """After the last frame that had come, of this kind: the next in flight is running, or the environment is free."""
+        if kind == frames.FATAL:  # the process ends, and what it had not begun is not its doing
+            self._work.returned(list(environment.in_flight))
+            environment.in_flight.clear()
         if environment.in_flight:
-            self._begin(environment)
+            self._begin(environment, environment.since)
+            self._top_up(environment)
             return
         environment.shrink_log()
         environment.phase = Phase.ENDING if kind == frames.FATAL else Phase.IDLE
         self._release(environment.function.name)
         self._free(environment)
 
+    def _top_up(self, environment: Environment) -> None:
+        """Send a quick function's next invocations before it has run out of them."""
+        crew = self._crews.get(environment.function.name)
+        if crew is None or environment.phase is not Phase.BUSY or environment.nursery is not self._launcher.nursery or crew.urgent:
+            return
+        window = self._window(crew)
+        if window > 1 and len(environment.in_flight) <= QUICK_WINDOW // 2:
+            invocations = self._work.take(crew.function.name, window)
+            if invocations:
+                self._assign(environment, invocations)
+
     def _report(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
+        function, request_id = environment.function.name, invocation.request_id
         lines = end_lines(invocation, outcome)
-        self._logs.write(environment.function.name, invocation.request_id, lines)
+        if not environment.announced:
+            start = start_line(invocation)
+            if outcome.duration_ms < 1.0:
+                lines = start + lines
+            else:
+                environment.tail = start
+                self._logs.write(function, request_id, start, outcome.started_at)
+        self._logs.write(function, request_id, lines)
         if invocation.answer is not None:
-            outcome = dataclasses.replace(outcome, log_tail=(environment.tail + lines)[-TAIL:])
+            outcome.log_tail = (environment.tail + lines)[-TAIL:]
         self._work.ended(invocation, outcome)
 
     def _free(self, environment: Environment) -> None:
@@ -442,6 +489,8 @@ class Pool:
         if environment.id not in self._by_id:
             return
         name = environment.function.name
+        if environment.in_flight:
+            self._announce(environment)
         running = environment.in_flight.popleft() if environment.in_flight else None
         not_begun = list(environment.in_flight)
         environment.in_flight.clear()
@@ -469,7 +518,15 @@ class Pool:
         body = json.dumps({"errorType": outcome.error_type, "errorMessage": named}).encode()
         billed = billed_ms(duration, environment.init_ms)
         return Outcome(
-            outcome.status, body, outcome.error_type, named, duration, environment.init_ms, billed, outcome.max_memory_mb, environment.started_at
+            outcome.status,
+            body,
+            outcome.error_type,
+            named,
+            duration,
+            environment.init_ms,
+            billed,
+            outcome.max_memory_mb,
+            self._wall(environment.since),
         )
 
     def _forget(self, environment: Environment) -> bool:
@@ -529,7 +586,8 @@ class Pool:
         self._look_timer = None
         active = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
         for environment in active:
-            self._take_output(environment)
+            if environment.in_flight:
+                self._take_output(environment)
         if self._launcher.limiter.watched:
             self._watch_memory([one for one in active if one.pid])
         if active:
@@ -537,7 +595,9 @@ class Pool:
 
     def _take_output(self, environment: Environment) -> None:
         """Of the only invocation that could have written it; with several in flight the frames tell whose it is."""
+        self._announce(environment)
         if len(environment.in_flight) == 1 and self._take_frames(environment) and len(environment.in_flight) == 1:
+            self._announce(environment)
             request_id = environment.in_flight[0].request_id
             environment.drain(None, lambda data: self._logs.write(environment.function.name, request_id, data))
 

@@ -42,9 +42,9 @@ class LogStore:
         self._broken = False
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, function: str, request_id: str, data: bytes) -> None:
-        """Add text (one or more lines) to a function's log."""
-        prefix = f"{int(self._clock.now() * 1000)}\t{request_id}\t".encode()
+    def write(self, function: str, request_id: str, data: bytes, at: float | None = None) -> None:
+        """Add text (one or more lines) to a function's log, of this Unix time (now)."""
+        prefix = f"{int((self._clock.now() if at is None else at) * 1000)}\t{request_id}\t".encode()
         body = data[:-1] if data.endswith(b"\n") else data
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)

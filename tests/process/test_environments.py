@@ -325,6 +325,50 @@ def test_events_sent_ahead_to_an_environment_that_dies_are_not_charged(tmp_path:
     with_spine(tmp_path, code, work)
 
 
+def test_events_sent_ahead_to_a_handler_that_exits_by_itself_are_not_charged(tmp_path: Path) -> None:
+    code = """
+    import sys
+    @app.function(reserved_concurrency=1)
+    def f(event, context):
+        if event == "exit":
+            sys.exit(3)
+    """
+
+    async def work(spine: Spine) -> None:
+        await asyncio.gather(*(spine.emit("f", b'"warm"') for _ in range(200)))
+        await spine.settled()
+        payloads = [b'"exit"' if n == 150 else b"1" for n in range(400)]
+        ids = await spine.dispatcher.emit_many("f", payloads)
+        await spine.settled()
+        events = [await spine.event(id) for id in ids]
+        assert [event["state"] for event in events] == ["waiting" if n == 150 else "done" for n in range(400)]
+        assert {len(event["attempts"]) for event in events} == {1}
+
+    with_spine(tmp_path, code, work)
+
+
+def test_the_ledger_knows_when_each_of_many_quick_events_began(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(reserved_concurrency=1)
+    def f(event, context):
+        print(time.time())
+    """
+
+    async def work(spine: Spine) -> None:
+        await asyncio.gather(*(spine.emit("f") for _ in range(200)))
+        await spine.settled()
+        ids = await spine.dispatcher.emit_many("f", [b"{}"] * 200)
+        await spine.settled()
+        printed = {line.request_id: line.text for line in spine.logs.read("f", limit=5000)[0] if line.text[:1].isdigit()}
+        for id in ids:
+            [attempt] = (await spine.event(id))["attempts"]
+            began = attempt["started_at"]
+            assert abs(began - float(printed[id])) < 0.01
+
+    with_spine(tmp_path, code, work)
+
+
 def test_the_zygote_s_death_is_not_the_function_s_and_another_takes_over(tmp_path: Path) -> None:
     code = """
     import os, time

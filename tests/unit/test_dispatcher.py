@@ -13,10 +13,10 @@ import pytest
 from eventflow.database import Database
 from eventflow.dispatch import lane
 from eventflow.dispatch.concurrency import Concurrency
-from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
+from eventflow.dispatch.dispatcher import LARGEST_EVENT, Dispatcher, RecursionStopped, UnknownFunction
 from eventflow.dispatch.invocation import Invocation
 from eventflow.dispatch.journal import Attempt, CursorMove, QueueMessage, Settlement
-from eventflow.errors import PayloadTooLarge, SettingError, StorageError
+from eventflow.errors import Overloaded, PayloadTooLarge, SettingError, StorageError
 from eventflow.function import Destination, Function
 from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
@@ -418,3 +418,55 @@ def test_a_trigger_s_memory_is_found_again_whatever_tunes_its_watching() -> None
         owner_of("f", Bucket("uploads", prefix="a")),
     }
     assert len(owners) == 4
+
+
+def test_many_events_are_accepted_together_or_not_at_all(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        ids = await bench.dispatcher.emit_many("f", [b"1", b"2", b"3"], source="bulk")
+        assert await bench.dispatcher.emit_many("f", []) == []
+        await bench.clock.settle()
+        assert [payload for payload, _at in bench.runner.ran] == ["1", "2", "3"]
+        assert [(await bench.event(id))["state"] for id in ids] == ["done"] * 3
+        with pytest.raises(PayloadTooLarge):
+            await bench.dispatcher.emit_many("f", [b"4", b"x" * (LARGEST_EVENT + 1)])
+        with pytest.raises(UnknownFunction):
+            await bench.dispatcher.emit_many("g", [b"4"])
+        assert await bench.journal.backlog() == {}
+
+    on_bench(tmp_path, work)
+
+
+def test_keys_that_are_known_give_their_earlier_ids_also_among_new_ones(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        first = await bench.dispatcher.emit_many("f", [b"1", b"2"], keys=["a", None])
+        again = await bench.dispatcher.emit_many("f", [b"3", b"4", b"5", b"6"], keys=["b", "a", "b", None])
+        await bench.clock.settle()
+        assert again[1] == first[0]
+        assert again[2] == again[0]
+        assert len({*first, *again}) == 4
+        assert [payload for payload, _at in bench.runner.ran] == ["1", "2", "3", "6"]
+
+    on_bench(tmp_path, work)
+
+
+def test_who_emits_more_than_can_be_held_is_told_and_nothing_of_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventflow.dispatch.dispatcher.MOST_ARRIVING", 3)
+    monkeypatch.setattr("eventflow.dispatch.dispatcher.MOST_ARRIVING_BYTES", 20)
+
+    async def work(bench: Bench) -> None:
+        waiting = asyncio.gather(*(bench.dispatcher.emit("f", b"1") for _ in range(3)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="3 events"):
+            await bench.dispatcher.emit("f", b"2")
+        await waiting
+        large = asyncio.ensure_future(bench.dispatcher.emit("f", b'"' + b"x" * 18 + b'"'))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="20 bytes"):
+            await bench.dispatcher.emit_many("f", [b"2"])
+        await large
+        await bench.dispatcher.emit("f", b'"' + b"larger than all that is allowed" + b'"')  # alone
+        await bench.clock.settle()
+        assert "2" not in [payload for payload, _at in bench.runner.ran]
+        assert len(bench.runner.ran) == 5
+
+    on_bench(tmp_path, work)
