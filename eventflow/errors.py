@@ -23,10 +23,6 @@ class StateInUse(EventflowError):
     """Another daemon owns the state directory."""
 
 
-class Overloaded(EventflowError):
-    """More events wait to be written than the machine should hold in memory; nothing of this one was accepted. Send it again a little later."""
-
-
 class StorageError(EventflowError):
     """The state could not be written (disk full, read-only, I/O error); nothing of the refused change was kept."""
 

@@ -14,7 +14,7 @@ from eventflow.database import Database
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
 from eventflow.errors import ServiceError
 from eventflow.journals.rows import Insert
-from eventflow.outcome import Dead, Done, Retry, Status
+from eventflow.outcome import Dead, Done, Retry, Status, Step
 
 log = logging.getLogger("eventflow.journal")
 
@@ -90,11 +90,11 @@ class SqliteJournal:
         now = self._clock.now()
 
         def change(connection: sqlite3.Connection) -> None:
-            done = [settlement.event.sequence for settlement in settlements if isinstance(settlement.step, Done)]
+            done = [settlement.event.sequence for settlement in settlements if is_plain_end(settlement)]
             if done:
                 connection.execute(DONE, (now, json.dumps(done)))
             for settlement in settlements:
-                if not isinstance(settlement.step, Done):
+                if not is_plain_end(settlement):
                     connection.execute(SETTLE, settled_row(settlement.event, settlement.step, settlement.reason, now))
                 if settlement.events or settlement.messages:
                     self._cause(connection, settlement)
@@ -188,11 +188,19 @@ def full_event_row(event: Event) -> tuple[Any, ...]:
     return (*event_row(event), event.key, event.trace)
 
 
-def settled_row(event: Event, step: Retry | Dead, reason: str, now: float) -> tuple[Any, ...]:
+def is_plain_end(settlement: Settlement) -> bool:
+    return isinstance(settlement.step, Done) and not settlement.reason
+
+
+def settled_row(event: Event, step: Step, reason: str, now: float) -> tuple[Any, ...]:
     errors = (event.function_errors, event.system_errors)
-    if isinstance(step, Retry):
-        return (State.WAITING, step.at, None, *errors, reason, event.id)
-    return (State.DEAD, None, now, *errors, f"{step.condition}: {reason}", event.id)
+    match step:
+        case Done():
+            return (State.DONE, None, now, *errors, reason, event.id)
+        case Retry(at=at):
+            return (State.WAITING, at, None, *errors, reason, event.id)
+        case Dead(condition=condition):
+            return (State.DEAD, None, now, *errors, f"{condition}: {reason}", event.id)
 
 
 def record(connection: sqlite3.Connection, attempts: Sequence[Attempt]) -> None:
