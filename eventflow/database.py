@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eventflow import faultpoint
+from eventflow.directories import sync_directory
 from eventflow.errors import StateDamaged, StorageError
 
 log = logging.getLogger("eventflow.database")
@@ -366,6 +367,7 @@ def create_private(path: Path) -> None:
     """Make the file, if it is not there, for its owner's eyes alone: SQLite gives the files beside it the same mode."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        sync_directory(path.parent)  # or the file's name could be gone after a power cut, with all that was acknowledged in it
     except OSError as error:
         raise StorageError(f"The state file {path} cannot be opened: {error}. Check that the disk has room and the file is yours.") from error
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from eventflow.directories import make_directory
 from eventflow.errors import StateInUse, StorageError
 
 
@@ -30,7 +31,7 @@ class StateDirectory:
     def acquire(self, app: str) -> None:
         """Raises ``StateInUse``, naming the owner, and ``StorageError`` where the directory cannot be written."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path)
             self._ignore_in_git()
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

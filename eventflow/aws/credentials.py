@@ -10,6 +10,7 @@ import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from eventflow.directories import sync_directory
 from eventflow.errors import EventflowError
 
 #: Access keys are 20 characters as AWS's are, with a beginning of our own, so that nobody takes one for an AWS key.
@@ -91,11 +92,3 @@ def refuse_shared(path: Path, status: os.stat_result) -> None:
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(status.st_mode)
         raise CredentialsError(f"The credentials file {path} can be read by others (mode {mode:04o}). Run `chmod 600 {path}` and start again.")
-
-
-def sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from eventflow import directories
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError, SettingError
@@ -205,7 +206,7 @@ def resolved(path: Path | str) -> Path:
 
 def make_directory(path: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        directories.make_directory(path)
     except (FileExistsError, NotADirectoryError):
         raise SettingError(f"A bucket cannot be {path}: there is a file in its place. Move the file, or name another directory.") from None
 
