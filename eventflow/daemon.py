@@ -20,11 +20,12 @@ from eventflow.aws.credentials import Credentials
 from eventflow.aws.endpoint import Endpoint
 from eventflow.body_budget import BodyBudget
 from eventflow.clock import Clock, SystemClock, iso
+from eventflow.clock_watch import ClockWatch
 from eventflow.composition import Core
 from eventflow.control import Control
 from eventflow.database import Database
 from eventflow.descriptors import LimitReached, raise_limit
-from eventflow.errors import EventflowError
+from eventflow.errors import EventflowError, StorageError
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
@@ -161,7 +162,7 @@ class Daemon:
         faultpoint.reach("daemon.announced")
 
     async def _serve(self, serving: asyncio.Task[None]) -> None:
-        aside = [asyncio.create_task(self._prune())]
+        aside = [asyncio.create_task(self._prune()), asyncio.create_task(ClockWatch(self._core).run())]
         if self._watch:
             aside.append(asyncio.create_task(self._reload_on_change()))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -207,9 +208,13 @@ class Daemon:
         keep = self._settings.retention_days * DAY
         while True:
             now = self._clock.now()
-            removed = await self._core.journal.prune(now - keep, now - keep * DEAD_RETENTION_FACTOR)
-            if removed:
-                log.info("forgot %d old events and attempts", removed)
+            try:
+                removed = await self._core.journal.prune(now - keep, now - keep * DEAD_RETENTION_FACTOR)
+            except StorageError as error:
+                log.warning("old events are forgotten later: %s", error)
+            else:
+                if removed:
+                    log.info("forgot %d old events and attempts", removed)
             await self._clock.sleep(PRUNE_SECONDS)
 
     # The application's code.
