@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import re
@@ -139,12 +138,7 @@ class Control:
             bulk = Bulk.decode(body)
         except ValueError as error:
             raise ControlError(400, f"These are no events: {error}.") from error
-        keys = bulk.keys or [None] * len(bulk.payloads)
-        emits = [
-            self._dispatcher.emit(function, payload, key=key, trace=bulk.trace, source=SOURCE)
-            for payload, key in zip(bulk.payloads, keys, strict=True)
-        ]
-        return {"request_ids": await asyncio.gather(*emits)}
+        return {"request_ids": await self._dispatcher.emit_many(function, bulk.payloads, keys=bulk.keys, trace=bulk.trace, source=SOURCE)}
 
     async def _list_events(self, query: Mapping[str, str], body: Any) -> Any:
         state, before = query.get("state"), query.get("before")
