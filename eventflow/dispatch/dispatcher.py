@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.dispatch import trace as traces
 from eventflow.dispatch.alarm import Alarm
@@ -182,6 +183,7 @@ class Dispatcher:
 
     async def _accept(self, batch: list[Acceptance]) -> None:
         events = [event for one in batch for event in one.events]
+        faultpoint.reach("events.arrived")
         try:
             results = await self._journal.append(events, [one.cursor for one in batch if one.cursor is not None])
         except Exception as error:
@@ -192,6 +194,7 @@ class Dispatcher:
         finally:
             self._arriving -= len(events)
             self._arriving_bytes -= sum(one.bytes for one in batch)
+        faultpoint.reach("events.accepted")
         start = 0
         for one in batch:
             end = start + len(one.events)
@@ -199,6 +202,7 @@ class Dispatcher:
                 one.accepted.set_result([request_id for request_id, _fresh in results[start:end]])
             start = end
         self.offer([event for event, (_request_id, fresh) in zip(events, results, strict=True) if fresh])
+        faultpoint.reach("events.offered")
 
     def offer(self, events: Sequence[Event]) -> None:
         """Hand events that are READY in the journal, and were accepted just now, to their lanes."""
@@ -239,6 +243,8 @@ class Dispatcher:
                 continue
             lane.running[event.id] = event
             taken.append(Invocation(event.id, lane.function, event.payload, trace, event))
+        if taken:
+            faultpoint.reach("run.taken")
         if lane.hungry:
             self._refill(lane)
         return taken
@@ -291,6 +297,7 @@ class Dispatcher:
         self._spawn(self._claim(lane))
 
     async def _claim(self, lane: Lane) -> None:
+        faultpoint.reach("claim.asked")
         try:
             events = await self._journal.claim(lane.function.name, lane.loaded, REFILL_BELOW)
         except StorageError as error:
@@ -301,6 +308,8 @@ class Dispatcher:
         if events is None:
             self._refill(lane)
             return
+        if events:
+            faultpoint.reach("claim.answered")
         lane.spilled = len(events) == REFILL_BELOW
         for event in events:
             if event.id not in lane.running:
@@ -359,6 +368,7 @@ class Dispatcher:
     async def _settle(self, batch: list[Settlement | Attempt]) -> None:
         settlements = [one for one in batch if isinstance(one, Settlement)]
         attempts = [one for one in batch if isinstance(one, Attempt)]
+        faultpoint.reach("settle.asked")
         while True:
             try:
                 await self._journal.settle(settlements, attempts)
@@ -371,6 +381,7 @@ class Dispatcher:
             if self._stopping:
                 return  # a daemon must be able to stop on a full disk too: these events are READY, and run again at the next start
             await self._clock.sleep(STORE_AGAIN_AFTER)
+        faultpoint.reach("settle.written")
         for settlement in settlements:
             event = settlement.event
             lane = self._lanes.get(event.function)
@@ -379,6 +390,7 @@ class Dispatcher:
         for settlement in settlements:
             if settlement.step is not DONE:
                 self._follow(settlement)
+        faultpoint.reach("settle.followed")
 
     def _follow(self, settlement: Settlement) -> None:
         if isinstance(settlement.step, Retry):
@@ -409,8 +421,10 @@ class Dispatcher:
         self._arm()
 
     async def _wake_waiting(self, function: str) -> None:
+        faultpoint.reach("retry.due")
         try:
             events = await self._journal.wake(function, self._clock.now(), WAKE_LIMIT)
+            faultpoint.reach("retry.woken")
             if len(events) == WAKE_LIMIT:
                 self._schedule(function, self._clock.now())
             else:

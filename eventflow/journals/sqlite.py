@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
@@ -141,6 +142,7 @@ class SqliteJournal:
                 note = f" [not delivered to queue {message.queue}: {error}]"
                 connection.execute(NOTE, (note, settlement.event.id))
                 log.error("event %s:%s", settlement.event.id, note)
+        faultpoint.reach("settle.caused")
 
     async def read_cursor(self, owner: str) -> dict[str, Any]:
         rows = await self._database.read(lambda connection: connection.execute(READ_CURSOR, (owner,)).fetchall())

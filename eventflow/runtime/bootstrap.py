@@ -18,6 +18,7 @@ from decimal import Decimal
 from types import FrameType, TracebackType
 from typing import Any
 
+from eventflow import faultpoint
 from eventflow.context import Context
 from eventflow.runtime import frames
 
@@ -66,10 +67,12 @@ class Process:
         self._send(frames.READY, started, None)
         while data := self._connection.recv(262_144):
             self._buffer.feed(data)
+            faultpoint.reach("environment.asked")
             for _kind, body in self._buffer.frames():
                 status = self._serve(handler, body)
                 if status is not None:
                     return status
+            faultpoint.reach("environment.answered")
         return 0
 
     def _serve(self, handler: Callable[[Any, Any], Any], body: bytes) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from eventflow import faultpoint
 from eventflow.clock import Clock, Timer, iso
 from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
@@ -220,6 +221,7 @@ class Pool:
         data = b"".join([frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations])
         if not environment.send(data):
             asyncio.get_running_loop().add_writer(environment.connection, self._writable, environment)
+        faultpoint.reach("run.sent")
         if first:
             self._begin(environment, self._clock.monotonic())
 
@@ -363,6 +365,8 @@ class Pool:
             environment.kill(failed("Runtime.ExitError", f"The function's process wrote something of its own to the runtime's socket: {error}."))
             return False
         finished = kind = 0
+        if received:
+            faultpoint.reach("run.answered")
         for kind, body in received:
             duration, started, cpu_ms, peak_kib, log_end = frames.MEASURES.unpack_from(body)
             content = body[frames.MEASURES.size :]
@@ -508,6 +512,7 @@ class Pool:
             self._fail_waiting(crew, outcome)
         if not_begun:
             self._work.returned(not_begun)
+        faultpoint.reach("run.lost")
         self.wake(name)
 
     def _measured(self, environment: Environment, running: Invocation, outcome: Outcome) -> Outcome:
