@@ -69,6 +69,7 @@ class Dispatcher:
         self._arriving = self._arriving_bytes = 0
         self._settling = Batcher[Settlement | Attempt](self._settle, self._tell_progress)
         self._wakes: dict[str, float] = {}
+        self._crowded: set[str] = set()
         self._alarm = Alarm(clock, clock.now, self._ring)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._answers: set[Invocation] = set()
@@ -215,11 +216,12 @@ class Dispatcher:
             self._wake(function)
 
     def resume(self, events: Sequence[Event]) -> None:
-        """Take in events that were accepted earlier and are READY again: whatever their place in the journal, they are not claimed any more."""
+        """Take in events that were accepted earlier and are READY again: those whose place in the journal is behind what was claimed are not
+        claimed any more."""
         for event in events:
             lane = self._lanes.get(event.function)
-            if lane is not None and event.id not in lane.running:
-                lane.push(event)
+            if lane is not None and event.id not in lane.running and not (lane.spilled and event.sequence > lane.loaded):
+                lane.push(event)  # what is beyond what was claimed is claimed in its turn: to take it now would pass over those before it
         for function in {event.function for event in events}:
             self._wake(function)
 
@@ -247,6 +249,9 @@ class Dispatcher:
             faultpoint.reach("run.taken")
         if lane.hungry:
             self._refill(lane)
+        if function in self._crowded and not lane.full:
+            self._crowded.discard(function)
+            self._schedule(function, now)
         return taken
 
     def backlog(self, function: str) -> int:
@@ -422,6 +427,10 @@ class Dispatcher:
 
     async def _wake_waiting(self, function: str) -> None:
         faultpoint.reach("retry.due")
+        lane = self._lanes.get(function)
+        if lane is not None and lane.full:
+            self._crowded.add(function)  # what waits stays on disk until there is room
+            return
         try:
             events = await self._journal.wake(function, self._clock.now(), WAKE_LIMIT)
             faultpoint.reach("retry.woken")
