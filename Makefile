@@ -10,7 +10,7 @@ KEEP ?= 1
 # What pytest should run, and how: make test TESTS=tests/unit
 TESTS ?=
 
-.PHONY: all demo test test-slow check bench format help
+.PHONY: all demo test test-slow check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -34,12 +34,15 @@ check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 bench: $(VENV)/.with-bench ## Measure throughput and latency
 	@$(BIN)/python -m benchmarks
 
+setup-bench: ## Install the load generator and the Redis that the benchmarks use (Debian, Ubuntu)
+	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes wrk redis-server
+
 format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 # The virtual environment, and what each task needs in it: installed once, and again when these files change.
 

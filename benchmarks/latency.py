@@ -8,7 +8,8 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.measure import Figure, percentile
+from benchmarks import peers
+from benchmarks.measure import Figure, Value, percentile
 from tests.process.spine import Spine, with_spine
 
 EVENTS = 500
@@ -68,29 +69,24 @@ def socket_round_trip() -> float:
     return statistics.median(times)
 
 
-def huey() -> list[float]:
-    try:
-        from benchmarks import huey_peer
-    except ImportError:
-        return []
-    return huey_peer.latencies()
-
-
 def figures() -> list[Figure]:
     emitted, invoked = ours()
-    peer = huey()
+    others = peers.latencies()
     trip = socket_round_trip()
-    name = "Huey on SQLite (FULL)"
     return [
         Figure(
             "idle latency, emit to first line, durable, p50",
             "ms",
             percentile(emitted, 50),
-            percentile(peer, 50) if peer else None,
-            name,
-            trip,
-            "socket round trip",
+            limit=trip,
+            limit_name="socket round trip",
+            peers=tuple(Value(name, percentile(times, 50)) for name, times in others),
         ),
-        Figure("idle latency, emit to first line, durable, p99", "ms", percentile(emitted, 99), percentile(peer, 99) if peer else None, name),
+        Figure(
+            "idle latency, emit to first line, durable, p99",
+            "ms",
+            percentile(emitted, 99),
+            peers=tuple(Value(name, percentile(times, 99)) for name, times in others),
+        ),
         Figure("synchronous invoke in process, p50", "ms", percentile(invoked, 50), None, "", trip, "socket round trip"),
     ]

@@ -8,8 +8,16 @@ RUNS = 3
 
 
 @dataclass(frozen=True)
+class Value:
+    """What was measured of somebody else, in the figure's unit."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Figure:
-    """``ours``, ``peer`` and ``limit`` in ``unit``; ``higher_is_better`` tells which way the ratio goes."""
+    """``ours``, ``peer`` and ``limit`` in ``unit``; ``peers`` are more of them, a line for each."""
 
     what: str
     unit: str
@@ -18,6 +26,7 @@ class Figure:
     peer_name: str = ""
     limit: float | None = None
     limit_name: str = ""
+    peers: tuple[Value, ...] = ()
 
 
 def median_of(run: Callable[[], float], runs: int = RUNS) -> float:
@@ -38,3 +47,5 @@ def show(figures: Sequence[Figure]) -> None:
         to_limit = "-" if not figure.limit else f"{figure.ours / figure.limit:.2f}"
         names = "; ".join(name for name in (figure.peer_name, figure.limit_name) if name)
         print(f"{figure.what:52} {figure.ours:12,.2f} {peer:>12} {to_peer:>7} {limit:>12} {to_limit:>7}  {figure.unit}; {names}")
+        for other in figure.peers:
+            print(f"{'':52} {'':12} {other.value:12,.2f} {figure.ours / other.value:7.2f} {'':12} {'':7}  {figure.unit}; {other.name}")

@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import peers
 from benchmarks.measure import Figure, median_of
 from tests.process.spine import Spine, with_spine
 
@@ -58,24 +59,14 @@ def sqlite_groups() -> float:
     return EVENTS / seconds
 
 
-def huey() -> float | None:
-    """Huey on SQLite with fsync, its consumer with two worker processes: enqueued one by one, as its API has it."""
-    try:
-        from benchmarks import huey_peer
-    except ImportError:
-        return None
-    return median_of(huey_peer.throughput)
-
-
 def figures() -> list[Figure]:
     return [
         Figure(
             "durable events, emit to handled, in process",
             "events/s",
             median_of(ours),
-            huey(),
-            "Huey on SQLite (FULL)",
-            median_of(sqlite_groups),
-            "SQLite rows in groups of 500",
+            limit=median_of(sqlite_groups),
+            limit_name="SQLite rows in groups of 500",
+            peers=peers.throughputs(),
         )
     ]
