@@ -25,10 +25,12 @@ RELOOK = 300.0
 REST = 4
 #: How often, in seconds, a directory that is gone is looked for.
 ABSENCE_PAUSE = 1.0
+#: The first and the longest pause, in seconds, between attempts to watch again after a limit was reached: each takes what is left of it.
+FIRST_REWATCH, LONGEST_REWATCH = 60.0, 960.0
 EVERYTHING = frozenset({""})
 WATCH_LIMITS = {
     errno.ENOSPC: "the limit of inotify watches is reached; raise it with: sysctl fs.inotify.max_user_watches=1048576",
-    errno.EMFILE: "the limit of inotify instances is reached; raise it with: sysctl fs.inotify.max_user_instances=1024",
+    errno.EMFILE: "the limit of inotify instances, or of open files, is reached; raise it with: sysctl fs.inotify.max_user_instances=1024",
 }
 
 
@@ -50,6 +52,8 @@ class BucketSession:
         self._trees: set[str] = set()
         self._touched: set[str] | None = None
         self._broken: Sign | None = None
+        #: While a limit of the system is reached: when watching is tried again, and after which pause.
+        self._rewatch: tuple[float, float] | None = None
         self._ready = False
 
     async def run(self) -> None:
@@ -110,7 +114,7 @@ class BucketSession:
 
     async def _watcher(self) -> Watcher | None:
         """A watcher that is known to work, or None to poll."""
-        if self._mode == "poll":
+        if self._mode == "poll" or (self._rewatch is not None and self._clock.monotonic() < self._rewatch[0]):
             return None
         kind = remote_file_system(self._root) if self._mode == "auto" else None
         if kind is not None:
@@ -124,8 +128,14 @@ class BucketSession:
             if problem is not None:
                 watcher.stop()
         if problem is None:
+            if self._rewatch is not None:
+                self._rewatch = None
+                self._report("there is room for its watches again: it is watched, no longer polled.")
             return watcher
-        self._poll_because(problem)
+        if problem in WATCH_LIMITS.values():
+            self._poll_for_now(problem)
+        else:
+            self._poll_because(problem)
         return None
 
     async def _problem_with(self, watcher: Watcher) -> str | None:
@@ -150,6 +160,13 @@ class BucketSession:
         if self._mode == "events":
             raise SettingError(f"Bucket {self._name!r}: watch='events' cannot be had: {problem}. Use watch='auto' or watch='poll'.")
         self._report(f"{problem}. So it is polled: a file fires when it has not changed for {self._settle:g} seconds.")
+
+    def _poll_for_now(self, limit: str) -> None:
+        """Poll until there may be room for watches again. It is told once, however often that is tried."""
+        pause = FIRST_REWATCH if self._rewatch is None else min(self._rewatch[1] * 2, LONGEST_REWATCH)
+        if self._rewatch is None:
+            self._poll_because(limit)
+        self._rewatch = self._clock.monotonic() + pause, pause
 
     async def _catch_up(self, watcher: Watcher | None) -> None:
         """Notice what came, changed and went while nobody looked. Files from before the trigger's first run are entered and do not fire."""
@@ -196,7 +213,7 @@ class BucketSession:
                 relook = self._next_look(watcher, self._clock.monotonic() - started)
             await self._index.save()
             self._tell_oddities()
-            if identity_of(self._root) != identity:
+            if identity_of(self._root) != identity or (watcher is None and self._rewatch is not None and started >= self._rewatch[0]):
                 self._broken = Sign.ROOT
 
     def _next_look(self, watcher: Watcher | None, took: float) -> float:
@@ -256,8 +273,7 @@ class BucketSession:
                 "Should this come often, raise the limit with: sysctl fs.inotify.max_queued_events=262144"
             )
         elif self._broken is Sign.REFUSED:
-            self._poll_because(WATCH_LIMITS[errno.ENOSPC])
-            self._mode = "poll"
+            self._poll_for_now(WATCH_LIMITS[errno.ENOSPC])
 
     def _tell_oddities(self) -> None:
         for text in self._events.oddities.untold():

@@ -560,6 +560,32 @@ def test_a_watch_that_is_refused_later_is_made_good_by_polling(tmp_path, monkeyp
     drive(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("refused_at", ["the start", "a new directory"])
+def test_when_there_is_room_for_watches_again_it_is_watched_again(tmp_path, monkeypatch, refused_at):
+    full = True
+    refuse_watches(monkeypatch, errno.ENOSPC, lambda path: full and (refused_at == "the start" or path.endswith("/new")))
+
+    async def scenario(uploads):
+        nonlocal full
+        async with uploads.running(settle=0.1):
+            if refused_at == "a new directory":
+                write(uploads.path / "new" / "one")
+                await uploads.expect((CREATED, "new/one"))
+            await uploads.until(lambda: len(uploads.target.reports) >= 1)
+            await asyncio.sleep(0.5)  # it is tried again meanwhile, and not told again
+            assert [report for report in uploads.target.reports if "max_user_watches" in report] == uploads.target.reports
+            assert len(uploads.target.reports) == 1
+            full = False
+            await uploads.until(lambda: "watched, no longer polled" in uploads.target.reports[-1])
+            write(uploads.path / "new" / "two")
+            await uploads.expect((CREATED, "new/two"))
+
+    monkeypatch.setattr(bucket_session, "FIRST_REWATCH", 0.1)
+    monkeypatch.setattr(bucket_session, "LONGEST_REWATCH", 0.2)
+    monkeypatch.setattr(bucket_session, "HEARTBEAT", 0.05)
+    drive(tmp_path, scenario)
+
+
 def test_a_file_system_that_others_change_is_polled(tmp_path, monkeypatch):
     monkeypatch.setattr(bucket_session, "remote_file_system", lambda path: "nfs4")
 
