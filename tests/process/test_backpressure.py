@@ -20,6 +20,7 @@ from eventflow.clock import BlockingClock, SystemClock
 from eventflow.connection import Connection, Refused
 from eventflow.control import Control
 from eventflow.database import Database
+from eventflow.dispatch import dispatcher
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.dispatch.journal import CursorMove, Event
@@ -27,9 +28,13 @@ from eventflow.function import Function
 from eventflow.http_server import HttpServer
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.services.logs import LogStore
+from eventflow.target import FunctionTarget
+from triggers import Schedule
 
 TOKEN = "t"
 SECRET = "secret"
+BIG = 1 << 30
+FUNCTION = Function("f", "m:f")
 
 
 class SlowJournal(SqliteJournal):
@@ -99,7 +104,7 @@ class SmallDaemon:
     async def serve(self, work: Callable[[], None]) -> None:
         try:
             await self.journal.open()
-            await self.dispatcher.start({"f": Function("f", "m:f")})
+            await self.dispatcher.start({"f": FUNCTION})
             self.server.serve(self.endpoint)
             await asyncio.to_thread(work)
         finally:
@@ -144,6 +149,55 @@ def test_bodies_in_flight_are_bounded_and_all_are_accepted_once_in_the_end(tmp_p
         assert len(daemon.payloads()) == len(set(daemon.payloads())) == clients * events
 
     asyncio.run(daemon.serve(work))
+
+
+def test_what_waits_for_the_disk_is_bounded_and_all_is_accepted_once_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients, events, most = 12, 100, 450
+    monkeypatch.setattr(dispatcher, "MOST_ARRIVING", most)
+    daemon = SmallDaemon(tmp_path, BIG)
+    daemon.journal.seconds = 0.05
+    CountingConnection.refused = 0
+
+    def emit(number: int) -> list[str]:
+        with daemon.client() as client:
+            if number % 2:
+                return client.emit_many("f", [number * events + place for place in range(events)])
+            return [client.emit("f", number * events + place) for place in range(events // 10)]
+
+    def work() -> None:
+        ids = [id for found in many(clients, emit) for id in found]
+        expected = clients // 2 * (events + events // 10)
+        assert CountingConnection.refused > 0
+        assert daemon.journal.most <= most
+        assert len(set(ids)) == len(daemon.payloads()) == expected
+
+    asyncio.run(daemon.serve(work))
+
+
+def test_a_trigger_waits_for_the_disk_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "MOST_ARRIVING", 5)
+
+    async def main() -> None:
+        daemon = SmallDaemon(tmp_path, BIG)
+        daemon.journal.seconds = 0.01
+        nothing: Any = None
+        try:
+            await daemon.journal.open()
+            await daemon.dispatcher.start({"f": FUNCTION})
+            trigger = Schedule("rate(1 hour)")
+            target = FunctionTarget(
+                FUNCTION, trigger, daemon.dispatcher, daemon.journal, SystemClock(), nothing, account="0", region="r", concurrency=1
+            )
+            ids = await asyncio.gather(*(target.emit(number, id=f"k{number}", cursor={f"k{number}": True}) for number in range(40)))
+            assert daemon.journal.most <= 5
+            assert len(set(ids)) == len(daemon.payloads()) == 40
+            assert len(await target.cursor.items()) == 40
+        finally:
+            await daemon.server.close()
+            daemon.logs.close()
+            daemon.database.close()
+
+    asyncio.run(main())
 
 
 def test_aws_s_sdks_are_told_by_the_names_that_they_retry(tmp_path: Path) -> None:
