@@ -9,8 +9,11 @@ BIN := $(VENV)/bin
 KEEP ?= 1
 # What pytest should run, and how: make test TESTS=tests/unit
 TESTS ?=
+# How many kills make chaos does, and the seed of its choices: make chaos KILLS=1000 SEED=7
+KILLS ?= 100
+SEED ?=
 
-.PHONY: all demo test test-slow check bench setup-bench format help
+.PHONY: all demo test test-slow chaos check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -23,6 +26,9 @@ test: $(VENV)/.with-test ## Run the tests
 
 test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
 	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+chaos: $(VENV)/.with-test ## Kill everything at every step under load, and count what was lost; KILLS=1000 for long, SEED=7 to repeat
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check

@@ -25,9 +25,9 @@ from tests.chaos.load import Load
 from tests.process.daemon_process import children_of
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 #: How long the load is given to bring a process to its fault point.
-REACHING = 20.0
+REACHING = 30.0
 #: How long everything may take to come to rest after the last kill.
 REST = 120.0
 #: A kill takes about so many seconds, restart included; instants of schedules are laid out over a whole run.
@@ -63,6 +63,11 @@ class Chaos:
         self._clients: dict[str, Any] = {}
         self._kill_log = folder / "kills"
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are enough kills for every fault point."""
+        return self.kills >= len(self.points)
+
     def run(self) -> Verdict:
         self._prepare()
         began = time.monotonic()
@@ -91,8 +96,10 @@ class Chaos:
     def _steps(self) -> Iterator[str]:
         """Fault points in turn and random victims, mixed, until enough were killed."""
         left: list[str] = []
-        while sum(self.killed.values()) < self.kills:
+        cycles = 0
+        while sum(self.killed.values()) < self.kills or (cycles == 1 and left and self.is_complete):
             if not left:
+                cycles += 1
                 left = [*self.points, *self._chance.choices(list(VICTIMS), list(VICTIMS.values()), k=max(1, len(self.points) // 2))]
                 self._chance.shuffle(left)
             yield left.pop()

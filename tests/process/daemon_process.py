@@ -21,7 +21,9 @@ PATIENCE = 30.0
 
 
 class DaemonProcess:
-    """``start`` returns when the daemon is ready; ``kill`` is SIGKILL, ``stop`` SIGTERM and its exit status."""
+    """``start`` returns when the daemon is ready; ``kill`` is SIGKILL, ``stop`` SIGTERM and its exit status. ``module`` is what Python runs."""
+
+    module = "eventflow"
 
     def __init__(self, folder: Path, code: str) -> None:
         self.folder = folder
@@ -32,7 +34,7 @@ class DaemonProcess:
         self.log = folder / "daemon.log"
 
     def start(self, *flags: str, verb: str = "run", ready: bool = True) -> "DaemonProcess":
-        command = [sys.executable, "-X", "faulthandler", "-m", "eventflow", verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
+        command = [sys.executable, "-X", "faulthandler", "-m", self.module, verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
         if ready:
