@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.measure import show
 
-NAMES = ("throughput", "client", "latency", "invoke", "cold_start", "files", "thumbnails")
+NAMES = ("throughput", "client", "latency", "invoke", "cold_start", "idle", "files", "thumbnails")
 
 
 def main(names: list[str]) -> None:

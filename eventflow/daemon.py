@@ -225,7 +225,10 @@ class Daemon:
         async with self._reloading:
             nursery = Nursery(self._app, self._variables(), self._pool)
             try:
-                await self._take_up(Manifest.from_json(await nursery.start()), nursery)
+                manifest = Manifest.from_json(await nursery.start())
+                if self._nursery is not None:
+                    await nursery.warm()  # until then the former code answers sooner
+                await self._take_up(manifest, nursery)
             except BaseException:
                 await nursery.close()
                 raise

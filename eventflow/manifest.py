@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from eventflow.errors import LoadError, SettingError
@@ -77,6 +78,7 @@ def no_function(name: str, app: str, names: Iterable[str]) -> str:
 
 def resolve_triggers(manifest: Manifest, classes: TriggerClasses | None = None) -> list[tuple[str, Trigger]]:
     """The triggers of a manifest, each with its function's name. ``classes`` stands in for the installed ones, by kind."""
+    published.cache_clear()  # a package may have been installed since
     return [(entry.function, make_trigger(entry, classes)) for entry in manifest.triggers]
 
 
@@ -124,7 +126,7 @@ def trigger_class(kind: str, classes: TriggerClasses | None = None, wanted: Trig
         if kind in classes:
             return classes[kind]
         raise LoadError(unpublished(kind, classes, wanted))
-    installed = entry_points(group=GROUP)
+    installed = published(entry_points)
     candidates = {point.value: point for point in installed.select(name=kind)}
     if not candidates:
         raise LoadError(unpublished(kind, installed.names, wanted))
@@ -133,6 +135,12 @@ def trigger_class(kind: str, classes: TriggerClasses | None = None, wanted: Trig
             f"The trigger kind {kind!r} is published twice: by {' and by '.join(sorted(map(origin, candidates.values())))}. Uninstall one of them."
         )
     return loaded(next(iter(candidates.values())))
+
+
+@functools.lru_cache(maxsize=1)
+def published(read: Callable[..., EntryPoints]) -> EntryPoints:
+    """What ``read`` finds of trigger classes: it looks through all installed packages, and an application may have thousands of triggers."""
+    return read(group=GROUP)
 
 
 def loaded(point: EntryPoint) -> TriggerClass:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -16,6 +17,8 @@ from triggers.cron import SMALLEST, YEAR, Cron, ExpressionError, parse_cron
 UNITS = {"minute": 60, "hour": 3_600, "day": 86_400}
 #: Longer rates than a century leave the calendar; AWS has no use for them either.
 LONGEST_RATE = 36_525 * 86_400
+#: An application's schedules are made several times while it is loaded and checked. A timetable never changes, and takes some kilobytes.
+MOST_REMEMBERED = 16_384
 
 EXPRESSION = re.compile(r"(?P<form>rate|cron|at)\((?P<body>[^()]*)\)")
 RATE = re.compile(r"\s*(?P<value>[^\s]+)\s+(?P<unit>[^\s]+)\s*")
@@ -101,6 +104,7 @@ def parse_zone(name: str) -> tzinfo:
         raise ValueError(f"no time zone is called {name!r} here; take an IANA name such as Europe/Berlin (or install tzdata)") from error
 
 
+@functools.lru_cache(maxsize=MOST_REMEMBERED)
 def parse_timetable(expression: str, zone: tzinfo) -> Timetable:
     found = EXPRESSION.fullmatch(expression)
     if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -19,11 +20,20 @@ MOST_DESCRIPTORS = 1024
 
 LINUX = sys.platform == "linux"
 #: Looked up once, in the process that forks the others.
+malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
 prctl: Callable[[int, int], int] = ctypes.CDLL(None).prctl if LINUX else lambda _option, _value: -1
 
 
 def die_with_parent() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def freeze_memory() -> None:
+    """Before others are forked from this process: give back what it no longer needs, and keep the collector off the pages that they will share."""
+    gc.collect()
+    if malloc_trim is not None:
+        malloc_trim(0)
+    gc.freeze()
 
 
 def adopt_orphans() -> bool:

@@ -17,7 +17,7 @@ from eventflow.clock import Clock
 from eventflow.function import Function
 from eventflow.runtime.environment import Environment
 from eventflow.runtime.limits import Limiter
-from eventflow.runtime.nursery import Nursery
+from eventflow.runtime.nursery import LOAD_SECONDS, Nursery
 from eventflow.runtime.report import VERSION
 
 #: Lambda gives the init phase 10 seconds.
@@ -52,6 +52,8 @@ class Launcher:
             undo.callback(ours.close)
             ours.setblocking(False)
             deadline = now + INIT_SECONDS * (1 + function.snap_start)  # the template's init perhaps, and the hooks after the restore
+            if not self.nursery.is_warm.is_set():
+                deadline += LOAD_SECONDS  # it is forked only then
             environment = Environment(name, function, self.nursery, ours, log, confinement, folder, now, deadline, log_stream=self._log_stream())
             with theirs:
                 self.nursery.fork({**self._request(environment), **self._template(environment)}, [theirs.fileno(), log])

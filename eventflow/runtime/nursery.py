@@ -39,6 +39,8 @@ class Nursery:
         self._closing = False
         self.lost = False
         self.pid = 0
+        #: Whether it forks at once; before that it is asked all the same, and forks when it has loaded what the environments share.
+        self.is_warm = asyncio.Event()
         #: What the functions with ``snap_start`` have below this zygote, by name; ``at_end`` removes it.
         self.templates: dict[str, dict[str, Any]] = {}
         self.at_end = contextlib.ExitStack()
@@ -68,6 +70,12 @@ class Nursery:
             await self.close()
             raise
 
+    async def warm(self) -> None:
+        """Wait until it forks at once. Raises ``LoadError`` if it dies before that."""
+        await self.is_warm.wait()
+        if self._closing:
+            raise LoadError(f"The process that loads {self._reference} ended while it loaded what the functions share.")
+
     def fork(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         """Ask for an environment. Raises OSError when the zygote cannot be asked."""
         message = json.dumps(request).encode() + b"\n"
@@ -87,8 +95,8 @@ class Nursery:
         self._closing = True
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
-        if self._manifest is not None and not self._manifest.done():
-            self._kill()  # it is still importing the app, and would not notice
+        if not self.is_warm.is_set():
+            self._kill()  # it is still importing, and would not notice
         try:
             await asyncio.to_thread(self._process.wait, 2)
         except subprocess.TimeoutExpired:
@@ -120,6 +128,8 @@ class Nursery:
             self._listener.forked(message["forked"], message["pid"])
         elif "exited" in message:
             self._listener.exited(message["exited"], message["status"])
+        elif "warm" in message:
+            self.is_warm.set()
         elif self._manifest is not None and not self._manifest.done():
             if "load_error" in message:
                 self._manifest.set_exception(LoadError(message["load_error"]))

@@ -7,7 +7,6 @@ the process itself and what the zygote knows of it.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -54,8 +53,7 @@ def live(control: socket.socket, request: Request, descriptor: int, parent: int)
     except bootstrap.FunctionFailed as failure:
         send(control, {"failed": failure.error})
         return 1
-    gc.collect()
-    gc.freeze()
+    child.freeze_memory()
     bootstrap.flush(sys.stdout)
     bootstrap.flush(sys.stderr)
     child.redirect(os.open(os.devnull, os.O_WRONLY))

@@ -1,13 +1,12 @@
 """The zygote: a process with the app's third-party imports loaded, from which every environment is forked in milliseconds.
 
 It is started as ``python -m eventflow.runtime.zygote FD APP`` with one end of a socket pair. It first loads the app in a throwaway fork, which tells
-what the app consists of (the manifest) and which modules came from outside its folder; those it imports itself. Then it tells
-``{"manifest": {...}}`` or ``{"load_error": text}``, and serves as a ``ForkServer``.
+what the app consists of (the manifest) and which modules came from outside its folder; those it imports itself. It tells
+``{"manifest": {...}}`` or ``{"load_error": text}`` before that, and ``{"warm": true}`` after it, and then serves as a ``ForkServer``.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -38,15 +37,9 @@ class Zygote:
         if "load_error" in report:
             self._tell(report)
             return 1
-        for entry in report["sys_path"]:
-            if entry not in sys.path:
-                sys.path.insert(0, entry)
-        snapshot.install(report.pop("own_modules"))
-        preload(report.pop("modules"))
-        boto3_session.warm(report.pop("service_data"), report.pop("clients"))
-        gc.collect()
-        gc.freeze()
-        self._tell(report)
+        self._tell({"manifest": report.pop("manifest")})
+        self._warm_up(report)
+        self._tell({"warm": True})
         faultpoint.reach("zygote.loaded")
         server = ForkServer(self._control, prepare, begin, spare=True)
         templates = Templates(server)
@@ -56,6 +49,16 @@ class Zygote:
         for pid in server.children:
             child.kill_group(pid)
         return 0
+
+    def _warm_up(self, report: dict[str, Any]) -> None:
+        """Become what environments are forked from. Requests for them wait in the socket meanwhile."""
+        for entry in report["sys_path"]:
+            if entry not in sys.path:
+                sys.path.insert(0, entry)
+        snapshot.install(report["own_modules"])
+        preload(report["modules"])
+        boto3_session.warm(report["service_data"], report["clients"])
+        child.freeze_memory()
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._control.sendall(json.dumps(message).encode() + b"\n")

@@ -684,3 +684,22 @@ def test_clients_made_in_advance_are_equal_to_those_that_would_have_been_made(tm
     """
     variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
     with_spine(tmp_path, code, work, idle_seconds=0.2, variables={**variables, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"})
+
+
+def test_what_is_asked_for_before_the_zygote_is_warm_comes_as_soon_as_it_is(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    library = tmp_path_factory.mktemp("library")
+    (library / "slow_to_import.py").write_text("import time\ntime.sleep(1)\n")
+
+    async def work(spine: Spine) -> None:
+        assert not spine.nursery.is_warm.is_set()
+        assert (await spine.invoke("f")).value() == "works"
+        assert spine.nursery.is_warm.is_set()
+
+    code = f"""
+    import sys
+    sys.path.insert(0, {str(library)!r})
+    import slow_to_import
+    @app.function()
+    def f(event, context): return "works"
+    """
+    with_spine(tmp_path, code, work)
