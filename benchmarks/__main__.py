@@ -1,4 +1,7 @@
-"""``make bench``: every figure beside its peer and its physical limit, measured in the same run. ``python -m benchmarks latency`` runs one."""
+"""``make bench``: every figure beside its peer and its physical limit, measured in the same run. ``python -m benchmarks latency`` runs one.
+
+``tree`` takes minutes and runs only when it is named.
+"""
 
 import importlib
 import os

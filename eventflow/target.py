@@ -41,8 +41,8 @@ class JournalCursor:
         self._owner = owner
         self._kind = kind
 
-    async def items(self) -> dict[str, Any]:
-        return await self._journal.read_cursor(self._owner)
+    async def items(self, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
+        return await self._journal.read_cursor(self._owner, after, limit)
 
     async def update(self, changes: Mapping[str, Any]) -> None:
         faultpoint.reach(f"{self._kind}.remembering")

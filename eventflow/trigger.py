@@ -71,11 +71,12 @@ class Trigger(ABC):
 class Cursor(Protocol):
     """A trigger's durable memory: text keys to JSON values, private to this trigger of this function.
 
-    ``items`` reads everything. ``update`` writes (None deletes) in one transaction and returns when that is on disk. To move the cursor
+    ``items`` reads everything, in the order of the keys' UTF-8; for much of it, ``limit`` entries at a time, ``after`` the last key of those before.
+    ``update`` writes (None deletes) in one transaction and returns when that is on disk. To move the cursor
     together with an event, pass the same mapping to ``emit(..., cursor=...)``: both are on disk, or neither.
     """
 
-    async def items(self) -> dict[str, Any]: ...
+    async def items(self, after: str | None = None, limit: int | None = None) -> dict[str, Any]: ...
     async def update(self, changes: Mapping[str, Any]) -> None: ...
 
 

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable, Set
 from pathlib import Path
 
 from eventflow import BucketSource, SettingError, Target
+from triggers.entries import Entries
 from triggers.object_events import WORKERS, ObjectEvents
 from triggers.object_index import ObjectIndex
-from triggers.object_keys import ObjectKeys, is_below, is_text
+from triggers.object_keys import ObjectKeys, child, is_below, is_text
 from triggers.settling import Settling
 from triggers.snapshot import Snapshot
 from triggers.watching import LINUX, PROBE, Sign, Watcher, remote_file_system
@@ -173,13 +174,16 @@ class BucketSession:
         if not self._index.fresh:
             await self._look_at()
             return
-        old: dict[str, str] = {}
+        old = Entries()
         await self._look_at(old=old)
         if watcher is not None and not await self._told_all(watcher):
             return
         for key in self._touched or ():
-            old.pop(key, None)
-        old = {key: sight for key, sight in old.items() if not is_below(key, self._trees)}
+            old.drop(key)
+        for directory in old.directories():
+            if is_below(directory, self._trees):
+                for name, _ in list(old.items_in(directory)):
+                    old.drop(child(directory, name))
         if self._broken is None:
             await self._index.begin(old)
             self._touched = None
@@ -230,16 +234,17 @@ class BucketSession:
         if trees := topmost(tree for tree in trees if is_text(tree)):
             await self._look_at(trees)
 
-    async def _look_at(self, tops: Set[str] = EVERYTHING, sign: Sign = Sign.LOOK, old: dict[str, str] | None = None) -> None:
+    async def _look_at(self, tops: Set[str] = EVERYTHING, sign: Sign = Sign.LOOK, old: Entries | None = None) -> None:
         """Notice every key from these directories downward that differs from the index. Unknown ones go into ``old`` instead."""
         batches = Snapshot(self._root, self._keys, self._index, self._events.oddities).batches(tops)
         try:
             while self._broken is None and (batch := await asyncio.to_thread(next, batches, None)) is not None:
-                for key, sight in batch.items():
-                    if old is not None and sight is not None and self._index.get(key) is None:
-                        old[key] = sight
-                    else:
-                        self._events.notice(key, sign)
+                if old is not None:
+                    adopted = {key: sight for key, sight in batch.items() if sight is not None and self._index.get(key) is None}
+                    await asyncio.to_thread(old.extend, adopted)
+                    batch = {key: sight for key, sight in batch.items() if key not in adopted}
+                for key in batch:
+                    self._events.notice(key, sign)
                 self._tell_oddities()
                 await self._events.room()
         except FileNotFoundError:

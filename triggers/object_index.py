@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 from eventflow import Cursor, ObjectVersion
+from triggers.entries import Entries
 from triggers.object_keys import is_below
 
 #: The cursor's entry that says that the trigger has run before. No object has this key.
 BEGUN = "/"
-LARGEST_UPDATE = 5_000
+LARGEST_UPDATE = 2_000
+#: So many entries are read at a time.
+PAGE = 10_000
+
+T = TypeVar("T")
 
 
 def sight_of(status: os.stat_result) -> str:
@@ -56,45 +62,42 @@ def same_content(before: str | None, entry: str) -> bool:
 
 
 class ObjectIndex:
-    """Entries by key, grouped by directory so that a directory's keys are at hand when it goes. An entry is one text: a million of them stay small.
+    """Entries by key, grouped by directory so that a directory's keys are at hand when it goes.
 
     ``fresh`` is true until ``begin`` was called in this or an earlier run. Read it from any thread, change it from the event loop's alone.
     """
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        self._directories: dict[str, dict[str, str]] = {}
+        self._entries = Entries()
         self._unsaved: dict[str, str | None] = {}
         self.fresh = True
 
     async def load(self) -> None:
-        items = await self._cursor.items()
-        self.fresh = items.pop(BEGUN, None) is None
-        await asyncio.to_thread(self._fill, items)
-
-    def _fill(self, items: dict[str, Any]) -> None:
-        for key, entry in items.items():
-            self._put(key, entry)
+        page = await self._cursor.items(limit=PAGE)
+        while page:
+            last = next(reversed(page))
+            self.fresh = page.pop(BEGUN, None) is None and self.fresh
+            await asyncio.to_thread(self._entries.extend, page)
+            page = await self._cursor.items(after=last, limit=PAGE)
 
     def get(self, key: str) -> str | None:
-        directory, _, name = key.rpartition("/")
-        group = self._directories.get(directory)
-        return None if group is None else group.get(name)
+        return self._entries.get(key)
 
-    def names(self, directory: str) -> list[str]:
-        """The names of the known keys in one directory."""
-        return list(self._directories.get(directory, ()))
+    def entries_in(self, directory: str) -> dict[str, str]:
+        """The entries of the known keys in one directory, by name."""
+        return dict(self._entries.items_in(directory))
 
     def directories(self, below: Container[str]) -> list[str]:
         """The directories with known keys, from these downward."""
-        return [directory for directory in list(self._directories) if is_below(directory, below)]
+        return [directory for directory in self._entries.directories() if is_below(directory, below)]
 
-    async def begin(self, adopted: Mapping[str, str]) -> None:
+    async def begin(self, adopted: Entries) -> None:
         """Enter files that are old news, then note that from now on every unknown file is new."""
-        entries = {key: entry for key, entry in adopted.items() if self.get(key) is None}
-        for key, entry in entries.items():
-            self._put(key, entry)
-        await self._write(entries)
+        for some in batched(adopted.items(), LARGEST_UPDATE):
+            entries = {key: entry for key, entry in some if self.get(key) is None}
+            self._entries.extend(entries)
+            await self._cursor.update(entries)
         await self._cursor.update({BEGUN: True})
         self.fresh = False
 
@@ -105,9 +108,9 @@ class ObjectIndex:
 
     def put(self, key: str, entry: str | None) -> None:
         if entry is None:
-            self._drop(key)
+            self._entries.drop(key)
         else:
-            self._put(key, entry)
+            self._entries.put(key, entry)
 
     def remember(self, key: str, entry: str | None) -> None:
         """Change an entry without an event. It reaches the disk with ``save``: lost before that, it would only be found out again."""
@@ -117,24 +120,11 @@ class ObjectIndex:
     async def save(self) -> None:
         if self._unsaved:
             changes, self._unsaved = self._unsaved, {}
-            await self._write(changes)
-
-    async def _write(self, changes: Mapping[str, Any]) -> None:
-        for some in chunks(list(changes), LARGEST_UPDATE):
-            await self._cursor.update({key: changes[key] for key in some})
-
-    def _put(self, key: str, entry: str) -> None:
-        directory, _, name = key.rpartition("/")
-        group = self._directories.setdefault(directory, {})
-        group[name] = entry
-
-    def _drop(self, key: str) -> None:
-        directory, _, name = key.rpartition("/")
-        group = self._directories.get(directory, {})
-        group.pop(name, None)
-        if not group:
-            self._directories.pop(directory, None)
+            for some in batched(changes.items(), LARGEST_UPDATE):
+                await self._cursor.update(dict(some))
 
 
-def chunks(keys: list[str], size: int) -> Iterable[list[str]]:
-    return (keys[start : start + size] for start in range(0, len(keys), size))
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -14,6 +14,8 @@ from triggers.object_keys import ObjectKeys, child, is_below, is_text
 #: So many files are looked at, or found different, before a batch is handed over: between two the trigger can stop.
 LOOKS_IN_BATCH = 20_000
 KEYS_IN_BATCH = 2_000
+Difference = dict[str, str | None]
+SAME: Difference = {}
 KINDS = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
@@ -68,35 +70,34 @@ class Snapshot:
         """Walk from these directories (relative paths, none in another) downward."""
         batch: dict[str, str | None] = {}
         looks = 0
-        for key, sight in self._walk(tops):
+        for difference in self._walk(tops):
             looks += 1
-            known = self.index.get(key)
-            if not shows(known, sight) if sight is not None else known is not None:
-                batch[key] = sight
+            batch |= difference
             if looks >= LOOKS_IN_BATCH or len(batch) >= KEYS_IN_BATCH:
                 yield batch
                 batch, looks = {}, 0
         yield batch
 
-    def _walk(self, tops: Set[str]) -> Iterator[tuple[str, str | None]]:
-        """Every wanted file below the directories with its sight, and every key that the index knows and the tree has not."""
+    def _walk(self, tops: Set[str]) -> Iterator[Difference]:
+        """For every wanted file below the directories how it differs from the index, and every key that the index knows and the tree has not."""
         waiting = [top for top in tops if self.keys.enters(top)]
         while waiting:
             directory = waiting.pop()
             yield from self._directory(directory, waiting)
         for directory in self.index.directories(tops):
             if directory not in self._visited and not is_below(directory, self._unread):
-                yield from ((child(directory, name), None) for name in self.index.names(directory))
+                yield from (gone(child(directory, name)) for name in self.index.entries_in(directory))
 
-    def _directory(self, directory: str, waiting: list[str]) -> Iterator[tuple[str, str | None]]:
-        known = set(self.index.names(directory))
+    def _directory(self, directory: str, waiting: list[str]) -> Iterator[Difference]:
+        known = self.index.entries_in(directory)
+        before = f"{directory}/" if directory else ""
         try:
             with os.scandir(f"{self.root}/{directory}") as entries:
                 for entry in entries:
-                    sight = self._entry(child(directory, entry.name), entry, waiting)
+                    key = before + entry.name
+                    sight = self._entry(key, entry, waiting)
                     if sight is not None:
-                        known.discard(entry.name)
-                        yield child(directory, entry.name), sight
+                        yield SAME if shows(known.pop(entry.name, None), sight) else {key: sight}
         except (FileNotFoundError, NotADirectoryError):
             if not directory:
                 raise
@@ -106,7 +107,7 @@ class Snapshot:
             self.oddities.unreadable(f"{self.root}/{directory}", error)
             return
         self._visited.add(directory)
-        yield from ((child(directory, name), None) for name in known)
+        yield from (gone(before + name) for name in known)
 
     def _entry(self, path: str, entry: os.DirEntry[str], waiting: list[str]) -> str | None:
         """The sight of a wanted file. A directory is put on the list of those to visit, anything else is passed over."""
@@ -127,6 +128,10 @@ class Snapshot:
             return True
         self.oddities.name(entry.path)
         return False
+
+
+def gone(key: str) -> Difference:
+    return {key: None}
 
 
 def sight_if_file(status: os.stat_result, path: str, root: str, oddities: Oddities) -> str | None:

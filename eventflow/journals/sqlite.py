@@ -40,7 +40,7 @@ RECORD = Insert(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 RECORD_PLAIN = Insert(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, NULL, 0, 'success', NULL, NULL)")
 BACKLOG = "SELECT function, count(*) FROM events WHERE state = 0 GROUP BY function"
 NEXT_WAKE = "SELECT function, min(due_at) FROM events WHERE state = 1 GROUP BY function"
-READ_CURSOR = "SELECT key, value FROM cursors WHERE owner = ?"
+READ_CURSOR = "SELECT key, value FROM cursors WHERE owner = ? AND key >= ? ORDER BY key LIMIT ?"
 MOVE_CURSOR = "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET value = excluded.value"
 FORGET = "DELETE FROM cursors WHERE owner = ? AND key = ?"
 PRUNE_EVENTS = (
@@ -144,8 +144,10 @@ class SqliteJournal:
                 log.error("event %s:%s", settlement.event.id, note)
         faultpoint.reach("settle.caused")
 
-    async def read_cursor(self, owner: str) -> dict[str, Any]:
-        rows = await self._database.read(lambda connection: connection.execute(READ_CURSOR, (owner,)).fetchall())
+    async def read_cursor(self, owner: str, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
+        first = "" if after is None else after + "\0"
+        arguments = (owner, first, -1 if limit is None else limit)
+        rows = await self._database.read(lambda connection: connection.execute(READ_CURSOR, arguments).fetchall())
         return {key: json.loads(value) for key, value in rows}
 
     async def move_cursor(self, move: CursorMove) -> None:

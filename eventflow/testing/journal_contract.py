@@ -161,6 +161,20 @@ class JournalContract(ABC):
 
         self.run(tmp_path, move, read)
 
+    def test_a_large_cursor_is_read_page_by_page(self, tmp_path: Path) -> None:
+        async def work(journal: Journal) -> None:
+            keys = ["", "/", "a", "a/b", "b", "\u00e9", "\U0001f600"]
+            await journal.move_cursor(CursorMove("me", {key: number for number, key in reversed(list(enumerate(keys)))}))
+            await journal.move_cursor(CursorMove("you", {"a/a": 1}))
+            pages, after = [], None
+            while page := await journal.read_cursor("me", after, 3):
+                pages.append(page)
+                after = list(page)[-1]
+            assert [list(page) for page in pages] == [keys[:3], keys[3:6], keys[6:]]
+            assert {key: value for page in pages for key, value in page.items()} == {key: number for number, key in enumerate(keys)}
+
+        self.run(tmp_path, work)
+
     def test_a_repeated_event_still_moves_the_cursor(self, tmp_path: Path) -> None:
         async def work(journal: Journal) -> None:
             await journal.append([self.event(1, key="k")])

@@ -35,8 +35,9 @@ class MemoryCursor:
         self._disk = disk
         self._stored: dict[str, str] = {}
 
-    async def items(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self._stored.items()}
+    async def items(self, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
+        keys = sorted((key for key in self._stored if after is None or key.encode() > after.encode()), key=str.encode)
+        return {key: json.loads(self._stored[key]) for key in keys[:limit]}
 
     async def update(self, changes: Mapping[str, Any]) -> None:
         await self._disk.write(lambda: self.move(changes))
