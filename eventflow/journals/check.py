@@ -89,6 +89,8 @@ class Report:
     rows: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: What says that a newer eventflow wrote it.
+    newer: str = ""
 
     @property
     def sound(self) -> bool:
@@ -109,15 +111,18 @@ def check(path: Path, *, in_use: bool = False) -> Report:
     if not report.bytes and not in_use:
         report.problems.append("it is empty, without even a schema: whatever was in it is gone; restore it from a backup")
         return report
-    with opened(path, report) as connection:
+    with opened(path, report, in_use) as connection:
         connection.execute("BEGIN")  # one moment's content, whatever a daemon writes meanwhile
         check_content(connection, report)
     return report
 
 
-def open_read_only(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path, in_use: bool) -> sqlite3.Connection:
     """A connection that changes nothing. On a state file in use it sees what the daemon has acknowledged."""
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+    log = Path(f"{path}-wal")
+    # Without a log and a writer SQLite needs nothing beside the file, and so reads it on a read-only file system and in others' directories.
+    alone = not in_use and not (log.exists() and log.stat().st_size)
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{'&immutable=1' if alone else ''}", uri=True, isolation_level=None)
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.text_factory = lambda text: text.decode(errors="replace")  # a message may show the damaged text that it is about
     return connection
@@ -177,11 +182,17 @@ def missing_tables(connection: sqlite3.Connection, names: Sequence[str], report:
     if "schema_versions" not in names:
         yield "it has no table schema_versions: it is no state file of eventflow, or its schema is damaged"
         return
+    read_schema(connection, report)
+    if report.newer:
+        yield report.newer
+
+
+def read_schema(connection: sqlite3.Connection, report: Report) -> None:
     report.schema = dict(connection.execute("SELECT component, version FROM schema_versions ORDER BY component").fetchall())
     known = components()
     for component, version in report.schema.items():
         if component in known and version > (newest := migrations(component, known[component])[-1][0]):
-            yield f"it was written by a newer eventflow ({component} schema {version}, this one knows {newest})"
+            report.newer = f"it was written by a newer eventflow ({component} schema {version}, this one knows {newest})"
 
 
 def broken_rules(connection: sqlite3.Connection, report: Report) -> Iterator[tuple[Rule, int]]:
@@ -197,31 +208,36 @@ def broken_rules(connection: sqlite3.Connection, report: Report) -> Iterator[tup
             yield rule, count
 
 
-# At the daemon's start.
+# What is quick: at the daemon's start, and for `eventflow doctor`.
 
 
 def examine_at_start(path: Path) -> list[str]:
-    """Refuse a state file that is damaged, as far as that is seen quickly: its length, its log, and all its pages if it is small.
-
-    What else is worth telling is returned. Raises StateDamaged.
-    """
+    """Refuse a state file that is damaged, as far as that is seen quickly; what else is worth telling is returned. Raises StateDamaged."""
     if Path(f"{path}.repaired").exists():
         raise StateDamaged(f"A repair of the state file {path} was interrupted when it was all but done. Run `eventflow journal repair` again.")
     if not path.exists():
         return []
-    report = Report(path)
-    try:
-        check_length(path, check_log(path, report), report)
-        if report.sound and path.stat().st_size and path.stat().st_size <= CHECKED_AT_START:
-            quick_check(path, report)
-    except OSError as error:
-        raise StorageError(f"The state file {path} cannot be read: {error.strerror}. Check its disk and its owner.") from error
+    report = glance(path)
     if report.problems:
         raise StateDamaged(
             f"The state file {path} is damaged: {report.problems[0]}. It is not opened, so that the damage does not spread. "
             "Run `eventflow journal check` to see it all, and `eventflow journal repair` to save what can be read."
         )
     return report.notes
+
+
+def glance(path: Path, *, in_use: bool = False) -> Report:
+    """Look at a state file's length, its log, its schema's version, and at all its pages if it is small. Raises StorageError."""
+    report = Report(path)
+    try:
+        report.bytes = path.stat().st_size
+        if not in_use:
+            check_length(path, check_log(path, report), report)
+    except OSError as error:
+        raise StorageError(f"The state file {path} cannot be read: {error.strerror}. Check its disk and its owner.") from error
+    if report.sound and report.bytes:
+        quick_check(path, report, in_use)
+    return report
 
 
 def check_length(path: Path, log: Log, report: Report) -> None:
@@ -241,16 +257,19 @@ def check_length(path: Path, log: Log, report: Report) -> None:
         report.problems.append(f"it is cut off: {size} bytes of {pages * page_size}")
 
 
-def quick_check(path: Path, report: Report) -> None:
-    with opened(path, report) as connection:
-        report.problems.extend(f"SQLite: {message}" for (message,) in connection.execute("PRAGMA quick_check(1)") if message != "ok")
+def quick_check(path: Path, report: Report, in_use: bool) -> None:
+    with opened(path, report, in_use) as connection:
+        if report.bytes <= CHECKED_AT_START:
+            report.problems.extend(f"SQLite: {message}" for (message,) in connection.execute("PRAGMA quick_check(1)") if message != "ok")
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_versions'").fetchone():
+            read_schema(connection, report)
 
 
 @contextmanager
-def opened(path: Path, report: Report) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, report: Report, in_use: bool) -> Iterator[sqlite3.Connection]:
     """A connection for looking; where SQLite gives up because of damage, that is a problem of the report and the look ends."""
     try:
-        with closing(open_read_only(path)) as connection:
+        with closing(open_read_only(path, in_use)) as connection:
             yield connection
     except UnicodeDecodeError:
         report.problems.append("SQLite: malformed database schema")  # its message shows the wrong bytes, which Python cannot
