@@ -108,6 +108,7 @@ def figures() -> list[Figure]:
     for what, times in (
         ("an app without clients", starts(HEADER)),
         ("the thumbnail sample", starts(sample)),
+        ("the thumbnail sample with snap_start", starts(sample, ", snap_start=True")),
     ):
         for percent in (50, 99):
             peer = (fresh, "new interpreter that imports the sample") if "sample" in what and percent == 50 else (None, "")
