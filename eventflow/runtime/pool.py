@@ -86,6 +86,7 @@ class Pool:
         self._crews: dict[str, Crew] = {}
         self._by_pid: dict[int, Environment] = {}
         self._by_id: dict[str, Environment] = {}
+        self._room_left = True
         self._deadlines = Alarm(clock, clock.monotonic, self._enforce_deadlines)
         self._look_timer: Timer | None = None
         self._reap_timer: Timer | None = None
@@ -282,7 +283,13 @@ class Pool:
 
     def _room(self) -> bool:
         available = available_memory()
-        return available is None or available > SPARE_MEMORY
+        room = available is None or available > SPARE_MEMORY
+        if self._room_left and not room:
+            log.warning(
+                "less than %d MB of memory are available: events wait, and no environments are added until there is more", SPARE_MEMORY // MEGABYTE
+            )
+        self._room_left = room
+        return room
 
     def _start(self, crew: Crew) -> bool:
         """Fork an environment; False when that could not be asked for."""
