@@ -6,8 +6,8 @@ from types import TracebackType
 
 from eventflow.errors import Overloaded
 
-#: Twenty synchronous invocations of the largest size, or a hundred and twenty of the client's largest requests.
-MOST_BYTES = 128 << 20
+#: Ten synchronous invocations of the largest size, or sixty of the client's requests. What is made of them takes as much again, or twice.
+MOST_BYTES = 64 << 20
 
 
 class BodyBudget:

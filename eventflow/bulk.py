@@ -34,18 +34,19 @@ class Bulk:
     @classmethod
     def decode(cls, body: bytes) -> Bulk:
         """Raises ValueError, a sentence, for what is no such body, and for a payload that is no JSON, by its place."""
-        line, _, rest = body.partition(b"\n")
+        begin = body.find(b"\n") + 1 or len(body)
+        line = body[:begin]
         head = json.loads(line)
         if not isinstance(head, dict) or "sizes" not in head or not head.keys() <= MEMBERS:
             raise ValueError(f"the first line must be a JSON object with sizes, and may have keys and trace, not {line[:100]!r}")
         sizes, keys, trace = head["sizes"], head.get("keys"), head.get("trace")
-        check_sizes(sizes, len(rest))
+        check_sizes(sizes, len(body) - begin)
         if keys is not None:
             check_keys(keys, len(sizes))
         if trace is not None and not (isinstance(trace, str) and trace.isascii() and len(trace) <= LONGEST_TRACE):
             raise ValueError(f"trace must be ASCII text of at most {LONGEST_TRACE} characters")
-        ends = list(accumulate(sizes))
-        found = [rest[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        places = accumulate(sizes, initial=begin)
+        found = [body[place : place + size] for place, size in zip(places, sizes, strict=False)]
         for place, payload in enumerate(found):
             try:
                 payloads.check(payload)

@@ -66,8 +66,8 @@ class Client:
     """The daemon of this folder, or of the state directory ``state``, found as the command line finds it; ``url`` and ``token`` (both stand in the
     state directory's daemon.json) say it directly. Raises DaemonError if none runs.
 
-    A payload is a JSON value, or bytes that are JSON already, which arrive as they are. One connection stays open; threads that share a client take
-    turns on it. Nothing is emitted in the background: what a method returned for is on disk.
+    A payload is a JSON value, or bytes that are JSON already, which events keep as they are. One connection stays open; threads that share a client
+    take turns on it. Nothing is emitted in the background: what a method returned for is on disk.
 
     **Retries are safe.** Every event has a key, given by you or made up by the client for the call, and the daemon ignores a key that it has seen for
     the function, as long as it keeps the event, and gives the earlier request id. So whatever happens to daemon and connection, the client sends

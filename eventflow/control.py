@@ -98,13 +98,14 @@ class Control:
         if path == "health":
             return {"status": "ok"}
         self._check_token(scope)
-        body = await read(scope, receive, share)
+        body: Any = await read(scope, receive, share)
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
         for method, pattern, action in self._routes:
             match = pattern.fullmatch(path)
             if match and method == scope["method"]:
-                parts = map(unquote, match.groups())
-                return await action(*parts, query=query, body=body if action == self._emit else parsed(body))
+                # The bytes are not kept beside what they say: a request may be large, and wait for its function or the disk.
+                body = bulk(body) if action == self._emit else parsed(body)
+                return await action(*map(unquote, match.groups()), query=query, body=body)
         raise ControlError(
             404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions."
         )
@@ -133,12 +134,8 @@ class Control:
             raise ControlError(500, outcome.error_message or "The function could not be run.")
         return answer(outcome, request_id)
 
-    async def _emit(self, function: str, query: Mapping[str, str], body: bytes) -> Any:
-        try:
-            bulk = Bulk.decode(body)
-        except ValueError as error:
-            raise ControlError(400, f"These are no events: {error}.") from error
-        return {"request_ids": await self._dispatcher.emit_many(function, bulk.payloads, keys=bulk.keys, trace=bulk.trace, source=SOURCE)}
+    async def _emit(self, function: str, query: Mapping[str, str], body: Bulk) -> Any:
+        return {"request_ids": await self._dispatcher.emit_many(function, body.payloads, keys=body.keys, trace=body.trace, source=SOURCE)}
 
     async def _list_events(self, query: Mapping[str, str], body: Any) -> Any:
         state, before = query.get("state"), query.get("before")
@@ -211,6 +208,13 @@ def parsed(body: bytes) -> Any:
         return json.loads(body) if body else None
     except ValueError as error:
         raise ControlError(400, f"The request is not JSON: {error}.") from error
+
+
+def bulk(body: bytes) -> Bulk:
+    try:
+        return Bulk.decode(body)
+    except ValueError as error:
+        raise ControlError(400, f"These are no events: {error}.") from error
 
 
 def number(text: str, name: str) -> int:
