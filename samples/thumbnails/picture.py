@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 
 # The plugins of the formats below are named, or Pillow would look for them at the first WebP that it saves: in each new process, in all of its 40.
@@ -39,8 +40,6 @@ FORMATS = tuple(
 MAX_PIXELS = 64_000_000
 #: Colour below this much opacity is not seen.
 VISIBLE = 128
-#: Grey of 16 bits, which some scanners write, loses its lower eight.
-SIXTEEN_TO_EIGHT = [value >> 8 for value in range(65536)]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 Size = tuple[int, int]
@@ -150,6 +149,12 @@ def fitted(size: Size, width: int, height: int | None) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+@cache
+def sixteen_to_eight() -> list[int]:
+    """Grey of 16 bits, which some scanners write, loses its lower eight. Made when such a picture comes: a cold start is too short for it."""
+    return [value >> 8 for value in range(65536)]
+
+
 def drawable(image: Image.Image) -> Image.Image:
     """The pixels in a mode that can be resized and has a colour profile: L, RGB, RGBA or CMYK."""
     if image.mode == "RGBA" or (image.mode in ("L", "RGB", "CMYK") and not image.has_transparency_data):
@@ -157,7 +162,7 @@ def drawable(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode.startswith("I"):
-        return image.convert("I").point(SIXTEEN_TO_EIGHT, "L")
+        return image.convert("I").point(sixteen_to_eight(), "L")
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
