@@ -5,6 +5,7 @@ import errno
 import os
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,62 @@ def test_a_refused_watch_and_an_overflow_are_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Inotify, "add", add)
     hear(tmp_path, scenario)
+
+
+@linux
+def test_what_happens_while_a_tree_is_read_is_told_in_its_order(tmp_path, monkeypatch):
+    """A directory that comes is read in a thread, so that the event loop goes on; what the kernel tells meanwhile waits."""
+    threads = []
+
+    def add(self, path, mask, real=Inotify.add):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return real(self, path, mask)
+
+    async def scenario(heard):
+        monkeypatch.setattr(Inotify, "add", add)
+        (tmp_path / "before").write_text("1")
+        (tmp_path / "tree").mkdir()
+        (tmp_path / "tree2").mkdir()
+        (tmp_path / "after").write_text("1")
+        assert await heard.so_far() == [
+            (Sign.CREATED, "before"),
+            (Sign.WRITTEN, "before"),
+            (Sign.TREE, "tree"),
+            (Sign.TREE, "tree2"),
+            (Sign.CREATED, "after"),
+            (Sign.WRITTEN, "after"),
+        ]
+        assert threads == [False, False]
+        (tmp_path / "tree/a").write_text("1")
+        assert await heard.so_far() == [(Sign.CREATED, "tree/a"), (Sign.WRITTEN, "tree/a")]
+
+    hear(tmp_path, scenario)
+
+
+@linux
+def test_a_watcher_that_is_stopped_while_it_reads_a_tree_leaves_nothing_open(tmp_path, monkeypatch):
+    reading, go_on = threading.Event(), threading.Event()
+
+    def add(self, path, mask, real=Inotify.add):
+        if path.endswith("/tree"):
+            reading.set()
+            go_on.wait(10)
+        return real(self, path, mask)
+
+    async def scenario():
+        await asyncio.to_thread(int)  # what the loop itself opens
+        before = open_descriptors()
+        watcher = Watcher(str(tmp_path), ObjectKeys(), SystemClock(), lambda sign, path: None)
+        watcher.prepare()
+        watcher.start()
+        (tmp_path / "tree").mkdir()
+        await asyncio.to_thread(reading.wait, 10)
+        watcher.stop()
+        go_on.set()
+        await until(lambda: open_descriptors() == before)
+
+    monkeypatch.setattr(Inotify, "add", add)
+    asyncio.run(scenario())
 
 
 @linux
