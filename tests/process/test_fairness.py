@@ -1,0 +1,71 @@
+"""A function in trouble does not hold up another: B's events go through while A fails, hangs, floods its log or has a long backlog."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.process.spine import Spine, with_spine
+
+#: On a machine that is busy with other things too; what these tests must notice is B waiting for A, which takes a minute.
+PATIENCE = 10.0
+CODE = """
+import os, time
+@app.function()
+def b(event, context):
+    return event
+@app.function(retries=0)
+def fails(event, context):
+    raise ValueError("always")
+@app.function(timeout=60, retries=0, reserved_concurrency=6)
+def hangs(event, context):
+    time.sleep(60)
+@app.function(timeout=60)
+def floods(event, context):
+    line = b"x" * 199 + b"\\n"
+    while True:
+        os.write(1, line * 5000)
+        time.sleep(0.02)
+@app.function()
+def noop(event, context):
+    return None
+"""
+
+
+async def goes_through(spine: Spine) -> None:
+    """One event of B after the other, and an invocation in between."""
+    for number in range(10):
+        begin = time.monotonic()
+        id = await asyncio.wait_for(spine.emit("b", b"1"), PATIENCE)
+        while (await spine.event(id))["state"] != "done":
+            assert time.monotonic() - begin < PATIENCE, f"event {number} of b waits"
+            await asyncio.sleep(0.005)
+        assert (await asyncio.wait_for(spine.dispatcher.invoke("b", b"2"), PATIENCE)).payload == b"2"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "many"),
+    [pytest.param("fails", 20_000, marks=pytest.mark.slow), ("hangs", 100), ("floods", 1), pytest.param("noop", 50_000, marks=pytest.mark.slow)],
+)
+def test_another_function_s_trouble_is_its_own(tmp_path: Path, trouble: str, many: int) -> None:
+    async def work(spine: Spine) -> None:
+        for start in range(0, many, 1000):
+            await spine.dispatcher.emit_many(trouble, [b"1"] * min(1000, many - start))
+        await spine.until(lambda: spine.dispatcher.counts()[trouble][1] > 0, 30)
+        await goes_through(spine)
+        ready, running = spine.dispatcher.counts()[trouble]
+        assert running or ready or trouble in ("fails", "noop"), "the trouble was over before b was done: this measured nothing"
+
+    with_spine(tmp_path, CODE, work)
+
+
+@pytest.mark.slow
+def test_a_flood_of_lines_is_kept_within_bounds(tmp_path: Path) -> None:
+    async def work(spine: Spine) -> None:
+        await spine.emit("floods")
+        await spine.until(lambda: (spine.folder / "logs" / "floods.log.1").exists(), 60)
+        await goes_through(spine)
+        assert len(list((spine.folder / "logs").glob("floods.log*"))) <= 5
+
+    with_spine(tmp_path, CODE, work)
