@@ -40,8 +40,10 @@ check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 bench: $(VENV)/.with-bench ## Measure throughput and latency
 	@$(BIN)/python -m benchmarks
 
-setup-bench: ## Install the load generator and the Redis that the benchmarks use (Debian, Ubuntu)
+setup-bench: $(VENV)/.made ## Install the load generator, Redis (both by apt) and MiniStack for the benchmarks
 	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes wrk redis-server
+	@$(PYTHON) -m venv $(VENV)/peers/ministack
+	@$(VENV)/peers/ministack/bin/python -m pip install --quiet --disable-pip-version-check ministack
 
 format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
 	@$(BIN)/ruff format

@@ -16,10 +16,12 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from benchmarks.measure import RUNS, Figure
+from benchmarks import ministack_peer
+from benchmarks.measure import RUNS, Figure, Value
 from tests.process.daemon_process import daemon
 
 SECONDS = 2
+PEER_SECONDS = 8
 CLIENTS = 32
 PAYLOAD = b'{"text":"' + b"x" * 289 + b'"}'
 CODE = """
@@ -49,7 +51,7 @@ class Target(NamedTuple):
 
 def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
     """One run of wrk. Raises AssertionError when an answer was no success: a refusal is quick."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(target.script), target.url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(target.script), target.url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
     bad, latency, rate = BAD.search(text), LATENCY.search(text), RATE.search(text)
     if bad is not None or latency is None or rate is None:
@@ -103,6 +105,19 @@ def medians(targets: list[Target], connections: int) -> list[Load]:
     return [Load(statistics.median(one.p50 for one in each), statistics.median(one.rate for one in each)) for each in zip(*runs, strict=True)]
 
 
+def peers() -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """MiniStack's median latency at one client, and its requests a second at many."""
+    program = ministack_peer.command()
+    if program is None:
+        print("skipped: MiniStack is not installed (make setup-bench)", flush=True)
+        return (), ()
+    with ministack_peer.ministack(program) as url, tempfile.TemporaryDirectory() as name:
+        address = f"{url}/2015-03-31/functions/noop/invocations"
+        target = Target(address, script(Path(name) / "peer.lua", signed(address, "test", "test")))
+        one, many = load(target, 1), load(target, CLIENTS, PEER_SECONDS)
+    return (Value(ministack_peer.NAME, one.p50),), (Value(ministack_peer.NAME, many.rate),) if many.rate else ()
+
+
 def figures() -> list[Figure]:
     if shutil.which("wrk") is None:
         print("skipped: the load generator wrk is not installed (Debian: apt-get install wrk)")
@@ -111,8 +126,9 @@ def figures() -> list[Figure]:
         one, one_bare = medians([mine, bare], 1)
         many, many_bare = medians([mine, bare], CLIENTS)
     limit = "bare echo on the same server"
+    peers_one, peers_many = peers()
     return [
-        Figure("invoke over HTTP, signed, one client, p50", "ms", one.p50, limit=one_bare.p50, limit_name=limit),
+        Figure("invoke over HTTP, signed, one client, p50", "ms", one.p50, limit=one_bare.p50, limit_name=limit, peers=peers_one),
         Figure("the same, above the echo", "ms", one.p50 - one_bare.p50),
-        Figure(f"invoke over HTTP, signed, {CLIENTS} clients", "requests/s", many.rate, limit=many_bare.rate, limit_name=limit),
+        Figure(f"invoke over HTTP, signed, {CLIENTS} clients", "requests/s", many.rate, limit=many_bare.rate, limit_name=limit, peers=peers_many),
     ]

@@ -1,0 +1,78 @@
+"""MiniStack's Lambda, without Docker: a function in a warm worker process, invoked over HTTP like ours. It checks no signature.
+
+It needs botocore at a version of its own, so it lives in a virtual environment of its own, which `make setup-bench` makes.
+"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+
+NAME = "MiniStack, warm"
+OWN = Path(__file__).parents[1] / ".venv" / "peers" / "ministack" / "bin" / "ministack"
+CODE = "def handler(event, context):\n    return None\n"
+PATIENCE = 60.0
+
+
+def command() -> str | None:
+    """The program, if it is installed."""
+    return str(OWN) if OWN.exists() else shutil.which("ministack")
+
+
+@contextmanager
+def ministack(program: str) -> Iterator[str]:
+    """The address of a MiniStack of our own that has the function ``noop``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {"GATEWAY_PORT": str(port), "LAMBDA_EXECUTOR": "local", "HOME": folder, "TMPDIR": folder, "PATH": os.environ["PATH"]}
+        process = subprocess.Popen([program], cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url)
+            create(url)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+
+def wait_for(url: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def create(url: str) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("app.py", CODE)
+    client = boto3.client("lambda", endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    role = "arn:aws:iam::000000000000:role/r"
+    client.create_function(FunctionName="noop", Runtime="python3.11", Role=role, Handler="app.handler", Code={"ZipFile": archive.getvalue()})
+    answer = client.invoke(FunctionName="noop", Payload=b"{}")
+    assert answer["Payload"].read() == b"null", answer
