@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -82,8 +84,67 @@ class TimerClock:
             waiting.cancel()
 
 
+class WallClockWaits:
+    """All that wait for an instant on one event loop, behind one timer: ten thousand schedules that each woke after every nap would keep a daemon
+    busy."""
+
+    def __init__(self, clock: TimerClock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, asyncio.Event]] = []
+        self._order = itertools.count()
+        self._timer: Timer | None = None
+        self._abandoned = 0
+
+    async def until(self, instant: float) -> None:
+        over = asyncio.Event()
+        wait = (instant, next(self._order), over)
+        heapq.heappush(self._heap, wait)
+        if self._timer is None or self._heap[0] is wait:
+            self._nap()
+        try:
+            await over.wait()
+        finally:
+            if not over.is_set():
+                over.set()
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Somebody waits no more: nothing needs to wake for it, and it is not kept until its instant."""
+        self._abandoned += 1
+        if self._abandoned * 2 > len(self._heap):
+            self._heap = [wait for wait in self._heap if not wait[2].is_set()]
+            heapq.heapify(self._heap)
+            self._abandoned = 0
+
+    def _nap(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if self._heap:
+            left = self._heap[0][0] - self._clock.now()
+            self._timer = self._clock.call_later(min(max(left, 0.0), LONGEST_NAP), self._wake)
+
+    def _wake(self) -> None:
+        now = self._clock.now()
+        while self._heap and (self._heap[0][0] <= now or self._heap[0][2].is_set()):
+            _instant, _order, over = heapq.heappop(self._heap)
+            self._abandoned -= over.is_set()
+            over.set()
+        self._nap()
+
+
 class SystemClock(TimerClock):
     """The machine's own clock and random numbers."""
+
+    _waits: tuple[asyncio.AbstractEventLoop, WallClockWaits] | None = None
+
+    async def sleep_until(self, instant: float) -> None:
+        if instant <= self.now():
+            return
+        loop = asyncio.get_running_loop()
+        if self._waits is None or self._waits[0] is not loop:
+            self._waits = (loop, WallClockWaits(self))
+        await self._waits[1].until(instant)
 
     def __init__(self) -> None:
         self._millisecond = 0

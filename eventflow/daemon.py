@@ -298,13 +298,17 @@ class Daemon:
     def describe(self) -> dict[str, Any]:
         """The daemon's state for ``eventflow status`` and ``eventflow functions``."""
         counts, environments = self._dispatcher.counts(), self._pool.counts()
+        running = self._supervisor.status()
+        triggers: dict[object, list[object]] = {}
+        for one in running:
+            triggers.setdefault(one["function"], []).append(one["trigger"])
         functions = [
             {
                 **function.to_json(),
                 "ready": counts.get(function.name, (0, 0))[0],
                 "running": counts.get(function.name, (0, 0))[1],
                 "environments": environments.get(function.name, {}),
-                "triggers": [one["trigger"] for one in self._supervisor.status() if one["function"] == function.name],
+                "triggers": triggers.get(function.name, []),
             }
             for function in (self._manifest.functions if self._manifest else ())
         ]
@@ -320,7 +324,7 @@ class Daemon:
             "memory_limits": self._limiter.name,
             "settings": self._settings.to_json(),
             "functions": functions,
-            "triggers": self._supervisor.status(),
+            "triggers": running,
         }
 
     def _status_line(self) -> str:
