@@ -29,7 +29,7 @@ CODE = """
 def noop(event, context):
     return None
 """
-LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 BAD = re.compile(r"^\s*(Non-2xx or 3xx responses|Socket errors):.*$", re.MULTILINE)
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
