@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.measure import show
 
-NAMES = ("throughput", "client", "latency", "invoke", "cold_start", "idle", "files", "thumbnails")
+NAMES = ("throughput", "client", "latency", "invoke", "cold_start", "idle", "files", "thumbnails", "burst", "fairness")
 
 
 def main(names: list[str]) -> None:
