@@ -83,6 +83,8 @@ class Unit:
             "UMask=0077",
             "Restart=always",
             "RestartSec=2",
+            "# A damaged state file: starting again does not help, `eventflow journal repair` does.",
+            "RestartPreventExitStatus=65",
             "# Its event loop gives a sign of life every 30 seconds; a daemon that hangs is ended and started again.",
             "WatchdogSec=60",
             "# SIGTERM to the daemon alone: the functions finish. What is left after the grace time is killed.",
