@@ -17,6 +17,8 @@ SHARES_OF_ONE_CPU = 1024
 #: Where a watch stands in for a control group, allocations beyond the limit and this fail at once, before the watch looks again.
 WATCH_HEADROOM = 512 * MEGABYTE
 CGROUPS = Path("/sys/fs/cgroup")
+#: Below a group that systemd delegated to us: the daemon itself and the zygote.
+OURSELVES = "daemon"
 
 
 class Confinement(Protocol):
@@ -169,13 +171,49 @@ def choose_limiter(owner: str, root: Path = CGROUPS) -> Limiter:
         return WatchLimiter()
     limiter: CgroupV2Limiter | CgroupV1Limiter
     sweep_dead_owners(root)
-    limiter = CgroupV2Limiter(owner, root) if (root / "cgroup.controllers").exists() else CgroupV1Limiter(owner, root)
+    own = delegated(root)
+    if own is not None:
+        limiter = CgroupV2Limiter(owner, own)
+    else:
+        limiter = CgroupV2Limiter(owner, root) if (root / "cgroup.controllers").exists() else CgroupV1Limiter(owner, root)
     try:
+        if own is not None:
+            make_room(own)
         limiter.open()
         limiter.confine("probe", 128).release()
     except OSError:
         return WatchLimiter()
     return limiter
+
+
+def delegated(root: Path, membership: Path = Path("/proc/self/cgroup"), me: int | None = None) -> Path | None:
+    """The version 2 group that systemd gave to this process alone (``Delegate=``), if it did: it belongs to our user, and holds nobody but us."""
+    try:
+        [path] = [line.partition("::")[2] for line in membership.read_text().splitlines() if line.startswith("0::")]
+        folder = root / path.strip("/")
+        if path.endswith(f"/{OURSELVES}"):
+            folder = folder.parent  # of a daemon in this process that made room before
+        if folder == root or not (root / "cgroup.controllers").exists() or not os.access(folder / "cgroup.subtree_control", os.W_OK):
+            return None
+        inside = {int(pid) for place in (folder, folder / OURSELVES) if place.exists() for pid in (place / "cgroup.procs").read_text().split()}
+        alone = inside == {os.getpid() if me is None else me}
+        return folder if alone and folder.stat().st_uid == os.geteuid() and (os.geteuid() != 0 or is_marked(folder)) else None
+    except (OSError, ValueError):
+        return None
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether systemd says that it delegated this group: root owns those, too, that it did not."""
+    with contextlib.suppress(OSError):
+        return os.getxattr(folder, "trusted.delegate") == b"1"
+    return False
+
+
+def make_room(own: Path) -> None:
+    """Move ourselves one down: a group that hands controllers on to others may hold no process."""
+    below = own / OURSELVES
+    below.mkdir(exist_ok=True)
+    (below / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def sweep_dead_owners(root: Path) -> None:
