@@ -6,6 +6,7 @@ It needs botocore at a version of its own, so it lives in a virtual environment 
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -36,21 +37,18 @@ def ministack(program: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         variables = {"GATEWAY_PORT": str(port), "LAMBDA_EXECUTOR": "local", "HOME": folder, "TMPDIR": folder, "PATH": os.environ["PATH"]}
-        process = subprocess.Popen([program], cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([program], cwd=folder, env=variables, start_new_session=True, **quiet)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(url)
             create(url)
             yield url
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+            os.killpg(process.pid, signal.SIGKILL)  # with its workers: it keeps nothing
+            process.wait(10)
 
 
 def wait_for(url: str) -> None:
