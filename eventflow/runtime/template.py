@@ -59,7 +59,7 @@ def live(control: socket.socket, request: Request, descriptor: int, parent: int)
     child.redirect(os.open(os.devnull, os.O_WRONLY))
     if tempfile.tempdir == template["tmp"]:
         tempfile.tempdir = None  # an environment has its own
-    below = ForkServer(control, lambda: None, lambda order, connection: restored(handler, order, connection))
+    below = ForkServer(control, lambda: None, lambda order, connection: restored(handler, order, connection), spare=True)
     send(control, {"ready": True})
     below.serve()
     return 0
