@@ -422,3 +422,25 @@ class ManyDispatchers(DispatcherMachine):
 
 TestManyDispatchers = pytest.mark.slow(ManyDispatchers.TestCase)
 TestManyDispatchers.settings = settings(max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
+
+
+def test_a_retry_that_comes_due_passes_over_no_event_that_is_still_on_disk() -> None:
+    """The machine's way to it is long, so it is gone here straight."""
+    machine = DispatcherMachine()
+    machine.begin("plain")
+    for _ in range(3):
+        machine.take("plain", 6)
+    assert len(machine.held) == 6
+    machine.end(["lost"], newest=True)
+    machine.environments_are_lost_before_they_began(5)
+    machine.restart(killed=False, later=60.0)
+    machine.memory_is_bounded()
+    machine.teardown()
+
+
+def test_retries_that_come_due_together_do_not_fill_the_memory() -> None:
+    machine = DispatcherMachine()
+    machine.begin("plain")
+    machine.a_wave_of_failures("plain", 30, 130.0)
+    machine.memory_is_bounded()
+    machine.teardown()
