@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def rows(log: Path) -> list[tuple[int, int]]:
 
 
 class Running:
-    """A peer's workers, which have run a first task already."""
+    """A peer's workers."""
 
     def __init__(self, peer: Peer, folder: Path, address: str) -> None:
         self._peer = peer
@@ -101,7 +102,6 @@ class Running:
             stderr=(folder / "workers.log").open("ab"),
             start_new_session=True,
         )
-        self.run(100, PAUSE)
 
     def run(self, events: int, pause: float) -> list[tuple[int, int]]:
         """When each event was sent, and when its task's first line ran."""
@@ -113,20 +113,22 @@ class Running:
 
     def stop(self) -> None:
         self._workers.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._workers.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._workers.pid, 9)
-            self._workers.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(self._workers.pid, signal.SIGKILL)  # whichever of them its master left behind
+        self._workers.wait(10)
 
 
 @contextmanager
 def running(peer: Peer) -> Iterator[Running]:
-    with tempfile.TemporaryDirectory() as name:
+    """The peer's workers, which have run their first tasks already."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with redis(folder, peer.fsync) if peer.fsync is not None else files(folder) as address:
             workers = Running(peer, folder, address)
             try:
+                workers.run(100, PAUSE)
                 yield workers
             finally:
                 workers.stop()
