@@ -33,11 +33,19 @@ class StateDirectory:
         try:
             make_directory(self.path)
             self._ignore_in_git()
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.hold(f"pid {os.getpid()}, app {app}")
+            self.announcement.unlink(missing_ok=True)
+            # What a killed daemon left of its environments is nobody's now.
+            shutil.rmtree(self.run, ignore_errors=True)
+            self.run.mkdir(exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"The state directory {self.path} cannot be used: {error}. Choose another with --state, or check its owner."
+                f"The state directory {self.path} cannot be used: {error}. Make room, check its owner, or choose another with --state."
             ) from error
+
+    def hold(self, holder: str) -> None:
+        """Take the lock alone, so that no daemon can start meanwhile. Raises ``StateInUse``, and OSError where it cannot be taken."""
+        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -46,13 +54,9 @@ class StateDirectory:
             raise StateInUse(
                 f"The state directory {self.path} belongs to a running daemon ({owner}). Stop that one, or choose another directory with --state."
             ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"pid {os.getpid()}, app {app}".encode(), 0)
         self._lock = lock
-        self.announcement.unlink(missing_ok=True)
-        # What a killed daemon left of its environments is nobody's now.
-        shutil.rmtree(self.run, ignore_errors=True)
-        self.run.mkdir(exist_ok=True)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, holder.encode(), 0)
 
     def owner(self) -> str | None:
         """Who holds the lock, as text for people; None if nobody does, or there is no such directory."""

@@ -60,9 +60,12 @@ def show(report: Report) -> None:
 def repair_command(state: Path | None, as_json: bool) -> None:
     """Save what can be read of a damaged state file into a new one; the damaged one is kept beside it. The daemon must be stopped."""
     directory = directory_of(state)
-    if not directory.database.exists():
+    if not directory.database.exists() and not Path(f"{directory.database}.repaired").exists():
         raise StorageError(f"There is no state file {directory.database}. Name the state directory with --state DIR.")
-    directory.acquire("eventflow journal repair")  # no daemon can start meanwhile
+    try:
+        directory.hold("eventflow journal repair")
+    except OSError as error:
+        raise StorageError(f"The state directory {directory.path} cannot be used: {error}. Check its disk and its owner.") from error
     try:
         sound = sound_already(directory.database)
         if sound is not None:

@@ -49,7 +49,6 @@ class Repair:
     kept: Path
     tables: dict[str, Saved] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    unmatched: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,28 +84,35 @@ class Table:
 
 def repair(path: Path, stamp: str) -> Repair:
     """Salvage a state file that no daemon owns. The damaged one is kept beside it with ``stamp`` in its name. Raises StorageError."""
-    kept, repaired = path.with_name(f"{path.name}.damaged-{stamp}"), Path(f"{path}.repaired")
-    if repaired.exists():
+    kept, repaired, making = path.with_name(f"{path.name}.damaged-{stamp}"), Path(f"{path}.repaired"), Path(f"{path}.repairing")
+    try:
+        if repaired.exists():
+            swap(path, repaired, kept)
+            return Repair(kept, notes=["an earlier repair was all but done; it was finished"])
+        need_room(path)
+        result = make(path, making, Repair(kept))
+        making.rename(repaired)
+        sync(path.parent)
         swap(path, repaired, kept)
-        return Repair(kept, notes=["an earlier repair was all but done; it was finished"])
-    need_room(path)
-    result = Repair(kept)
-    making = Path(f"{path}.repairing")
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"The state file {path} cannot be repaired: {error}. Nothing is lost; repair it again when that is mended.") from error
+    finally:
+        remove(making)
+    return result
+
+
+def make(path: Path, making: Path, result: Repair) -> Repair:
+    """Write the new file, with the owner of the old one, and see that it is sound and on the disk."""
     remove(making)
     create_private(making)
-    try:
-        with closing(Pages(path)) as pages, closing(sqlite3.connect(making, isolation_level=None)) as target:
-            Salvage(pages, target, result).run()
-        found = check(making)
-        if not found.sound:
-            raise StorageError(f"The repaired file is not sound ({found.problems[0]}). {path} is left as it is; restore a backup.")
-    except (sqlite3.Error, OSError) as error:
-        remove(making)
-        raise StorageError(f"The state file {path} cannot be repaired: {error}. It is left as it is.") from error
+    if os.geteuid() == 0:
+        os.chown(making, path.stat().st_uid, path.stat().st_gid)
+    with closing(Pages(path)) as pages, closing(sqlite3.connect(making, isolation_level=None)) as target:
+        Salvage(pages, target, result).run()
+    found = check(making)
+    if not found.sound:
+        raise StorageError(f"The repaired file is not sound ({found.problems[0]}). {path} is left as it is; restore a backup.")
     sync(making)
-    making.rename(repaired)
-    sync(path.parent)
-    swap(path, repaired, kept)
     return result
 
 
@@ -128,12 +134,20 @@ def swap(path: Path, repaired: Path, kept: Path) -> None:
     for suffix in ("", "-wal"):
         old = Path(f"{path}{suffix}")
         if old.exists() and not (copy := Path(f"{kept}{suffix}")).exists():
-            os.link(old, copy)
+            link_or_copy(old, copy)
     remove(Path(f"{path}-wal"))
     remove(Path(f"{path}-shm"))
     sync(path.parent)
     repaired.rename(path)
     sync(path.parent)
+
+
+def link_or_copy(old: Path, copy: Path) -> None:
+    try:
+        os.link(old, copy)
+    except OSError:  # not every file system has links
+        shutil.copy2(old, copy)
+        sync(copy)
 
 
 def sync(path: Path) -> None:

@@ -1,9 +1,11 @@
 """``eventflow journal``: what people see of a sound and of a damaged state file."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -84,6 +86,25 @@ def test_repair_refuses_while_a_daemon_runs_and_check_does_not(state: Path) -> N
     finally:
         owner.release()
     assert owner.owner() is None
+
+
+def test_a_repair_by_root_leaves_the_files_to_their_owner(state: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can repair what is another user's")
+    damage(state)
+    os.chown(state / "eventflow.db", 12_345, 12_345)
+    assert run(state, "repair").exit_code == 0
+    assert (state / "eventflow.db").stat().st_uid == 12_345
+    assert not (state / "run").exists()
+
+
+def test_a_repair_that_finds_no_room_says_so_and_changes_nothing(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage(state)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
+    refused = run(state, "repair")
+    assert refused.exit_code == 1
+    assert "Make room" in refused.output
+    assert sorted(path.name for path in state.iterdir()) == ["daemon.lock", "eventflow.db"]
 
 
 @pytest.mark.parametrize("verb", ["check", "repair"])
