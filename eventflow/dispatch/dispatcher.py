@@ -17,7 +17,7 @@ from eventflow.dispatch.batch import Batcher
 from eventflow.dispatch.destinations import Consequences, consequences
 from eventflow.dispatch.invocation import Invocation, Runner
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, Journal, Settlement
-from eventflow.dispatch.lane import REFILL_BELOW, Lane
+from eventflow.dispatch.lane import REFILL_BELOW, REFILL_BYTES, Lane
 from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError
 from eventflow.function import Function
 from eventflow.outcome import Attempts, Dead, Done, Outcome, Retry, Status, Step, next_step
@@ -304,7 +304,7 @@ class Dispatcher:
     async def _claim(self, lane: Lane) -> None:
         faultpoint.reach("claim.asked")
         try:
-            events = await self._journal.claim(lane.function.name, lane.loaded, REFILL_BELOW)
+            events = await self._journal.claim(lane.function.name, lane.loaded, REFILL_BELOW, REFILL_BYTES)
         except StorageError as error:
             log.error("cannot claim events of %s: %s", lane.function.name, error)
             await self._clock.sleep(STORE_AGAIN_AFTER)
@@ -315,7 +315,7 @@ class Dispatcher:
             return
         if events:
             faultpoint.reach("claim.answered")
-        lane.spilled = len(events) == REFILL_BELOW
+        lane.spilled = len(events) == REFILL_BELOW or sum(len(event.payload) for event in events) >= REFILL_BYTES
         for event in events:
             if event.id not in lane.running:
                 lane.push(event)

@@ -84,9 +84,9 @@ class Journal(Protocol):
 
     - ``append`` returns once every event and every cursor is on disk: for each event its request id and whether it is new. An event whose
       ``(function, key)`` was accepted before is not stored again, and its earlier request id is given.
-    - ``claim`` gives up to ``limit`` READY events of a function with a sequence greater than ``after``, oldest first; it does not change
-    them, because
-      one daemon owns the store: what was claimed and not settled when the daemon died is READY at the next start.
+    - ``claim`` gives up to ``limit`` READY events of a function with a sequence greater than ``after``, oldest first, and no more once their
+      payloads have ``most_bytes`` together; it does not change them, because one daemon owns the store: what was claimed and not settled when
+      the daemon died is READY at the next start.
     - ``wake`` turns up to ``limit`` WAITING events of a function whose time has come into READY ones and gives them.
     - ``settle`` returns once the decisions, all they cause, and the ledger rows of further (synchronous) attempts are on disk, in one transaction.
     - ``read_cursor`` gives a trigger's memory in the order of its keys' UTF-8: all of it, or up to ``limit`` entries behind the key ``after``.
@@ -94,7 +94,7 @@ class Journal(Protocol):
     """
 
     async def append(self, events: Sequence[Event], cursors: Sequence[CursorMove] = ()) -> list[tuple[str, bool]]: ...
-    async def claim(self, function: str, after: int, limit: int) -> list[Event]: ...
+    async def claim(self, function: str, after: int, limit: int, most_bytes: int = 67_108_864) -> list[Event]: ...
     async def wake(self, function: str, now: float, limit: int) -> list[Event]: ...
     async def settle(self, settlements: Sequence[Settlement], attempts: Sequence[Attempt] = ()) -> None: ...
     async def backlog(self) -> dict[str, int]: ...

@@ -12,6 +12,7 @@ from eventflow.function import Function
 MOST_EVENTS = 16_384
 MOST_BYTES = 32 * 1024 * 1024
 REFILL_BELOW = 4096
+REFILL_BYTES = MOST_BYTES // 2
 
 
 @dataclass(eq=False)
@@ -55,4 +56,4 @@ class Lane:
 
     @property
     def hungry(self) -> bool:
-        return self.spilled and not self.refilling and len(self.ready) < REFILL_BELOW and self.bytes < MOST_BYTES // 2
+        return self.spilled and not self.refilling and len(self.ready) < REFILL_BELOW and self.bytes < REFILL_BYTES

@@ -6,6 +6,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import groupby
 from typing import Any
 
@@ -54,6 +55,8 @@ REVIVE = (
 NOTE = "UPDATE events SET reason = reason || ? WHERE id = ?"
 GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
 PRUNE_CHUNK = 1000
+#: What a claim gives at most, unless it is asked for another measure.
+MOST_BYTES = 64 * 1024 * 1024
 
 
 class SqliteJournal:
@@ -77,9 +80,18 @@ class SqliteJournal:
 
         return await self._database.write(change)
 
-    async def claim(self, function: str, after: int, limit: int) -> list[Event]:
+    async def claim(self, function: str, after: int, limit: int, most_bytes: int = MOST_BYTES) -> list[Event]:
+        def find(connection: sqlite3.Connection) -> list[Event]:
+            found, size = [], 0
+            with closing(connection.execute(CLAIM, (function, after, limit))) as rows:
+                while size < most_bytes and (row := rows.fetchone()) is not None:
+                    event = Event(*row)
+                    found.append(event)
+                    size += len(event.payload)
+            return found
+
         # Through the writer, so that what it returns and the appends acknowledged afterwards never leave a gap between them.
-        return await self._database.write(lambda connection: events_of(connection.execute(CLAIM, (function, after, limit))))
+        return await self._database.write(find)
 
     async def wake(self, function: str, now: float, limit: int) -> list[Event]:
         def change(connection: sqlite3.Connection) -> list[Event]:

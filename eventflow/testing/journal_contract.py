@@ -82,6 +82,16 @@ class JournalContract(ABC):
 
         self.run(tmp_path, work)
 
+    def test_a_claim_ends_with_the_event_that_reaches_its_bytes(self, tmp_path: Path) -> None:
+        async def work(journal: Journal) -> None:
+            await journal.append([self.event(n) for n in range(5)])
+            size = len(self.event(0).payload)
+            assert [event.id for event in await journal.claim("f", 0, 10, 2 * size)] == ["id-0000", "id-0001"]
+            assert [event.id for event in await journal.claim("f", 0, 10, 2 * size + 1)] == ["id-0000", "id-0001", "id-0002"]
+            assert [event.id for event in await journal.claim("f", 4, 10, 1)] == ["id-0004"]
+
+        self.run(tmp_path, work)
+
     def test_a_repeated_key_is_ignored_for_its_function_also_after_it_is_done(self, tmp_path: Path) -> None:
         async def accept(journal: Journal) -> None:
             assert await journal.append([self.event(1, key="k"), self.event(2, key="k"), self.event(3, "g", key="k")]) == [

@@ -470,3 +470,24 @@ def test_who_emits_more_than_can_be_held_is_told_and_nothing_of_it_is_kept(tmp_p
         assert len(bench.runner.ran) == 5
 
     on_bench(tmp_path, work)
+
+
+def test_a_backlog_of_large_events_is_read_in_pieces_and_all_of_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventflow.dispatch.dispatcher.REFILL_BYTES", 50)
+    monkeypatch.setattr(lane, "REFILL_BYTES", 50)
+
+    async def work(bench: Bench) -> None:
+        bench.runner.open = False
+        await bench.dispatcher.emit_many("f", [f'"{n:020}"'.encode() for n in range(30)])
+        bench.start_dispatcher()
+        bench.runner.open = False
+        await bench.dispatcher.start({"f": Function("f", "m:f")})
+        while not bench.dispatcher.backlog("f"):
+            await asyncio.sleep(0)
+        assert bench.dispatcher.backlog("f") == 3
+        bench.runner.open = True
+        bench.runner.pull("f")
+        await bench.clock.settle()
+        assert [int(json.loads(payload)) for payload, _at in bench.runner.ran] == list(range(30))
+
+    on_bench(tmp_path, work)
