@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 app = App("chaos")
 failures = app.queue("failures")
 letters = app.queue("letters")
-# A batch that a killed daemon held comes again when its visibility ends: soon, so that a run does not wait for it.
-jobs = app.queue("jobs", visibility_timeout=5)
+# A batch that a killed daemon held comes again when its visibility ends: soon, so that a run does not wait long for it.
+jobs = app.queue("jobs", visibility_timeout=20)
 
 
 def note(*words: object) -> None:
