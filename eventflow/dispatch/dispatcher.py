@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,7 +67,8 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._accepting = Batcher(self._accept, self._tell_progress)
         self._arriving = self._arriving_bytes = 0
-        self._settling = Batcher[Settlement | Attempt](self._settle, self._tell_progress)
+        self._settling = Batcher(self._settle, self._tell_progress)
+        self._recording = Batcher(self._record, self._tell_progress)
         self._wakes: dict[str, float] = {}
         self._crowded: set[str] = set()
         self._alarm = Alarm(clock, clock.now, self._ring)
@@ -112,6 +113,7 @@ class Dispatcher:
     async def flush(self) -> None:
         """Wait until all that has ended is settled on disk."""
         await self._settling.drained()
+        await self._recording.drained()
         await self._accepting.drained()
 
     @property
@@ -122,7 +124,7 @@ class Dispatcher:
     def idle(self) -> bool:
         """Nothing is ready, running, or on its way to disk; events that wait for a retry may exist."""
         busy = any(lane.ready or lane.running or lane.spilled for lane in self._lanes.values())
-        return not (busy or self._answers or self._tasks) and self._accepting.idle and self._settling.idle
+        return not (busy or self._answers or self._tasks) and self._accepting.idle and self._settling.idle and self._recording.idle
 
     async def quiesce(self) -> None:
         """Return when ``idle``. For tests: whoever waits here must know that nothing new keeps coming."""
@@ -346,7 +348,7 @@ class Dispatcher:
     def ended(self, invocation: Invocation, outcome: Outcome) -> None:
         event, function = invocation.event, invocation.function
         if event is None:
-            self._settling.add(Attempt(invocation.request_id, function.name, outcome, function.memory, synchronous=True))
+            self._recording.add(Attempt(invocation.request_id, function.name, outcome, function.memory, synchronous=True))
             self._answer(invocation, outcome)
             return
         if outcome.status is Status.SUCCESS and function.on_success is None:  # what nearly every event comes to, in the fewest steps
@@ -370,22 +372,13 @@ class Dispatcher:
             log.warning("event %s of %s is dead: %s: %s", event.id, function.name, step.condition, reason)
         self._settling.add(Settlement(event, step, attempt, "" if isinstance(step, Done) else reason, follow.messages, follow.events))
 
-    async def _settle(self, batch: list[Settlement | Attempt]) -> None:
-        settlements = [one for one in batch if isinstance(one, Settlement)]
-        attempts = [one for one in batch if isinstance(one, Attempt)]
+    async def _record(self, attempts: list[Attempt]) -> None:
+        await self._write(attempts, partial(self._journal.settle, [], attempts))
+
+    async def _settle(self, settlements: list[Settlement]) -> None:
         faultpoint.reach("settle.asked")
-        while True:
-            try:
-                await self._journal.settle(settlements, attempts)
-                break
-            except StorageError as error:
-                # What has run must not run again for want of disk: hold the outcome until it can be written.
-                log.error("%d outcomes wait to be written: %s", len(batch), error)
-            except Exception:
-                log.exception("%d outcomes wait to be written", len(batch))
-            if self._stopping:
-                return  # a daemon must be able to stop on a full disk too: these events are READY, and run again at the next start
-            await self._clock.sleep(STORE_AGAIN_AFTER)
+        if not await self._write(settlements, partial(self._journal.settle, settlements)):
+            return
         faultpoint.reach("settle.written")
         for settlement in settlements:
             event = settlement.event
@@ -396,6 +389,20 @@ class Dispatcher:
             if settlement.step is not DONE:
                 self._follow(settlement)
         faultpoint.reach("settle.followed")
+
+    async def _write(self, outcomes: Sequence[object], write: Callable[[], Awaitable[None]]) -> bool:
+        """What has run must not run again for want of disk: hold the outcomes until they can be written. False where the daemon stops first."""
+        while True:
+            try:
+                await write()
+                return True
+            except StorageError as error:
+                log.error("%d outcomes wait to be written: %s", len(outcomes), error)
+            except Exception:
+                log.exception("%d outcomes wait to be written", len(outcomes))
+            if self._stopping:
+                return False  # a daemon must be able to stop on a full disk too: these events are READY, and run again at the next start
+            await self._clock.sleep(STORE_AGAIN_AFTER)
 
     def _follow(self, settlement: Settlement) -> None:
         if isinstance(settlement.step, Retry):

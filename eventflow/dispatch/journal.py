@@ -89,6 +89,7 @@ class Journal(Protocol):
       the daemon died is READY at the next start.
     - ``wake`` turns up to ``limit`` WAITING events of a function whose time has come into READY ones and gives them.
     - ``settle`` returns once the decisions, all they cause, and the ledger rows of further (synchronous) attempts are on disk, in one transaction.
+      Where there are attempts alone it may take its time (milliseconds): their callers have been answered.
     - ``read_cursor`` gives a trigger's memory in the order of its keys' UTF-8: all of it, or up to ``limit`` entries behind the key ``after``.
     - ``next_wake`` tells for each function with WAITING events the instant of the earliest.
     """

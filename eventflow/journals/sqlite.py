@@ -114,7 +114,10 @@ class SqliteJournal:
             record(connection, [settlement.attempt for settlement in settlements if settlement.attempt is not None])
             record(connection, attempts)
 
-        await self._database.write(change)
+        if settlements:
+            await self._database.write(change)
+        else:
+            await self._database.write_along(change)
 
     def _append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> list[tuple[str, bool]]:
         """Store the events whose key is not known yet, in their order; for each its request id and whether it is new. Sets their sequence."""
