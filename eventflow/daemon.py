@@ -67,6 +67,7 @@ class Daemon:
         self._nursery: Nursery | None = None
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
+        self._restarting: set[asyncio.Task[None]] = set()
         self._notifier = Notifier(service_manager(), clock, self._status_line)
 
     def stop(self) -> None:
@@ -194,6 +195,9 @@ class Daemon:
             left = await draining
             if left:
                 log.warning("%d invocations were still running; their events run again at the next start", left)
+        for task in self._restarting:  # it goes on until now, for what runs may need an environment
+            task.cancel()
+        await asyncio.gather(*self._restarting, return_exceptions=True)
         faultpoint.reach("daemon.drained")
         await self._pool.close()
         faultpoint.reach("daemon.ended")
@@ -262,8 +266,8 @@ class Daemon:
             return
         log.error("the zygote (pid %d) died; starting another", nursery.pid)
         task = asyncio.create_task(self._start_zygote_again())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
 
     async def _reload_on_change(self) -> None:
         root = Path(self._manifest.root) if self._manifest else Path.cwd()

@@ -30,11 +30,14 @@ class Supervisor:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._running: dict[str, Running] = {}
+        self._stopped = False
 
     async def run(self, wanted: Sequence[tuple[Trigger, FunctionTarget]]) -> None:
         """Make these the triggers that run: those that already do go on undisturbed, others stop, new ones start. Returns when they watch."""
         kept = {target.owner for trigger, target in wanted if self._goes_on(trigger, target)}
         await self._stop([self._running.pop(owner) for owner in set(self._running) - kept])
+        if self._stopped:
+            return
         started = [self._start(trigger, target) for trigger, target in wanted if target.owner not in kept]
         await asyncio.gather(*(self._until_ready(one) for one in started))
 
@@ -47,6 +50,8 @@ class Supervisor:
         return True
 
     async def stop(self) -> None:
+        """Stop all, for good: whoever is still loading the application starts none of them any more."""
+        self._stopped = True
         running, self._running = list(self._running.values()), {}
         await self._stop(running)
 
@@ -77,6 +82,8 @@ class Supervisor:
                 await running.trigger.run(running.target)
                 running.failure = "it ended by itself"
             except Exception as error:
+                if running.task.cancelling():
+                    raise  # it failed while it stopped, and a task group then raises that instead of the cancellation
                 running.failure = f"{type(error).__name__}: {error}"
                 log.exception("%s of %s failed; it starts again in %.0f s", running.trigger, running.target.function, pause)
             await self._clock.sleep(pause)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,7 +15,7 @@ from eventflow import faultpoint
 from eventflow.errors import SettingError
 from eventflow.faultpoint import POINTS
 from eventflow.settings import inherited_variables, kill_asked_for, read_settings
-from tests.process.daemon_process import daemon
+from tests.process.daemon_process import children_of, daemon
 
 SOURCES = Path(faultpoint.__file__).parent
 KINDS = ("bucket", "schedule", "queue")
@@ -92,6 +93,41 @@ def test_a_zygote_that_dies_as_soon_as_it_has_loaded_the_application_is_replaced
         answer = process.until(lambda: answered(client), "another zygote runs functions")
         assert answer == b'{"n": 1}'
         assert os.path.exists(tmp_path / "mark")  # noqa: PTH110
+
+
+SLOW = """
+import os, time
+if os.path.exists(HERE + "/loaded"):
+    time.sleep(2)
+open(HERE + "/loaded", "w").close()
+@app.on(Queue("jobs"))
+def echo(event, context):
+    time.sleep(0.5)
+    open(HERE + "/handled", "a").write(event["Records"][0]["body"] + "\\n")
+"""
+
+
+def test_a_stop_while_the_application_is_loaded_again_runs_what_waits_and_starts_no_trigger(tmp_path: Path) -> None:
+    with daemon(tmp_path, f"HERE = {str(tmp_path)!r}\n" + SLOW) as process:
+        process.start()
+        for pid in children_of(process.facts["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        process.until(lambda: "starting another" in process.log.read_text(), "the zygote is missed")
+        sqs = process.client("sqs")
+        sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="jobs")["QueueUrl"], MessageBody="waits for the zygote")
+        process.until(
+            lambda: process.control("status")["functions"][0]["environments"] == {} and is_received(sqs), "its batch waits for an environment"
+        )
+        assert process.stop() == 0
+        assert process.rows("handled") == ["waits for the zygote"]
+        assert "it starts again" not in process.log.read_text()
+        assert "Traceback" not in process.log.read_text()
+
+
+def is_received(sqs: Any) -> bool:
+    url = sqs.get_queue_url(QueueName="jobs")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])["Attributes"]
+    return bool(found["ApproximateNumberOfMessagesNotVisible"] == "1")
 
 
 def answered(client: object) -> bytes:

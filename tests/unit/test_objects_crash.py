@@ -253,3 +253,28 @@ def test_a_cancelled_commit_goes_to_its_end(tmp_path: Path) -> None:
                 assert (await world.objects.head(BUCKET, "d/k")).attributes.content_type == "text/x"
 
     in_world(tmp_path, work)
+
+
+def test_a_directory_that_somebody_else_made_is_put_on_the_disk_too_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted_fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    async def work(world: World) -> None:
+        root = world.objects.bucket(BUCKET).path
+        (root / "theirs").mkdir()
+        monkeypatch.setattr(os, "fsync", noted_fsync)
+        await world.put("theirs/a")
+        assert synced.count(root.stat().st_ino) == 2  # for the temporaries' directory, and for this one
+        await world.put("theirs/b")
+        assert synced.count(root.stat().st_ino) == 2
+        for key in ("theirs/a", "theirs/b"):
+            await world.objects.delete(BUCKET, key)
+        assert not (root / "theirs").exists()
+        await world.put("theirs/a")
+        assert synced.count(root.stat().st_ino) == 3
+
+    in_world(tmp_path, work)

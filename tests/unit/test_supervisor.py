@@ -75,3 +75,37 @@ def test_a_trigger_that_fails_begins_again_after_ever_longer_pauses() -> None:
         await supervisor.stop()
 
     asyncio.run(main())
+
+
+@dataclass(frozen=True)
+class FailsWhileItStops(Sample):
+    async def run(self, target: Target) -> None:
+        try:
+            await super().run(target)
+        except asyncio.CancelledError:
+            raise LookupError("the source is gone") from None  # as a task group does, one of whose tasks fails
+
+
+def test_a_trigger_that_fails_while_it_stops_is_not_started_again() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        supervisor, history = Supervisor(clock), []
+        await supervisor.run(wanted(history, FailsWhileItStops("a")))
+        await asyncio.wait_for(supervisor.stop(), 5)
+        assert history == ["start a1", "end a1"]
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    asyncio.run(main())
+
+
+def test_none_is_started_any_more_once_all_were_stopped() -> None:
+    async def main() -> None:
+        supervisor, history = Supervisor(VirtualClock()), []
+        await supervisor.run(wanted(history, Sample("a")))
+        loading = asyncio.create_task(supervisor.run(wanted(history, Sample("b"))))
+        await asyncio.sleep(0)
+        await supervisor.stop()
+        await loading
+        assert history == ["start a1", "end a1"]
+
+    asyncio.run(main())

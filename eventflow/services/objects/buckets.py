@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eventflow.database import MEMORY, Database
@@ -32,10 +32,10 @@ class Bucket:
     path: Path
     region: str
     created_at: float
+    directory: BucketDirectory = field(init=False, compare=False, repr=False)
 
-    @property
-    def directory(self) -> BucketDirectory:
-        return BucketDirectory(self.path)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directory", BucketDirectory(self.path))
 
 
 class Buckets:

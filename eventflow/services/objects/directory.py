@@ -23,6 +23,8 @@ ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EI
 NO_DIRECTORY = {errno.ENOTDIR, errno.ELOOP}
 #: How often a directory may be taken away between its making and the rename into it.
 ATTEMPTS = 16
+#: How many directories are known to last before all are forgotten, which costs a sync of each.
+MOST_REMEMBERED = 10_000
 #: A file that is touched to learn the time that the file system would give a change now.
 PROBE = "clock"
 
@@ -66,6 +68,7 @@ class BucketDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lasting: set[int] = set()  # inodes of directories whose names are known to outlive a power cut
 
     def descriptor(self) -> int:
         """The bucket's directory itself, opened."""
@@ -141,6 +144,7 @@ class BucketDirectory:
         while path and "/".join(path) + "/" not in keep:
             try:
                 with self._parent(tuple(path)) as parent:
+                    self._lasting.discard(os.stat(path[-1], dir_fd=parent, follow_symlinks=False).st_ino)
                     os.rmdir(path[-1], dir_fd=parent)
             except OSError:
                 return  # not empty, or gone, or not ours to remove: it may stay
@@ -235,18 +239,38 @@ class BucketDirectory:
 
     def _enter(self, parent: int, name: str, make: str | None) -> int:
         try:
-            return os.open(name, DIRECTORY, dir_fd=parent)
+            descriptor = os.open(name, DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
             if make is None:
                 raise
+            descriptor = self._make(parent, name)
         except OSError as error:
             if make is None or error.errno not in NO_DIRECTORY:
                 raise
             raise unholdable(make, f"{name!r} on its way is an object or a link, and cannot be a directory too") from None
+        if make is not None:
+            self._have_last(parent, descriptor)
+        return descriptor
+
+    def _make(self, parent: int, name: str) -> int:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
+            self._lasting.discard(os.stat(name, dir_fd=parent).st_ino)  # inodes are used again
+        return os.open(name, DIRECTORY, dir_fd=parent)
+
+    def _have_last(self, parent: int, descriptor: int) -> None:
+        """Sync the directory that holds this one, once: whoever made it, a put beside us or another program, may not have done so yet."""
+        inode = os.fstat(descriptor).st_ino
+        if inode in self._lasting:
+            return
+        try:
             os.fsync(parent)
-        return self._enter(parent, name, None)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if len(self._lasting) >= MOST_REMEMBERED:
+            self._lasting.clear()
+        self._lasting.add(inode)
 
 
 @contextmanager
