@@ -235,11 +235,11 @@ class Dispatcher:
         if lane is None or self._stopping:
             return taken
         arn, now = self._arn(function), self._clock.now()
+        oldest = now - lane.function.maximum_event_age
         while lane.ready and len(taken) < limit:
             event = lane.pop()
-            refusal = self._refusal(lane.function, event, now)
-            if refusal is not None:
-                self._end(event, lane.function, refusal[0], refusal[1], None)
+            if event.accepted_at < oldest or lane.function.reserved_concurrency == 0:
+                self._end(event, lane.function, *self._refusal(lane.function, event, now), None)
                 continue
             trace, count = traces.extend(event.trace, arn, event.id)
             if count > traces.RECURSION_LIMIT:
@@ -279,14 +279,12 @@ class Dispatcher:
         for function in {invocation.function.name for invocation in invocations}:
             self._wake(function)
 
-    def _refusal(self, function: Function, event: Event, now: float) -> tuple[Dead, str] | None:
-        """Why an event must not run any more, if so."""
+    def _refusal(self, function: Function, event: Event, now: float) -> tuple[Dead, str]:
+        """Why an event must not run any more."""
         if function.reserved_concurrency == 0:
             return Dead("ZeroReservedConcurrency"), f"{function.name} has reserved_concurrency=0, which turns it off."
         age = now - event.accepted_at
-        if age > function.maximum_event_age:
-            return Dead("EventAgeExceeded"), f"The event waited {age:.0f} s; maximum_event_age is {function.maximum_event_age} s."
-        return None
+        return Dead("EventAgeExceeded"), f"The event waited {age:.0f} s; maximum_event_age is {function.maximum_event_age} s."
 
     def _refuse_recursion(self, function: Function, event: Event, count: int) -> None:
         message = (

@@ -25,13 +25,15 @@ from eventflow.runtime.growth import Growth
 from eventflow.runtime.launcher import INIT_SECONDS, Launcher
 from eventflow.runtime.limits import MEGABYTE, available_memory, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
-from eventflow.runtime.report import billed_ms, end_lines, start_line
+from eventflow.runtime.report import billed_ms, end_lines, quick_lines, start_line
 
 log = logging.getLogger("eventflow.runtime")
 
 #: A function whose invocations take less than this gets several at once over the socket, so that the socket costs less than the function.
 QUICK_MS = 1.0
 QUICK_WINDOW = 64
+#: How much the newest measure counts in what is usual.
+LEARN = 0.2
 #: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
 LOOK_SECONDS = 0.05
 #: How often growth is considered again while events wait.
@@ -45,6 +47,8 @@ class LogSink(Protocol):
     """Where the lines of functions go."""
 
     def write(self, function: str, request_id: str, data: bytes, at: float | None = None) -> None: ...
+    def prefix(self, request_id: str, at: float) -> str: ...
+    def append(self, function: str, lines: bytes) -> None: ...
 
 
 @dataclass(eq=False)
@@ -232,9 +236,7 @@ class Pool:
 
     def _begin(self, environment: Environment, since: float) -> None:
         """The first invocation in flight has been running since then."""
-        environment.since = since
-        environment.announced = False
-        environment.tail = b""
+        self._next_began(environment, since)
         self._expect(environment, since + environment.function.timeout)
 
     def _announce(self, environment: Environment) -> None:
@@ -271,7 +273,7 @@ class Pool:
         """How many environments to add now."""
         active = [environment for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY)]
         crews = [self._crews.get(environment.function.name) for environment in active]
-        computing = sum(one.processor_share for one in crews if one is not None)
+        computing = sum(1.0 if one.usual_ms < QUICK_MS else one.processor_share for one in crews if one is not None)
         quick = crew.usual_ms < QUICK_MS
         return self._growth.step(
             [environment.pid for environment in active], computing, crew=len(crew.environments), starting=crew.starting, quick=quick
@@ -374,6 +376,7 @@ class Pool:
         finished = kind = 0
         if received:
             faultpoint.reach("run.answered")
+        to_wall = self._clock.now() - self._clock.monotonic()
         for kind, body in received:
             duration, started, cpu_ms, peak_kib, log_end = frames.MEASURES.unpack_from(body)
             content = body[frames.MEASURES.size :]
@@ -383,8 +386,12 @@ class Pool:
                 self._init_failed(environment, duration, log_end, content)
             elif environment.in_flight and environment.phase is not Phase.ENDING:
                 finished += 1
-                self._finish(environment, kind, duration, started, cpu_ms, peak_kib, log_end, content)
+                invocation = self._end_first(environment, log_end)
+                outcome = self._outcome(environment, kind, duration, started + to_wall, peak_kib, content)
+                self._report(environment, invocation, outcome)
+                self._next_began(environment, started + duration / 1000)
         if finished:
+            self._learn(environment, duration, cpu_ms)
             self._go_on(environment, kind)
         return is_open
 
@@ -405,33 +412,36 @@ class Pool:
         outcome = error_outcome(content, duration_ms=0.0, init_ms=duration, billed=billed_ms(0.0, duration), started_at=self._clock.now())
         environment.verdict = outcome
 
-    def _finish(
-        self, environment: Environment, kind: int, duration: float, started: float, cpu_ms: float, peak_kib: int, log_end: int, content: bytes
-    ) -> None:
-        """The first in flight has ended; the next began when it did."""
-        invocation = environment.in_flight[0]
+    def _end_first(self, environment: Environment, log_end: int) -> Invocation:
+        """The first in flight has ended: take its output, and it."""
         if log_end > environment.log_offset:
+            request_id = environment.in_flight[0].request_id
             self._announce(environment)
-            environment.drain(log_end, lambda data: self._logs.write(environment.function.name, invocation.request_id, data))
-        environment.in_flight.popleft()
+            environment.drain(log_end, lambda data: self._logs.write(environment.function.name, request_id, data))
+        return environment.in_flight.popleft()
+
+    def _outcome(self, environment: Environment, kind: int, duration: float, started_at: float, peak_kib: int, content: bytes) -> Outcome:
         init_ms, environment.init_ms = environment.init_ms, None
-        started_at = self._wall(started)
-        peak_mb = max(1, peak_kib // 1024)
         billed = billed_ms(duration, init_ms)
+        peak_mb = peak_kib // 1024 or 1
         if kind == frames.RESULT:
-            outcome = Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, started_at)
-        else:
-            outcome = error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=started_at, peak_mb=peak_mb)
-        crew = self._crews.get(environment.function.name)
-        if crew is not None:
-            crew.usual_ms += (duration - crew.usual_ms) * 0.1
-            share = min(1.0, (cpu_ms - environment.cpu_ms) / duration) if duration > QUICK_MS else 1.0
-            crew.processor_share += (share - crew.processor_share) * 0.1
-        environment.cpu_ms = cpu_ms
-        self._report(environment, invocation, outcome)
-        environment.since = started + duration / 1000
+            return Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, started_at)
+        return error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=started_at, peak_mb=peak_mb)
+
+    def _next_began(self, environment: Environment, at: float) -> None:
+        environment.since = at
         environment.announced = False
         environment.tail = b""
+
+    def _learn(self, environment: Environment, duration: float, cpu_ms: float) -> None:
+        """What the last of the invocations that have just ended tells of the function's usual ones."""
+        crew = self._crews.get(environment.function.name)
+        if crew is not None:
+            crew.usual_ms += (duration - crew.usual_ms) * LEARN
+            if duration > QUICK_MS:
+                share = min(1.0, (cpu_ms - environment.cpu_ms) / duration)
+                crew.processor_share += (share - crew.processor_share) * LEARN
+        environment.cpu_ms = cpu_ms
 
     def _go_on(self, environment: Environment, kind: int) -> None:
         """After the last frame that had come, of this kind: the next in flight is running, or the environment is free."""
@@ -460,17 +470,18 @@ class Pool:
 
     def _report(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
         function, request_id = environment.function.name, invocation.request_id
-        lines = end_lines(invocation, outcome)
-        if not environment.announced:
-            start = start_line(invocation)
-            if outcome.duration_ms < 1.0:
-                lines = start + lines
-            else:
-                environment.tail = start
-                self._logs.write(function, request_id, start, outcome.started_at)
-        self._logs.write(function, request_id, lines)
-        if invocation.answer is not None:
-            outcome.log_tail = (environment.tail + lines)[-TAIL:]
+        plain = outcome.status is Status.SUCCESS and outcome.init_ms is None and invocation.answer is None
+        if plain and outcome.duration_ms < QUICK_MS and not environment.announced:
+            prefix = self._logs.prefix(request_id, outcome.started_at)
+            self._logs.append(function, quick_lines(prefix, invocation, outcome).encode())
+        else:
+            if not environment.announced:
+                environment.tail = start_line(invocation)
+                self._logs.write(function, request_id, environment.tail, outcome.started_at)
+            lines = end_lines(invocation, outcome)
+            self._logs.write(function, request_id, lines)
+            if invocation.answer is not None:
+                outcome.log_tail = (environment.tail + lines)[-TAIL:]
         self._work.ended(invocation, outcome)
 
     def _free(self, environment: Environment) -> None:

@@ -19,6 +19,16 @@ def start_line(invocation: Invocation) -> bytes:
     return f"START RequestId: {invocation.request_id} Version: {VERSION}\n".encode()
 
 
+def quick_lines(prefix: str, invocation: Invocation, outcome: Outcome) -> str:
+    """All the lines of an invocation that succeeded and wrote nothing, each behind ``prefix``: most are such, so this is made in one go."""
+    request_id = invocation.request_id
+    return (
+        f"{prefix}START RequestId: {request_id} Version: {VERSION}\n{prefix}END RequestId: {request_id}\n"
+        f"{prefix}REPORT RequestId: {request_id}\tDuration: {outcome.duration_ms:.2f} ms\tBilled Duration: {outcome.billed_ms} ms"
+        f"\tMemory Size: {invocation.function.memory} MB\tMax Memory Used: {outcome.max_memory_mb} MB\n"
+    )
+
+
 def end_lines(invocation: Invocation, outcome: Outcome) -> bytes:
     request_id = invocation.request_id
     text = (

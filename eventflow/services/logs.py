@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,21 +37,29 @@ class LogStore:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
-        self._pending: dict[str, list[bytes]] = {}
+        self._pending: defaultdict[str, list[bytes]] = defaultdict(list)
         self._files: OrderedDict[str, int] = OrderedDict()
         self._broken = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, function: str, request_id: str, data: bytes, at: float | None = None) -> None:
         """Add text (one or more lines) to a function's log, of this Unix time (now)."""
-        prefix = f"{int((self._clock.now() if at is None else at) * 1000)}\t{request_id}\t".encode()
+        prefix = self.prefix(request_id, self._clock.now() if at is None else at).encode()
         body = data[:-1] if data.endswith(b"\n") else data
+        self.append(function, prefix + body.replace(b"\n", b"\n" + prefix) + b"\n")
+
+    def prefix(self, request_id: str, at: float) -> str:
+        """What stands before each line that an invocation wrote at this Unix time."""
+        return f"{int(at * 1000)}\t{request_id}\t"
+
+    def append(self, function: str, lines: bytes) -> None:
+        """Add whole lines that have their ``prefix``."""
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._pending.setdefault(function, []).append(prefix + body.replace(b"\n", b"\n" + prefix) + b"\n")
+        self._pending[function].append(lines)
 
     def flush(self) -> None:
-        pending, self._pending = self._pending, {}
+        pending, self._pending = self._pending, defaultdict(list)
         for function, pieces in pending.items():
             try:
                 self._append(function, b"".join(pieces))
