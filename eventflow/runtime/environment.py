@@ -23,6 +23,7 @@ from eventflow.runtime.nursery import Nursery
 
 RECEIVE = 262_144
 TAIL = 4096
+CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 #: Output is taken from the log file in pieces of this size.
 PIECE = 1024 * 1024
 
@@ -58,6 +59,9 @@ class Environment:
     tail: bytes = b""
     verdict: Outcome | None = None  # why we killed it
     log_stream: str = ""
+    answers: int = -1
+    _answers_offset: int = 0
+    _answered: frames.Buffer = field(default_factory=frames.Buffer)
     _buffer: frames.Buffer = field(default_factory=frames.Buffer)
     _unsent: bytearray = field(default_factory=bytearray)
 
@@ -78,15 +82,43 @@ class Environment:
         return self.send(pending)
 
     def receive(self) -> tuple[list[tuple[int, bytes]], bool]:
-        """The frames that have come, and whether the socket is still open."""
+        """The frames that have come, in their order, and whether the socket is still open."""
+        # Asked before the socket is read: what is in the file by now does not come after a message that the socket does not have yet.
+        kept = os.lseek(self.answers, 0, os.SEEK_END) if self.answers >= 0 and len(self.in_flight) > 1 else 0
+        is_open = True
         try:
-            data = self.connection.recv(RECEIVE)
+            data = self.connection.recv(RECEIVE) if self.initialised else self._receive_first()
+            is_open = bool(data)
         except BlockingIOError:
-            return [], True
-        except OSError:
             data = b""
+        except OSError:
+            data, is_open = b"", False
         self._buffer.feed(data)
-        return list(self._buffer.frames()), bool(data)
+        received: list[tuple[int, bytes]] = []
+        for kind, body in self._buffer.frames():
+            if len(body) < frames.MEASURES.size:
+                raise frames.FrameError(f"frame of kind {kind} without measures")
+            before = frames.MEASURES.unpack_from(body)[-1]
+            if before > self._answers_offset:
+                received += self._answers_until(before)
+            received.append((kind, body))
+        if kept > self._answers_offset:
+            received += self._answers_until(kept)
+        return received, is_open
+
+    def _receive_first(self) -> bytes:
+        """What a process sends that starts; the answers file comes with the frame that says it is ready."""
+        data, descriptors, _flags, _address = socket.recv_fds(self.connection, RECEIVE, 1, CLOSE_ON_EXEC)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+            self.answers = descriptor
+        return data
+
+    def _answers_until(self, end: int) -> list[tuple[int, bytes]]:
+        data = os.pread(self.answers, end - self._answers_offset, self._answers_offset)
+        self._answers_offset = end
+        self._answered.feed(data)
+        return list(self._answered.frames())
 
     def drain(self, end: int | None, sink: Callable[[bytes], None]) -> None:
         """Hand on the output that is in the log file up to ``end`` (None: all there is)."""
@@ -100,11 +132,14 @@ class Environment:
             self.tail = (self.tail + data)[-TAIL:]
             sink(data)
 
-    def shrink_log(self) -> None:
-        """Give the room of a large log file back, while nothing runs that could write to it."""
+    def shrink(self) -> None:
+        """Give the room of large files back, while nothing runs that could write to them."""
         if self.log_offset > PIECE:
             os.ftruncate(self.log, 0)
             self.log_offset = 0
+        if self._answers_offset > PIECE:
+            os.ftruncate(self.answers, 0)
+            self._answers_offset = 0
 
     def kill(self, verdict: Outcome | None = None) -> None:
         """End the whole process group now; ``verdict`` is the outcome of what it was running."""
@@ -121,6 +156,8 @@ class Environment:
         self.kill()
         self.connection.close()
         os.close(self.log)
+        if self.answers >= 0:
+            os.close(self.answers)
         self.confinement.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 HEADER = struct.Struct("<IB")
 HEADER_SIZE = HEADER.size
 #: handler's milliseconds, the instant of its start (monotonic seconds), the process's CPU milliseconds so far, its peak resident KiB, end of this
-#: invocation's output in the log file
-MEASURES = struct.Struct("<dddIQ")
+#: invocation's output in the log file, end of the answers in the answers file that come before this one
+MEASURES = struct.Struct("<dddIQQ")
 
 INVOKE = 1  # daemon -> process: request id NUL arn NUL trace NUL client context LF payload
-READY = 2  # process -> daemon: init finished; MEASURES of the init
+READY = 2  # process -> daemon: init finished; MEASURES of the init; its answers file comes along
 INIT_ERROR = 3  # process -> daemon: MEASURES, error object; the process exits
 RESULT = 4  # process -> daemon: MEASURES, the handler's value as JSON
 ERROR = 5  # process -> daemon: MEASURES, error object

@@ -378,7 +378,7 @@ class Pool:
             faultpoint.reach("run.answered")
         to_wall = self._clock.now() - self._clock.monotonic()
         for kind, body in received:
-            duration, started, cpu_ms, peak_kib, log_end = frames.MEASURES.unpack_from(body)
+            duration, started, cpu_ms, peak_kib, log_end, _before = frames.MEASURES.unpack_from(body)
             content = body[frames.MEASURES.size :]
             if kind == frames.READY:
                 self._ready(environment, duration, cpu_ms, log_end)
@@ -452,7 +452,7 @@ class Pool:
             self._begin(environment, environment.since)
             self._top_up(environment)
             return
-        environment.shrink_log()
+        environment.shrink()
         environment.phase = Phase.ENDING if kind == frames.FATAL else Phase.IDLE
         self._release(environment.function.name)
         self._free(environment)
@@ -618,9 +618,10 @@ class Pool:
 
     def _take_output(self, environment: Environment) -> None:
         """Of the only invocation that could have written it; with several in flight the frames tell whose it is."""
+        if not self._take_frames(environment) or not environment.in_flight:
+            return
         self._announce(environment)
-        if len(environment.in_flight) == 1 and self._take_frames(environment) and len(environment.in_flight) == 1:
-            self._announce(environment)
+        if len(environment.in_flight) == 1:
             request_id = environment.in_flight[0].request_id
             environment.drain(None, lambda data: self._logs.write(environment.function.name, request_id, data))
 

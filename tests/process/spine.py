@@ -1,6 +1,7 @@
 """The spine without its surface: journal, dispatcher and real environments on an application written by the test."""
 
 import asyncio
+import itertools
 import os
 import textwrap
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +23,8 @@ from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
 from eventflow.settings import inherited_variables
 
+#: Each spine has control groups of its own: one that is still ending does not meet the next.
+OWNERS = itertools.count(1)
 HEADER = "from eventflow import App\napp = App('t')\n"
 
 
@@ -37,7 +40,7 @@ class Spine:
         self.concurrency = Concurrency()
         self.logs = LogStore(folder / "logs", self.clock)
         self.lost = asyncio.Event()
-        launcher = Launcher(self.clock, limiter or choose_limiter(f"test-{os.getpid()}"), self.dispatcher._arn, folder / "run")
+        launcher = Launcher(self.clock, limiter or choose_limiter(f"test-{os.getpid()}-{next(OWNERS)}"), self.dispatcher._arn, folder / "run")
         self.pool = Pool(self.dispatcher, self.clock, self.concurrency, launcher, self.logs, lambda _nursery: self.lost.set(), idle_seconds)
         self.dispatcher.attach(self.pool)
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import textwrap
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -303,24 +304,70 @@ def test_a_killed_environment_is_the_function_s_error_and_the_event_is_retried(t
     with_spine(tmp_path, code, work)
 
 
-def test_events_sent_ahead_to_an_environment_that_dies_are_not_charged(tmp_path: Path) -> None:
+def test_events_sent_ahead_to_an_environment_that_dies_are_not_charged_and_what_it_answered_is_not_lost(tmp_path: Path) -> None:
     code = """
     import os
+    ran = os.open(HERE + "/ran", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     @app.function(reserved_concurrency=1)
     def f(event, context):
-        if event == "die":
+        os.write(ran, b"%d\\n" % event)
+        if event == 150:
             os._exit(1)
     """
 
     async def work(spine: Spine) -> None:
-        await asyncio.gather(*(spine.emit("f", b'"warm"') for _ in range(200)))
+        await asyncio.gather(*(spine.emit("f", b"-1") for _ in range(200)))
         await spine.settled()
-        payloads = [b'"die"' if n == 150 else b"1" for n in range(400)]
-        ids = await asyncio.gather(*(spine.emit("f", payload) for payload in payloads))
+        ids = await spine.dispatcher.emit_many("f", [str(n).encode() for n in range(400)])
         await spine.settled()
         events = [await spine.event(id) for id in ids]
         assert [event["state"] for event in events] == ["waiting" if n == 150 else "done" for n in range(400)]
         assert {len(event["attempts"]) for event in events} == {1}
+        ran = [int(line) for line in (tmp_path / "ran").read_text().split()]
+        assert sorted(n for n in ran if n >= 0) == list(range(400))
+
+    with_spine(tmp_path, f"HERE = {str(tmp_path)!r}\n" + textwrap.dedent(code), work)
+
+
+def test_what_is_answered_does_not_wait_for_a_slow_one_behind_it(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(reserved_concurrency=1, timeout=10)
+    def f(event, context):
+        time.sleep(event)
+    """
+
+    async def work(spine: Spine) -> None:
+        await asyncio.gather(*(spine.emit("f", b"0") for _ in range(200)))
+        await spine.settled()
+        ids = await spine.dispatcher.emit_many("f", [b"0"] * 20 + [b"3"] + [b"0"] * 20)
+        begin = spine.clock.monotonic()
+        while (await spine.event(ids[19]))["state"] != "done":  # noqa: ASYNC110 - seen from outside
+            await asyncio.sleep(0.01)
+        assert spine.clock.monotonic() - begin < 2
+        assert (await spine.event(ids[20]))["state"] == "ready"
+        await spine.settled()
+        assert (await spine.event(ids[40]))["state"] == "done"
+
+    with_spine(tmp_path, code, work)
+
+
+def test_a_deadline_counts_from_an_event_s_own_start_among_many(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(reserved_concurrency=1, timeout=1)
+    def f(event, context):
+        time.sleep(event)
+    """
+
+    async def work(spine: Spine) -> None:
+        await asyncio.gather(*(spine.emit("f", b"0") for _ in range(200)))
+        await spine.settled()
+        ids = await spine.dispatcher.emit_many("f", [b"0"] * 10 + [b"0.7", b"0.7", b"5", b"0"])
+        await spine.settled()
+        events = [await spine.event(id) for id in ids]
+        assert [event["state"] for event in events] == ["done"] * 12 + ["waiting", "done"]
+        assert 900 < events[12]["attempts"][0]["duration_ms"] < 3000
 
     with_spine(tmp_path, code, work)
 
