@@ -7,7 +7,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from eventflow import faultpoint
@@ -325,6 +325,8 @@ class Pool:
             if not taken:
                 return
             invocation = taken[0]
+        # Of our time, though nothing ever started: the ledger forgets what is old.
+        outcome = replace(outcome, started_at=outcome.started_at or self._clock.now())
         self._logs.write(crew.function.name, invocation.request_id, start_line(invocation) + end_lines(invocation, outcome))
         self._work.ended(invocation, outcome)
 

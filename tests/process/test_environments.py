@@ -1,6 +1,7 @@
 """Environments with real processes and real signals: what Lambda promises of a function's life and of its end."""
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -750,3 +751,21 @@ def test_what_is_asked_for_before_the_zygote_is_warm_comes_as_soon_as_it_is(tmp_
     def f(event, context): return "works"
     """
     with_spine(tmp_path, code, work)
+
+
+def test_an_attempt_that_found_no_environment_is_dated_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(spine: Spine) -> None:
+        def refuses(*_arguments: object) -> None:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+        began = spine.clock.now()
+        monkeypatch.setattr(spine.pool._launcher, "launch", refuses)
+        id = await spine.emit("f")
+        await spine.settled()
+        monkeypatch.undo()
+        await spine.journal.prune(began - 86_400, began - 86_400)
+        [attempt] = (await spine.event(id))["attempts"]
+        assert attempt["status"] == "system_error"
+        assert attempt["started_at"] >= began
+
+    with_spine(tmp_path, "@app.function()\ndef f(event, context):\n    pass\n", work)
