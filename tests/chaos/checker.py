@@ -60,6 +60,7 @@ class Entry:
     status: str
     started_at: float
     ended_at: float
+    error_type: str | None = None
 
 
 @dataclass
@@ -174,9 +175,10 @@ def check_event(event: Event, attempts: Sequence[Attempt], evidence: Evidence, v
 
 
 def check_death(what: str, event: Event, entries: Sequence[Entry], kills: Sequence[Kill], verdict: Verdict) -> None:
-    """What would have succeeded may only be dead if its environment was killed under it time and again. (A flaky one fails once by itself.)"""
+    """What would have succeeded may only be dead if its environment was killed under it time and again, or the machine was so slow that a time limit
+    ended it. (A flaky one fails once by itself.)"""
     errors = [entry for entry in entries if entry.status == "function_error"]
-    killed = sum(any(overlap(kill, entry.started_at, entry.ended_at) for kill in kills) for entry in errors)
+    killed = sum(entry.error_type == "Sandbox.Timedout" or any(overlap(kill, entry.started_at, entry.ended_at) for kill in kills) for entry in errors)
     if not event.reason.startswith("RetriesExhausted") or len(errors) < 3 or killed + (event.function == "flaky") < len(errors):
         verdict.wrongs.append(f"{what} is dead, though its environment was killed only {killed} times: {event.reason}")
 
@@ -272,12 +274,12 @@ def read_state(path: Path) -> tuple[list[Event], dict[str, list[Entry]]]:
         (sound,) = connection.execute("PRAGMA integrity_check").fetchone()
         assert sound == "ok", f"the state file is damaged: {sound}"
         rows = connection.execute("SELECT id, function, payload, state, reason FROM events").fetchall()
-        entries = connection.execute("SELECT event_id, status, started_at, duration_ms FROM attempts").fetchall()
+        entries = connection.execute("SELECT event_id, status, started_at, duration_ms, error_type FROM attempts").fetchall()
     finally:
         connection.close()
     ledger: dict[str, list[Entry]] = defaultdict(list)
-    for event_id, status, started_at, duration_ms in entries:
-        ledger[event_id].append(Entry(status, started_at, started_at + duration_ms / 1000))
+    for event_id, status, started_at, duration_ms, error_type in entries:
+        ledger[event_id].append(Entry(status, started_at, started_at + duration_ms / 1000, error_type))
     return [Event(id, function, name_in(json.loads(payload)), state, reason) for id, function, payload, state, reason in rows], ledger
 
 

@@ -32,7 +32,7 @@ REACHING = 30.0
 REST = 120.0
 #: A kill takes about so many seconds, restart included; instants of schedules are laid out over a whole run.
 SECONDS_A_KILL = 3.0
-MOST_INSTANTS = 400
+MOST_INSTANTS = 150
 STOPPING = ("daemon.stopping", "daemon.drained", "daemon.ended")
 #: What is passed once in a process's life; everything else is passed again and again.
 ONCE = (*STOPPING, "daemon.opened", "daemon.loaded", "daemon.announced", "zygote.loaded", "environment.begun")
@@ -218,7 +218,12 @@ class Chaos:
 
     def _wait(self, status: int) -> None:
         assert self._daemon is not None
-        found = self._daemon.wait(PATIENCE)
+        try:
+            found = self._daemon.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._daemon.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
+            self._daemon.wait(PATIENCE)
+            raise Failure(f"the daemon did not end within {PATIENCE:.0f} s:\n{self._last_words()}") from None
         self._daemon = None
         if found != status:
             raise Failure(f"the daemon ended with status {found} and not with {status}:\n{self._last_words()}")
