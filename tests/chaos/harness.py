@@ -33,6 +33,8 @@ REST = 120.0
 #: A kill takes about so many seconds, restart included; instants of schedules are laid out over a whole run.
 SECONDS_A_KILL = 3.0
 MOST_INSTANTS = 150
+#: The point that is passed only when an environment is lost.
+LOSING = "run.lost"
 STOPPING = ("daemon.stopping", "daemon.drained", "daemon.ended")
 #: What is passed once in a process's life; everything else is passed again and again.
 ONCE = (*STOPPING, "daemon.opened", "daemon.loaded", "daemon.announced", "zygote.loaded", "environment.begun")
@@ -151,13 +153,16 @@ class Chaos:
         mark = self.folder / "marks" / f"{sum(self.killed.values())}-{point}"
         nth = 1 if point in ONCE else self._chance.randint(1, 4)
         self._start(f"{point} {nth} {mark}", ready=False)
-        if point in STOPPING:
+        if point in STOPPING or point == LOSING:
             self._until(self._is_announced, "the daemon is ready")
+        if point in STOPPING:
             time.sleep(self._chance.uniform(0.05, 0.5))
             self._signal(signal.SIGTERM)
         end = time.monotonic() + REACHING
         while not mark.exists() and time.monotonic() < end:
             self._check_alive(mark)
+            if point == LOSING:
+                self._lose_an_environment()
             time.sleep(0.005)
         if not mark.exists():
             self.not_reached[point] += 1
@@ -168,6 +173,13 @@ class Chaos:
         else:
             self._wait(-signal.SIGKILL)
             self._note(point, mark.stat().st_mtime - 0.02)
+
+    def _lose_an_environment(self) -> None:
+        start = time.time()
+        for pid in self._pids("environment"):
+            end_process(pid)
+            self._note("environment", start)
+        time.sleep(0.2)
 
     # The daemon.
 
