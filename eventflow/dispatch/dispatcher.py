@@ -337,8 +337,12 @@ class Dispatcher:
             raise RecursionStopped(f"{function} stands {count - 1} times in the chain of calls that led to this one: a recursive loop was stopped.")
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context)
-        runner.submit(invocation)
-        self._answers.add(invocation)
+        self._answers.add(invocation)  # first, for it may be answered before ``submit`` returns: no environment could be asked for
+        try:
+            runner.submit(invocation)
+        except BaseException:
+            self._answers.discard(invocation)
+            raise
         return await done
 
     # Decide and settle.

@@ -16,7 +16,7 @@ from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import LARGEST_EVENT, Dispatcher, RecursionStopped, UnknownFunction
 from eventflow.dispatch.invocation import Invocation
 from eventflow.dispatch.journal import Attempt, CursorMove, QueueMessage, Settlement
-from eventflow.errors import Overloaded, PayloadTooLarge, SettingError, StorageError
+from eventflow.errors import Overloaded, PayloadTooLarge, SettingError, StorageError, Throttled
 from eventflow.function import Destination, Function
 from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
@@ -489,5 +489,24 @@ def test_a_backlog_of_large_events_is_read_in_pieces_and_all_of_it_runs(tmp_path
         bench.runner.pull("f")
         await bench.clock.settle()
         assert [int(json.loads(payload)) for payload, _at in bench.runner.ran] == list(range(30))
+
+    on_bench(tmp_path, work)
+
+
+@pytest.mark.parametrize("throttled", [False, True])
+def test_an_invocation_that_ends_before_it_was_handed_over_leaves_nothing_running(tmp_path: Path, throttled: bool) -> None:
+    async def work(bench: Bench) -> None:
+        def at_once(invocation: Invocation) -> None:
+            if throttled:
+                raise Throttled("Rate Exceeded", "ConcurrentInvocationLimitExceeded")
+            bench.dispatcher.ended(invocation, FAILURE)  # as the pool does when no environment can be asked for
+
+        bench.runner.submit = at_once  # type: ignore[method-assign]
+        if throttled:
+            with pytest.raises(Throttled):
+                await bench.dispatcher.invoke("f", b"{}")
+        else:
+            assert (await bench.dispatcher.invoke("f", b"{}")).error_type == "E"
+        assert bench.dispatcher.running == 0
 
     on_bench(tmp_path, work)
