@@ -53,6 +53,7 @@ class Environment:
     pid: int = 0
     in_flight: deque[Invocation] = field(default_factory=deque)
     init_ms: float | None = None
+    slots: int = 0  # of the concurrency that it holds: one, or one for each synchronous invocation
     announced: bool = False  # the START line of the first in flight is in the log
     cpu_ms: float = 0.0
     log_offset: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,10 @@ log = logging.getLogger("eventflow.runtime")
 #: A function whose invocations take less than this gets several at once over the socket, so that the socket costs less than the function.
 QUICK_MS = 1.0
 QUICK_WINDOW = 64
+#: As many synchronous invocations at once: their callers are waiting.
+URGENT_WINDOW = 16
+#: So long a synchronous invocation of a quick function waits for an environment that is running others, before another is started.
+PATIENCE_SECONDS = 0.01
 #: How much the newest measure counts in what is usual.
 LEARN = 0.2
 #: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
@@ -64,6 +69,7 @@ class Crew:
     usual_ms: float = 5.0
     processor_share: float = 0.0
     growing: Timer | None = None
+    patience: Timer | None = None
     blocked_until: float = 0.0
 
 
@@ -165,7 +171,7 @@ class Pool:
         if reason is not None:
             raise Throttled(f"Rate Exceeded: {name} runs {self._concurrency.busy(name)} times at once, which is its limit.", reason)
         if crew.idle:
-            self._assign(crew.idle.pop(), [invocation])
+            self._assign(crew.idle.pop(), [invocation], slots=1)
             return
         if not self._room():
             self._concurrency.release(name)
@@ -188,6 +194,22 @@ class Pool:
             self._grow(crew)
 
     def _start_urgent(self, crew: Crew) -> None:
+        """Start an environment for each synchronous invocation that waits. Where the usual one is over before an environment has started, they wait
+        for those that there are, for as long as that takes at most."""
+        if crew.usual_ms >= QUICK_MS or len(crew.environments) == crew.starting:
+            self._start_each(crew)
+        elif crew.urgent and crew.patience is None:
+            first = crew.urgent[0]
+            crew.patience = self._clock.call_later(PATIENCE_SECONDS, lambda: self._lose_patience(crew, first))
+
+    def _lose_patience(self, crew: Crew, first: Invocation) -> None:
+        crew.patience = None
+        if crew.urgent and crew.urgent[0] is first:
+            self._start_each(crew)
+        else:
+            self._start_urgent(crew)
+
+    def _start_each(self, crew: Crew) -> None:
         while self._launcher.nursery is not None and crew.starting < len(crew.urgent):
             if not self._start(crew):
                 return
@@ -195,7 +217,9 @@ class Pool:
     def _feed(self, crew: Crew, environment: Environment) -> bool:
         """Give a free environment its next work, if there is any and a slot for it."""
         if crew.urgent:
-            self._assign(environment, [crew.urgent.popleft()])
+            share = math.ceil(len(crew.urgent) / max(1, len(crew.environments) - crew.starting))
+            count = min(share, URGENT_WINDOW) if crew.usual_ms < QUICK_MS else 1
+            self._assign(environment, [crew.urgent.popleft() for _ in range(count)], slots=count)
             return True
         name = crew.function.name
         if not self._work.backlog(name):
@@ -207,7 +231,7 @@ class Pool:
         if not invocations:
             self._release(name)
             return False
-        self._assign(environment, invocations)
+        self._assign(environment, invocations, slots=1)
         return True
 
     def _window(self, crew: Crew) -> int:
@@ -217,8 +241,9 @@ class Pool:
         share = self._work.backlog(crew.function.name) // max(1, len(crew.environments))
         return max(1, min(QUICK_WINDOW, share))
 
-    def _assign(self, environment: Environment, invocations: list[Invocation]) -> None:
+    def _assign(self, environment: Environment, invocations: list[Invocation], slots: int) -> None:
         environment.phase = Phase.BUSY
+        environment.slots += slots
         self._look_soon()
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
@@ -376,6 +401,7 @@ class Pool:
             environment.kill(failed("Runtime.ExitError", f"The function's process wrote something of its own to the runtime's socket: {error}."))
             return False
         finished = kind = 0
+        slowest = 0.0
         if received:
             faultpoint.reach("run.answered")
         to_wall = self._clock.now() - self._clock.monotonic()
@@ -392,8 +418,12 @@ class Pool:
                 outcome = self._outcome(environment, kind, duration, started + to_wall, peak_kib, content)
                 self._report(environment, invocation, outcome)
                 self._next_began(environment, started + duration / 1000)
+                slowest = max(slowest, duration)
+                if environment.slots > 1:
+                    environment.slots -= 1
+                    self._release(environment.function.name)
         if finished:
-            self._learn(environment, duration, cpu_ms)
+            self._learn(environment, slowest, cpu_ms)
             self._go_on(environment, kind)
         return is_open
 
@@ -436,7 +466,7 @@ class Pool:
         environment.tail = b""
 
     def _learn(self, environment: Environment, duration: float, cpu_ms: float) -> None:
-        """What the last of the invocations that have just ended tells of the function's usual ones."""
+        """What the slowest of the invocations that have just ended tells of the function's usual ones."""
         crew = self._crews.get(environment.function.name)
         if crew is not None:
             crew.usual_ms += (duration - crew.usual_ms) * LEARN
@@ -448,15 +478,16 @@ class Pool:
     def _go_on(self, environment: Environment, kind: int) -> None:
         """After the last frame that had come, of this kind: the next in flight is running, or the environment is free."""
         if kind == frames.FATAL:  # the process ends, and what it had not begun is not its doing
-            self._work.returned(list(environment.in_flight))
-            environment.in_flight.clear()
+            self._give_back(environment)
         if environment.in_flight:
             self._begin(environment, environment.since)
             self._top_up(environment)
             return
         environment.shrink()
         environment.phase = Phase.ENDING if kind == frames.FATAL else Phase.IDLE
-        self._release(environment.function.name)
+        if environment.slots:
+            environment.slots = 0
+            self._release(environment.function.name)
         self._free(environment)
 
     def _top_up(self, environment: Environment) -> None:
@@ -468,7 +499,7 @@ class Pool:
         if window > 1 and len(environment.in_flight) <= QUICK_WINDOW // 2:
             invocations = self._work.take(crew.function.name, window)
             if invocations:
-                self._assign(environment, invocations)
+                self._assign(environment, invocations, slots=0)
 
     def _report(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
         function, request_id = environment.function.name, invocation.request_id
@@ -516,8 +547,6 @@ class Pool:
         if environment.in_flight:
             self._announce(environment)
         running = environment.in_flight.popleft() if environment.in_flight else None
-        not_begun = list(environment.in_flight)
-        environment.in_flight.clear()
         request_id = running.request_id if running else ""
         environment.drain(None, lambda data: self._logs.write(name, request_id, data))
         crew = self._crews.get(name)
@@ -527,13 +556,31 @@ class Pool:
                 line = f"{iso(self._clock.now())} {request_id} Task timed out after {environment.function.timeout:.2f} seconds\n"
                 self._logs.write(name, request_id, line.encode())
             self._report(environment, running, self._measured(environment, running, outcome))
+            environment.slots -= 1
             self._release(name)
         elif starting and crew is not None:
             self._fail_waiting(crew, outcome)
-        if not_begun:
-            self._work.returned(not_begun)
+        self._give_back(environment)
         faultpoint.reach("run.lost")
         self.wake(name)
+
+    def _give_back(self, environment: Environment) -> None:
+        """What was sent ahead and did not begin: events go back to their line, synchronous invocations wait for the next environment, with the
+        slots that they hold."""
+        name = environment.function.name
+        crew = self._crews.get(name)
+        not_begun = list(environment.in_flight)
+        environment.in_flight.clear()
+        urgent = [invocation for invocation in not_begun if invocation.event is None]
+        if urgent:
+            environment.slots -= len(urgent)
+            if crew is not None and not self._closing:
+                crew.urgent.extendleft(reversed(urgent))
+            else:
+                for _ in urgent:
+                    self._release(name)
+        if not_begun and (not urgent or crew is None or self._closing):
+            self._work.returned(not_begun)
 
     def _measured(self, environment: Environment, running: Invocation, outcome: Outcome) -> Outcome:
         duration = (self._clock.monotonic() - environment.since) * 1000

@@ -373,6 +373,70 @@ def test_a_deadline_counts_from_an_event_s_own_start_among_many(tmp_path: Path) 
     with_spine(tmp_path, code, work)
 
 
+def test_many_callers_of_a_quick_function_share_few_environments(tmp_path: Path) -> None:
+    code = """
+    @app.function()
+    def f(event, context):
+        return event
+    """
+
+    async def work(spine: Spine) -> None:
+        for _ in range(60):
+            await spine.invoke("f", b"0")
+        for _ in range(20):
+            outcomes = await asyncio.gather(*(spine.invoke("f", str(n).encode()) for n in range(32)))
+            assert [outcome.value() for outcome in outcomes] == list(range(32))
+        assert spine.concurrency.busy("f") == 0
+        assert len(spine.environments("f")) <= 8, "one for each caller would be 32"
+
+    with_spine(tmp_path, code, work)
+
+
+def test_callers_wait_for_a_quick_function_s_environment_only_briefly(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(timeout=30)
+    def f(event, context):
+        time.sleep(event)
+        return event
+    """
+
+    async def work(spine: Spine) -> None:
+        for _ in range(60):
+            await spine.invoke("f", b"0")
+        slow = asyncio.ensure_future(spine.invoke("f", b"5"))
+        await asyncio.sleep(0)
+        begin = spine.clock.monotonic()
+        assert (await spine.invoke("f", b"0")).value() == 0
+        assert spine.clock.monotonic() - begin < 3
+        assert not slow.done()
+        slow.cancel()
+
+    with_spine(tmp_path, code, work)
+
+
+def test_callers_behind_one_that_kills_the_environment_are_answered_by_another(tmp_path: Path) -> None:
+    code = """
+    import os
+    @app.function(reserved_concurrency=40)
+    def f(event, context):
+        if event == 5:
+            os._exit(1)
+        return event
+    """
+
+    async def work(spine: Spine) -> None:
+        for _ in range(60):
+            await spine.invoke("f", b"0")
+        outcomes = await asyncio.gather(*(spine.invoke("f", str(n).encode()) for n in range(32)))
+        assert [outcome.value() for n, outcome in enumerate(outcomes) if n != 5] == [n for n in range(32) if n != 5]
+        assert outcomes[5].error_type == "Runtime.ExitError"
+        assert spine.concurrency.busy("f") == 0
+        assert (await spine.invoke("f", b"1")).ok
+
+    with_spine(tmp_path, code, work)
+
+
 def test_events_sent_ahead_to_a_handler_that_exits_by_itself_are_not_charged(tmp_path: Path) -> None:
     code = """
     import sys
