@@ -27,7 +27,7 @@ Change = Callable[[sqlite3.Connection], Any]
 LARGEST_GROUP = 512
 READERS = 2
 #: So long, in seconds, a change that nobody waits for may wait for others to share a transaction with.
-LONGEST_ALONG = 0.005
+LONGEST_ALONG = 0.02
 MEMORY = ":memory:"
 BUSY_MS = 10_000
 

@@ -18,7 +18,7 @@ OWN_SECONDS = 0.05
 class Growth:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._processors = os.cpu_count() or 1
+        self.processors = os.cpu_count() or 1
         self._measured = (clock.monotonic(), time.process_time(), 0.0)
 
     def step(self, active: Sequence[int], computing: float, *, crew: int, starting: int, quick: bool) -> int:
@@ -27,15 +27,15 @@ class Growth:
         ``active`` are the processes of all environments that run something, ``computing`` how many processors they keep busy by what has been
         measured of their functions; ``quick`` invocations cost less than the socket, so that one environment is as good as many.
         """
-        if len(active) < self._processors:
-            return self._processors - len(active)
+        if len(active) < self.processors:
+            return self.processors - len(active)
         if not crew:
             return 1  # however busy the machine is with others, the scheduler shares it out
-        if quick or starting >= self._processors:
+        if quick or starting >= self.processors:
             return 0
         # Those that wait (for a disk, a network, a sleep) leave the processors to others. Those that wait for *us*, as a handler does that puts
         # objects, look as if they did: what they and we have been computing tells the difference.
-        if on_processor(active[-SAMPLE:]) >= self._processors or computing + self._own_share() >= self._processors:
+        if on_processor(active[-SAMPLE:]) >= self.processors or computing + self._own_share() >= self.processors:
             return 0
         return max(2, crew // 2)
 

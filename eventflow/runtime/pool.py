@@ -170,10 +170,10 @@ class Pool:
         reason = self._concurrency.acquire(name)
         if reason is not None:
             raise Throttled(f"Rate Exceeded: {name} runs {self._concurrency.busy(name)} times at once, which is its limit.", reason)
-        if crew.idle:
+        if crew.idle and not self._crowded(crew):
             self._assign(crew.idle.pop(), [invocation], slots=1)
             return
-        if not self._room():
+        if not self._patient(crew) and not self._room():
             self._concurrency.release(name)
             raise Throttled("Rate Exceeded: the machine has no memory left for another environment.", ACCOUNT_EXCEEDED)
         crew.urgent.append(invocation)
@@ -193,10 +193,17 @@ class Pool:
         if self._work.backlog(function) > 0:
             self._grow(crew)
 
+    def _crowded(self, crew: Crew) -> bool:
+        """Whether as many environments run a quick function as there are processors: another would only get in their way."""
+        return crew.usual_ms < QUICK_MS and len(crew.environments) - crew.starting - len(crew.idle) >= self._growth.processors
+
+    def _patient(self, crew: Crew) -> bool:
+        return crew.usual_ms < QUICK_MS and len(crew.environments) > crew.starting
+
     def _start_urgent(self, crew: Crew) -> None:
         """Start an environment for each synchronous invocation that waits. Where the usual one is over before an environment has started, they wait
         for those that there are, for as long as that takes at most."""
-        if crew.usual_ms >= QUICK_MS or len(crew.environments) == crew.starting:
+        if not self._patient(crew):
             self._start_each(crew)
         elif crew.urgent and crew.patience is None:
             first = crew.urgent[0]
@@ -210,6 +217,8 @@ class Pool:
             self._start_urgent(crew)
 
     def _start_each(self, crew: Crew) -> None:
+        while crew.idle and crew.urgent:
+            self._feed(crew, crew.idle.pop())
         while self._launcher.nursery is not None and crew.starting < len(crew.urgent):
             if not self._start(crew):
                 return
