@@ -66,6 +66,12 @@ class Environment:
     _buffer: frames.Buffer = field(default_factory=frames.Buffer)
     _unsent: bytearray = field(default_factory=bytearray)
 
+    def began(self, at: float) -> None:
+        """The first in flight has been running since this monotonic instant."""
+        self.since = at
+        self.announced = False
+        self.tail = b""
+
     def send(self, data: bytes) -> bool:
         """Send frames; False when the rest waits until the socket takes it (call ``send_rest`` then)."""
         if not self._unsent:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from eventflow import faultpoint
-from eventflow.clock import Clock, Timer, iso
+from eventflow.clock import Clock, Timer
 from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
 from eventflow.dispatch.dispatcher import UnknownFunction
@@ -21,17 +19,16 @@ from eventflow.errors import Throttled
 from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
-from eventflow.runtime.environment import TAIL, Environment, Phase, failed
+from eventflow.runtime.environment import Environment, Phase, failed
 from eventflow.runtime.growth import Growth
 from eventflow.runtime.launcher import INIT_SECONDS, Launcher
 from eventflow.runtime.limits import MEGABYTE, available_memory, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
-from eventflow.runtime.report import billed_ms, end_lines, quick_lines, start_line
+from eventflow.runtime.transcript import QUICK_MS, LogSink, Transcript, out_of_memory
 
 log = logging.getLogger("eventflow.runtime")
 
-#: A function whose invocations take less than this gets several at once over the socket, so that the socket costs less than the function.
-QUICK_MS = 1.0
+#: A function whose invocations take less than QUICK_MS gets several at once over the socket, so that the socket costs less than the function.
 QUICK_WINDOW = 64
 #: As many synchronous invocations at once: their callers are waiting.
 URGENT_WINDOW = 16
@@ -46,14 +43,6 @@ GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
 SPARE_MEMORY = 256 * MEGABYTE
 RESTART_SECONDS = 1.0
-
-
-class LogSink(Protocol):
-    """Where the lines of functions go."""
-
-    def write(self, function: str, request_id: str, data: bytes, at: float | None = None) -> None: ...
-    def prefix(self, request_id: str, at: float) -> str: ...
-    def append(self, function: str, lines: bytes) -> None: ...
 
 
 @dataclass(eq=False)
@@ -90,7 +79,7 @@ class Pool:
         self._clock = clock
         self._concurrency = concurrency
         self._launcher = launcher
-        self._logs = logs
+        self._transcript = Transcript(clock, logs)
         self._on_lost = on_lost
         self._idle_seconds = idle_seconds
         self._crews: dict[str, Crew] = {}
@@ -270,21 +259,8 @@ class Pool:
 
     def _begin(self, environment: Environment, since: float) -> None:
         """The first invocation in flight has been running since then."""
-        self._next_began(environment, since)
+        environment.began(since)
         self._expect(environment, since + environment.function.timeout)
-
-    def _announce(self, environment: Environment) -> None:
-        """Write the START line of what runs: before its first output, and when it has been running for a while. Quick ones get all at the end."""
-        if not environment.announced:
-            environment.announced = True
-            invocation = environment.in_flight[0]
-            line = start_line(invocation)
-            environment.tail = line
-            self._logs.write(environment.function.name, invocation.request_id, line, self._wall(environment.since))
-
-    def _wall(self, monotonic: float) -> float:
-        """A monotonic instant as Unix time."""
-        return self._clock.now() - (self._clock.monotonic() - monotonic)
 
     # Growth.
 
@@ -361,7 +337,7 @@ class Pool:
             invocation = taken[0]
         # Of our time, though nothing ever started: the ledger forgets what is old.
         outcome = replace(outcome, started_at=outcome.started_at or self._clock.now())
-        self._logs.write(crew.function.name, invocation.request_id, start_line(invocation) + end_lines(invocation, outcome))
+        self._transcript.never_began(invocation, outcome)
         self._work.ended(invocation, outcome)
 
     # What environments tell.
@@ -413,7 +389,6 @@ class Pool:
         slowest = 0.0
         if received:
             faultpoint.reach("run.answered")
-        to_wall = self._clock.now() - self._clock.monotonic()
         for kind, body in received:
             duration, started, cpu_ms, peak_kib, log_end, _before = frames.MEASURES.unpack_from(body)
             content = body[frames.MEASURES.size :]
@@ -423,14 +398,8 @@ class Pool:
                 self._init_failed(environment, duration, log_end, content)
             elif environment.in_flight and environment.phase is not Phase.ENDING:
                 finished += 1
-                invocation = self._end_first(environment, log_end)
-                outcome = self._outcome(environment, kind, duration, started + to_wall, peak_kib, content)
-                self._report(environment, invocation, outcome)
-                self._next_began(environment, started + duration / 1000)
+                self._end_first(environment, kind, duration, started, peak_kib, log_end, content)
                 slowest = max(slowest, duration)
-                if environment.slots > 1:
-                    environment.slots -= 1
-                    self._release(environment.function.name)
         if finished:
             self._learn(environment, slowest, cpu_ms)
             self._go_on(environment, kind)
@@ -440,7 +409,7 @@ class Pool:
         environment.cpu_ms = cpu_ms
         crew = self._crews.get(environment.function.name)
         environment.init_ms = duration
-        environment.drain(log_end, lambda data: self._logs.write(environment.function.name, "", data))
+        self._transcript.take_output(environment, log_end, "")
         environment.phase = Phase.IDLE
         environment.since = self._clock.monotonic()
         environment.initialised = True
@@ -449,30 +418,23 @@ class Pool:
         self._free(environment)
 
     def _init_failed(self, environment: Environment, duration: float, log_end: int, content: bytes) -> None:
-        environment.drain(log_end, lambda data: self._logs.write(environment.function.name, "", data))
-        outcome = error_outcome(content, duration_ms=0.0, init_ms=duration, billed=billed_ms(0.0, duration), started_at=self._clock.now())
-        environment.verdict = outcome
+        self._transcript.take_output(environment, log_end, "")
+        environment.verdict = self._transcript.outcome_of_init(duration, content)
 
-    def _end_first(self, environment: Environment, log_end: int) -> Invocation:
-        """The first in flight has ended: take its output, and it."""
+    def _end_first(self, environment: Environment, kind: int, duration: float, started: float, peak_kib: int, log_end: int, content: bytes) -> None:
+        """The first in flight has ended; the next began when it did."""
+        transcript = self._transcript
         if log_end > environment.log_offset:
-            request_id = environment.in_flight[0].request_id
-            self._announce(environment)
-            environment.drain(log_end, lambda data: self._logs.write(environment.function.name, request_id, data))
-        return environment.in_flight.popleft()
-
-    def _outcome(self, environment: Environment, kind: int, duration: float, started_at: float, peak_kib: int, content: bytes) -> Outcome:
-        init_ms, environment.init_ms = environment.init_ms, None
-        billed = billed_ms(duration, init_ms)
-        peak_mb = peak_kib // 1024 or 1
-        if kind == frames.RESULT:
-            return Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, started_at)
-        return error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=started_at, peak_mb=peak_mb)
-
-    def _next_began(self, environment: Environment, at: float) -> None:
-        environment.since = at
-        environment.announced = False
-        environment.tail = b""
+            transcript.announce(environment)
+            transcript.take_output(environment, log_end, environment.in_flight[0].request_id)
+        invocation = environment.in_flight.popleft()
+        outcome = transcript.outcome(environment, kind, duration, started, peak_kib, content)
+        transcript.end(environment, invocation, outcome)
+        self._work.ended(invocation, outcome)
+        environment.began(started + duration / 1000)
+        if environment.slots > 1:
+            environment.slots -= 1
+            self._release(environment.function.name)
 
     def _learn(self, environment: Environment, duration: float, cpu_ms: float) -> None:
         """What the slowest of the invocations that have just ended tells of the function's usual ones."""
@@ -510,22 +472,6 @@ class Pool:
             if invocations:
                 self._assign(environment, invocations, slots=0)
 
-    def _report(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
-        function, request_id = environment.function.name, invocation.request_id
-        plain = outcome.status is Status.SUCCESS and outcome.init_ms is None and invocation.answer is None
-        if plain and outcome.duration_ms < QUICK_MS and not environment.announced:
-            prefix = self._logs.prefix(request_id, outcome.started_at)
-            self._logs.append(function, quick_lines(prefix, invocation, outcome).encode())
-        else:
-            if not environment.announced:
-                environment.tail = start_line(invocation)
-                self._logs.write(function, request_id, environment.tail, outcome.started_at)
-            lines = end_lines(invocation, outcome)
-            self._logs.write(function, request_id, lines)
-            if invocation.answer is not None:
-                outcome.log_tail = (environment.tail + lines)[-TAIL:]
-        self._work.ended(invocation, outcome)
-
     def _free(self, environment: Environment) -> None:
         """An environment has nothing to do: feed it, keep it warm, or let it go."""
         crew = self._crews.get(environment.function.name)
@@ -554,17 +500,18 @@ class Pool:
             return
         name = environment.function.name
         if environment.in_flight:
-            self._announce(environment)
+            self._transcript.announce(environment)
         running = environment.in_flight.popleft() if environment.in_flight else None
         request_id = running.request_id if running else ""
-        environment.drain(None, lambda data: self._logs.write(name, request_id, data))
+        self._transcript.take_output(environment, None, request_id)
         crew = self._crews.get(name)
         starting = self._forget(environment)
         if running is not None:
             if outcome.error_type == "Sandbox.Timedout":
-                line = f"{iso(self._clock.now())} {request_id} Task timed out after {environment.function.timeout:.2f} seconds\n"
-                self._logs.write(name, request_id, line.encode())
-            self._report(environment, running, self._measured(environment, running, outcome))
+                self._transcript.tell_timeout(environment, request_id)
+            outcome = self._transcript.outcome_of_death(environment, running, outcome)
+            self._transcript.end(environment, running, outcome)
+            self._work.ended(running, outcome)
             environment.slots -= 1
             self._release(name)
         elif starting and crew is not None:
@@ -590,25 +537,6 @@ class Pool:
                     self._release(name)
         if not_begun and (not urgent or crew is None or self._closing):
             self._work.returned(not_begun)
-
-    def _measured(self, environment: Environment, running: Invocation, outcome: Outcome) -> Outcome:
-        duration = (self._clock.monotonic() - environment.since) * 1000
-        named = outcome.error_message or ""
-        if not named.startswith("RequestId:") and outcome.status is Status.FUNCTION_ERROR:
-            named = f"RequestId: {running.request_id} Error: {named}"
-        body = json.dumps({"errorType": outcome.error_type, "errorMessage": named}).encode()
-        billed = billed_ms(duration, environment.init_ms)
-        return Outcome(
-            outcome.status,
-            body,
-            outcome.error_type,
-            named,
-            duration,
-            environment.init_ms,
-            billed,
-            outcome.max_memory_mb,
-            self._wall(environment.since),
-        )
 
     def _forget(self, environment: Environment) -> bool:
         """Remove every trace; whether it was still starting."""
@@ -678,10 +606,9 @@ class Pool:
         """Of the only invocation that could have written it; with several in flight the frames tell whose it is."""
         if not self._take_frames(environment) or not environment.in_flight:
             return
-        self._announce(environment)
+        self._transcript.announce(environment)
         if len(environment.in_flight) == 1:
-            request_id = environment.in_flight[0].request_id
-            environment.drain(None, lambda data: self._logs.write(environment.function.name, request_id, data))
+            self._transcript.take_output(environment, None, environment.in_flight[0].request_id)
 
     def _watch_memory(self, environments: list[Environment]) -> None:
         if not environments:
@@ -705,16 +632,3 @@ class Pool:
                 environment.kill()
         if any(crew.idle for crew in self._crews.values()):
             self._reap_later()
-
-
-def out_of_memory(environment: Environment) -> Outcome:
-    message = f"Runtime exited with error: signal: killed (out of memory: the limit is {environment.function.memory} MB)"
-    outcome = failed("Runtime.OutOfMemory", message)
-    return Outcome(outcome.status, outcome.payload, outcome.error_type, message, max_memory_mb=environment.function.memory)
-
-
-def error_outcome(content: bytes, *, duration_ms: float, init_ms: float | None, billed: int, started_at: float, peak_mb: int = 0) -> Outcome:
-    error = json.loads(content)
-    return Outcome(
-        Status.FUNCTION_ERROR, content, str(error.get("errorType")), str(error.get("errorMessage")), duration_ms, init_ms, billed, peak_mb, started_at
-    )
