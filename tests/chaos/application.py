@@ -44,6 +44,13 @@ def work(event, context):
         time.sleep(event["seconds"])
 
 
+# One at a time, and slower than they come: there is always one that waits, and that the next daemon claims.
+@app.function(timeout=5, reserved_concurrency=1, on_failure=failures)
+def slow(event, context):
+    with attempt("slow", event["name"], context):
+        time.sleep(0.15)
+
+
 @app.function(timeout=5, on_failure=failures)
 def flaky(event, context):
     with attempt("flaky", event["name"], context):

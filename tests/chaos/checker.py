@@ -92,6 +92,7 @@ class Verdict:
 #: The function that handles what a sender called by this kind.
 HANDLERS = {
     "work": "work",
+    "slow": "slow",
     "flaky": "flaky",
     "relay": "relay",
     "doomed": "doomed",

@@ -27,7 +27,9 @@ from tests.process.daemon_process import children_of
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 #: How long the load is given to bring a process to its fault point.
-REACHING = 30.0
+REACHING = 20.0
+#: How often a point is tried at which nobody came by in time.
+TRIES = 3
 #: How long everything may take to come to rest after the last kill.
 REST = 120.0
 #: A kill takes about so many seconds, restart included; instants of schedules are laid out over a whole run.
@@ -36,8 +38,8 @@ MOST_INSTANTS = 150
 #: The point that is passed only when an environment is lost.
 LOSING = "run.lost"
 STOPPING = ("daemon.stopping", "daemon.drained", "daemon.ended")
-#: What is passed once in a process's life; everything else is passed again and again.
-ONCE = (*STOPPING, "daemon.opened", "daemon.loaded", "daemon.announced", "zygote.loaded", "environment.begun")
+#: What is passed once in a process's life, or hardly more often; everything else is passed again and again.
+ONCE = (*STOPPING, "claim.asked", "claim.answered", "daemon.opened", "daemon.loaded", "daemon.announced", "zygote.loaded", "environment.begun")
 #: Random victims, and how often each is chosen among them.
 VICTIMS = {"daemon": 6, "zygote": 4, "environment": 6, "writer": 2, "start-up": 2, "everything": 1, "SIGTERM": 1}
 
@@ -104,7 +106,10 @@ class Chaos:
                 cycles += 1
                 left = [*self.points, *self._chance.choices(list(VICTIMS), list(VICTIMS.values()), k=max(1, len(self.points) // 2))]
                 self._chance.shuffle(left)
-            yield left.pop()
+            step = left.pop()
+            yield step
+            if step in POINTS and not self.killed[step] and self.not_reached[step] < TRIES:
+                left.insert(0, step)
 
     def _strike(self, step: str) -> None:
         if step in POINTS:
