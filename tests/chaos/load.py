@@ -64,7 +64,7 @@ class Load:
     def _events(self, chance: random.Random, numbers: Iterator[int]) -> Iterator[tuple[str, str]]:
         for number in numbers:
             yield self._emit("work", f"work-{number}", seconds=chance.choice((0, 0, 0.002, 0.03)))
-            if chance.random() < 0.15:
+            if chance.random() < 0.1:
                 yield self._emit("slow", f"slow-{number}")
 
     def _endings(self, chance: random.Random, numbers: Iterator[int]) -> Iterator[tuple[str, str]]:
