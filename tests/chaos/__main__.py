@@ -19,6 +19,9 @@ MOST_SHOWN = 40
 
 def main() -> int:
     arguments = read_arguments()
+    if not Path("/proc/self").exists():
+        print("make chaos finds the processes that it kills in /proc, which this system does not have: run it on Linux.")
+        return 1
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that no daemon is left behind
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
     folder = Path(arguments.keep or tempfile.mkdtemp(prefix="eventflow-chaos-"))

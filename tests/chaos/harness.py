@@ -154,6 +154,8 @@ class Chaos:
 
     def _strike_at(self, point: str) -> None:
         """Start a daemon that is killed when it (or a process of it) comes to this point under load."""
+        if point.startswith("claim."):
+            self._leave_a_backlog()
         self._down()
         mark = self.folder / "marks" / f"{sum(self.killed.values())}-{point}"
         nth = 1 if point in ONCE else self._chance.randint(1, 4)
@@ -178,6 +180,14 @@ class Chaos:
         else:
             self._wait(-signal.SIGKILL)
             self._note(point, mark.stat().st_mtime - 0.02)
+
+    def _leave_a_backlog(self) -> None:
+        """Kill a daemon that has more events than it can have run: the next one claims them when it starts."""
+        self._up()
+        for number in range(20):
+            payload = json.dumps({"name": f"slow-left-{sum(self.killed.values())}-{number}"}).encode()
+            self._client("lambda").invoke(FunctionName="slow", InvocationType="Event", Payload=payload)
+        self._kill_daemon("daemon")
 
     def _lose_an_environment(self) -> None:
         start = time.time()
