@@ -173,7 +173,7 @@ class Pool:
         crew = self._crews.get(function)
         if crew is None or self._closing:
             return
-        while crew.idle and self._work.backlog(function):
+        while crew.idle and self._work.backlog(function) and not self._crowded(crew):
             environment = crew.idle.pop()
             if not self._feed(crew, environment):
                 crew.idle.append(environment)
@@ -184,7 +184,14 @@ class Pool:
 
     def _crowded(self, crew: Crew) -> bool:
         """Whether as many environments run a quick function as there are processors: another would only get in their way."""
-        return crew.usual_ms < QUICK_MS and len(crew.environments) - crew.starting - len(crew.idle) >= self._growth.processors
+        return self._quick(crew) >= self._growth.processors
+
+    def _quick(self, crew: Crew) -> int:
+        """How many environments run a quick function and get on. One that has been running for longer is not quick this time, and not waited for."""
+        if crew.usual_ms >= QUICK_MS:
+            return 0
+        recently = self._clock.monotonic() - PATIENCE_SECONDS
+        return sum(one.phase is Phase.BUSY and one.since > recently for one in crew.environments)
 
     def _patient(self, crew: Crew) -> bool:
         return crew.usual_ms < QUICK_MS and len(crew.environments) > crew.starting
@@ -282,12 +289,17 @@ class Pool:
     def _step(self, crew: Crew) -> int:
         """How many environments to add now."""
         active = [environment for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY)]
-        crews = [self._crews.get(environment.function.name) for environment in active]
-        computing = sum(1.0 if one.usual_ms < QUICK_MS else one.processor_share for one in crews if one is not None)
-        quick = crew.usual_ms < QUICK_MS
-        return self._growth.step(
-            [environment.pid for environment in active], computing, crew=len(crew.environments), starting=crew.starting, quick=quick
-        )
+        computing = sum(map(self._share, active))
+        processes, quick = [environment.pid for environment in active], self._quick(crew) > 0
+        return self._growth.step(processes, computing, crew=len(crew.environments), starting=crew.starting, quick=quick)
+
+    def _share(self, environment: Environment) -> float:
+        """How much of a processor it keeps busy, by what is known of its function."""
+        crew = self._crews.get(environment.function.name)
+        if crew is None:
+            return 0.0
+        gets_on = crew.usual_ms < QUICK_MS and environment.since > self._clock.monotonic() - PATIENCE_SECONDS
+        return 1.0 if gets_on else crew.processor_share
 
     def _grow_again(self, crew: Crew) -> None:
         crew.growing = None

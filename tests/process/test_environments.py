@@ -415,6 +415,29 @@ def test_callers_wait_for_a_quick_function_s_environment_only_briefly(tmp_path: 
     with_spine(tmp_path, code, work)
 
 
+def test_events_of_a_quick_function_do_not_wait_for_environments_that_hang(tmp_path: Path) -> None:
+    code = """
+    import time
+    @app.function(timeout=30)
+    def f(event, context):
+        time.sleep(event)
+    """
+
+    async def work(spine: Spine) -> None:
+        for _ in range(100):
+            await spine.emit("f", b"0")
+        await spine.settled()
+        slow = [await spine.emit("f", b"6") for _ in range((os.cpu_count() or 1) + 1)]
+        await spine.until(lambda: not spine.dispatcher.backlog("f"))
+        begin = spine.clock.monotonic()
+        quick = [await spine.emit("f", b"0") for _ in range(20)]
+        await spine.until(lambda: not any(id in spine.dispatcher.lane("f").running for id in quick) and not spine.dispatcher.backlog("f"))
+        assert spine.clock.monotonic() - begin < 4
+        assert all([(await spine.event(id))["state"] == "ready" for id in slow])
+
+    with_spine(tmp_path, code, work)
+
+
 def test_callers_behind_one_that_kills_the_environment_are_answered_by_another(tmp_path: Path) -> None:
     code = """
     import os
