@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import itertools
 import logging
 import os
@@ -47,6 +48,8 @@ log = logging.getLogger("eventflow.daemon")
 DAY = 86_400.0
 PRUNE_SECONDS = 3600.0
 SWITCH_SECONDS = 0.0005
+#: Objects made until the collector looks at the young, looks at the young until it looks at the middle-aged, and so on.
+COLLECT_AFTER = (20_000, 20, 50)
 DEAD_RETENTION_FACTOR = 2
 ZYGOTE_PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -370,11 +373,18 @@ def run(app: str, settings: Settings, *, watch: bool = False) -> int:
         faultpoint.arm(kill)
         log.warning("%s=%r: A TEST HAS THIS DAEMON KILLED AT A FAULT POINT. Anywhere but in a test, unset that variable.", TEST_KILL_AT, kill)
     faulthandler.enable()  # systemd's watchdog ends a hung daemon with SIGABRT: the log then says where it hung
-    # The event loop and the writer's thread hand the interpreter to each other at every event: Python's 5 ms would be most of the time.
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_interpreter()
     raise_limit()
     asyncio.run(run_until_signalled(app, settings, watch))
     return 0
+
+
+def tune_interpreter() -> None:
+    """What this kind of program wants of Python; for the whole process."""
+    # The event loop and the writer's thread hand the interpreter to each other at every event: Python's 5 ms would be most of the time.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # Events on their way are many young objects without cycles: the collector would look at them all the time and find nothing.
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def run_until_signalled(app: str, settings: Settings, watch: bool) -> None:
