@@ -28,6 +28,11 @@ LARGEST_GROUP = 512
 READERS = 2
 #: So long, in seconds, a change that nobody waits for may wait for others to share a transaction with.
 LONGEST_ALONG = 0.02
+#: The write-ahead log is checkpointed when it has this many pages, and begins anew: it gets no longer.
+LOG_PAGES = 4000
+#: Its file is given that length in pieces of this many bytes, see ``_lengthen_log``.
+LOG_PIECE = 1024 * 1024
+PAGE = 4096
 MEMORY = ":memory:"
 BUSY_MS = 10_000
 
@@ -72,6 +77,7 @@ class Database:
         self._looker: sqlite3.Connection | None = None
         self._writer = self._connect_writer()
         self._failing = False
+        self._log_is_long = False
         self._damage_told = False
         #: A commit failed, and what was refused may lie unseen in the write-ahead log.
         self._refused_in_log = False
@@ -84,7 +90,7 @@ class Database:
 
     def _connect_writer(self) -> sqlite3.Connection:
         connection = self._connect()
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         return connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -225,6 +231,7 @@ class Database:
             self._commit(group)
             if stop:
                 return
+            self._lengthen_log()
 
     def _commit(self, group: list[tuple[Change, asyncio.Future[Any], asyncio.AbstractEventLoop]]) -> None:
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
@@ -260,6 +267,27 @@ class Database:
             except RuntimeError:
                 # The loop is gone: whoever waited went with it, and what was committed stays committed.
                 continue
+
+    def _lengthen_log(self) -> None:
+        """Append zeros to the write-ahead log until it is as long as it will ever be, a piece after a commit that has been acknowledged.
+
+        A sync of a file that has grown writes the file system's own books as well, and takes three times as long as one of bytes that were
+        overwritten. SQLite reads zeros as the end of the log, as it does what is left in it of former rounds.
+        """
+        if self._log_is_long or self.path == MEMORY:
+            return
+        try:
+            descriptor = os.open(f"{self.path}-wal", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                self._log_is_long = size >= LOG_PAGES * PAGE
+                if not self._log_is_long:
+                    os.pwrite(descriptor, bytes(LOG_PIECE), size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            log.debug("the write-ahead log keeps its length: %s", error)  # it is a matter of speed alone; a full disk is told by the next commit
+            self._log_is_long = True
 
     def _apply(self, change: Change) -> tuple[Any, BaseException | None]:
         self._writer.execute("SAVEPOINT change")

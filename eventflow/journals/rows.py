@@ -11,17 +11,17 @@ from typing import Any
 CHUNKS = (256, 32, 4, 1)
 
 
-class Insert:
-    """``INSERT INTO <into> VALUES <row>, <row>, ... <ending>``; ``row`` is such as ``(?, NULL, ?)``.
+class ManyRows:
+    """A statement that takes many rows: ``<before> VALUES <row>, <row>, ... <after>``; ``row`` is such as ``(?, NULL, ?)``.
 
     With ``executemany`` the writer's thread would release the lock at every row, and wait for the event loop's thread to give it back.
     """
 
-    def __init__(self, into: str, row: str, ending: str = "") -> None:
-        self._statements = {size: f"INSERT INTO {into} VALUES {', '.join([row] * size)} {ending}" for size in CHUNKS}
+    def __init__(self, before: str, row: str, after: str = "") -> None:
+        self._statements = {size: f"{before} VALUES {', '.join([row] * size)} {after}" for size in CHUNKS}
 
     def __call__(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Insert the rows in their order; returns how many were stored."""
+        """Do it with the rows in their order; returns how many were stored or changed."""
         stored = start = 0
         for size in CHUNKS:
             while len(rows) - start >= size:

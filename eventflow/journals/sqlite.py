@@ -15,30 +15,35 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
 from eventflow.errors import ServiceError
-from eventflow.journals.rows import Insert
-from eventflow.outcome import Dead, Done, Retry, Status, Step
+from eventflow.journals.rows import ManyRows
+from eventflow.outcome import Dead, Done, Retry, Status
 
 log = logging.getLogger("eventflow.journal")
 
 SendMessage = Callable[[sqlite3.Connection, QueueMessage], None]
 
 COLUMNS = "id, function, payload, accepted_at, key, trace, source, function_errors, system_errors, sequence"
-EVENTS = "events (sequence, id, function, payload, source, accepted_at, key, trace)"
-APPEND = Insert(EVENTS, "(?, ?, ?, ?, ?, ?, ?, ?)", "ON CONFLICT (function, key) WHERE key IS NOT NULL DO NOTHING")
-APPEND_PLAIN = Insert(EVENTS, "(?, ?, ?, ?, ?, ?, NULL, NULL)")
+EVENTS = "INSERT INTO events (sequence, id, function, payload, source, accepted_at, key, trace)"
+APPEND = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, ?, ?)", "ON CONFLICT (function, key) WHERE key IS NOT NULL DO NOTHING")
+APPEND_PLAIN = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, NULL, NULL)")
 LAST_SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 FIND_KEY = "SELECT id FROM events WHERE function = ? AND key = ?"
 CLAIM = f"SELECT {COLUMNS} FROM events WHERE function = ? AND state = 0 AND sequence > ? ORDER BY sequence LIMIT ?"
 DUE = "SELECT sequence FROM events WHERE function = ? AND state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
 WAKE = f"UPDATE events SET state = 0, due_at = NULL WHERE sequence IN ({DUE}) RETURNING {COLUMNS}"
 DONE = "UPDATE events SET state = 2, due_at = NULL, settled_at = ?, reason = '' WHERE sequence IN (SELECT value FROM json_each(?))"
-SETTLE = "UPDATE events SET state = ?, due_at = ?, settled_at = ?, function_errors = ?, system_errors = ?, reason = ? WHERE id = ?"
+SETTLE = ManyRows(
+    "UPDATE events SET state = new.column2, due_at = new.column3, settled_at = new.column4, function_errors = new.column5,"
+    " system_errors = new.column6, reason = new.column7 FROM (",
+    "(?, ?, ?, ?, ?, ?, ?)",
+    ") AS new WHERE events.sequence = new.column1",
+)
 ATTEMPTS = (
-    "attempts (event_id, function, started_at, duration_ms, billed_ms, memory_mb, max_memory_mb,"
+    "INSERT INTO attempts (event_id, function, started_at, duration_ms, billed_ms, memory_mb, max_memory_mb,"
     " init_ms, synchronous, status, error_type, error_message)"
 )
-RECORD = Insert(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-RECORD_PLAIN = Insert(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, NULL, 0, 'success', NULL, NULL)")
+RECORD = ManyRows(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+RECORD_PLAIN = ManyRows(ATTEMPTS, "(?, ?, ?, ?, ?, ?, ?, NULL, 0, 'success', NULL, NULL)")
 BACKLOG = "SELECT function, count(*) FROM events WHERE state = 0 GROUP BY function"
 NEXT_WAKE = "SELECT function, min(due_at) FROM events WHERE state = 1 GROUP BY function"
 READ_CURSOR = "SELECT key, value FROM cursors WHERE owner = ? AND key >= ? ORDER BY key LIMIT ?"
@@ -106,9 +111,8 @@ class SqliteJournal:
             done = [settlement.event.sequence for settlement in settlements if is_plain_end(settlement)]
             if done:
                 connection.execute(DONE, (now, json.dumps(done)))
+            SETTLE(connection, [settled_row(settlement, now) for settlement in settlements if not is_plain_end(settlement)])
             for settlement in settlements:
-                if not is_plain_end(settlement):
-                    connection.execute(SETTLE, settled_row(settlement.event, settlement.step, settlement.reason, now))
                 if settlement.events or settlement.messages:
                     self._cause(connection, settlement)
             record(connection, [settlement.attempt for settlement in settlements if settlement.attempt is not None])
@@ -211,15 +215,16 @@ def is_plain_end(settlement: Settlement) -> bool:
     return isinstance(settlement.step, Done) and not settlement.reason
 
 
-def settled_row(event: Event, step: Step, reason: str, now: float) -> tuple[Any, ...]:
+def settled_row(settlement: Settlement, now: float) -> tuple[Any, ...]:
+    event, reason = settlement.event, settlement.reason
     errors = (event.function_errors, event.system_errors)
-    match step:
+    match settlement.step:
         case Done():
-            return (State.DONE, None, now, *errors, reason, event.id)
+            return (event.sequence, State.DONE, None, now, *errors, reason)
         case Retry(at=at):
-            return (State.WAITING, at, None, *errors, reason, event.id)
+            return (event.sequence, State.WAITING, at, None, *errors, reason)
         case Dead(condition=condition):
-            return (State.DEAD, None, now, *errors, f"{condition}: {reason}", event.id)
+            return (event.sequence, State.DEAD, None, now, *errors, f"{condition}: {reason}")
 
 
 def record(connection: sqlite3.Connection, attempts: Sequence[Attempt]) -> None:

@@ -1,13 +1,17 @@
 """Database: group commit, isolation of failures, durability, migrations, and a disk that is full."""
 
 import asyncio
+import errno
+import os
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventflow.database import Database, statements
+from eventflow.database import LOG_PAGES, LOG_PIECE, PAGE, Database, statements
 from eventflow.errors import StorageError
 
 
@@ -180,3 +184,33 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_a_script_is_cut_into_its_statements() -> None:
     script = "CREATE TABLE a (x);\n-- a comment;\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\n DELETE FROM a;\nEND;\n"
     assert len(statements(script)) == 2
+
+
+def test_the_log_is_lengthened_once_and_a_copy_after_a_crash_has_everything(tmp_path: Path) -> None:
+    async def work(database: Database) -> None:
+        await make_table(database)
+        for value in range(40):
+            await database.write(insert(value))
+        log = tmp_path / "x.db-wal"
+        assert log.stat().st_size == pytest.approx(LOG_PAGES * PAGE, abs=LOG_PIECE)
+        for file in (tmp_path / "x.db", log):
+            shutil.copy(file, tmp_path / file.name.replace("x.", "copy."))
+
+    in_database(tmp_path / "x.db", work)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT count(*) FROM t").fetchone() == (40,)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_log_that_cannot_be_lengthened_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: Any) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    async def work(database: Database) -> list[tuple[int]]:
+        monkeypatch.setattr(os, "pwrite", full)
+        await make_table(database)
+        for value in range(5):
+            await database.write(insert(value))
+        return await database.read(lambda connection: connection.execute("SELECT count(*) FROM t").fetchall())
+
+    assert in_database(tmp_path / "x.db", work) == [(5,)]
