@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 KEEP ?= 1
 # What pytest should run, and how: make test TESTS=tests/unit
 TESTS ?=
+# What should be measured, and not all that takes minutes: make bench BENCH=latency
+BENCH ?=
 # How many kills make chaos does, and the seed of its choices: make chaos KILLS=1000 SEED=7
 KILLS ?= 100
 SEED ?=
@@ -38,7 +40,7 @@ check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 	@PYTHONPATH=. $(BIN)/lint-imports
 
 bench: $(VENV)/.with-bench ## Measure throughput and latency
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 setup-bench: $(VENV)/.made ## Install the load generator, Redis (both by apt) and MiniStack for the benchmarks
 	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes wrk redis-server

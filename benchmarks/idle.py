@@ -85,9 +85,11 @@ def ours() -> tuple[float, float]:
 
 
 def start_seconds() -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        with running(daemon_command(folder), folder, (Path(folder) / "state" / "daemon.json").exists) as (_pid, seconds):
-            return seconds
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(daemon_command(folder), folder, (Path(folder) / "state" / "daemon.json").exists) as (_pid, seconds),
+    ):
+        return seconds
 
 
 def processor_seconds_of_start() -> float:
