@@ -63,7 +63,7 @@ def breaks_and_mends(process: DaemonProcess, breaks: Callable[[], Any], mends: C
     assert len(accepted) == 2
     breaks()
     refusals = []
-    for number in range(60):
+    for number in range(1000):  # the write-ahead log has room for some hundred that need none on the disk
         refusal = sent(process, f"during-{number}", ballast)
         if refusal is None:
             accepted.append(f"during-{number}")
