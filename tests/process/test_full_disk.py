@@ -16,11 +16,11 @@ from tests.process.daemon_process import daemon
 CODE = """
 import os
 app.bucket("files")
-@app.function(retries=0)
+@app.function(retries=0, timeout=100, reserved_concurrency=2)
 def work(event, context):
     if os.path.exists(HERE + "/hold"):
         import time
-        time.sleep(3)
+        time.sleep(60)  # until the daemon is killed: nothing ends on the full disk
     file = os.open(HERE + "/handled", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, (event["n"] + "\\n").encode())
     os.close(file)
