@@ -421,7 +421,7 @@ class ManyDispatchers(DispatcherMachine):
 
 
 TestManyDispatchers = pytest.mark.slow(ManyDispatchers.TestCase)
-TestManyDispatchers.settings = settings(max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
+TestManyDispatchers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=QUIET)
 
 
 def test_a_retry_that_comes_due_passes_over_no_event_that_is_still_on_disk() -> None:

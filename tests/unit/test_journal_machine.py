@@ -320,4 +320,4 @@ class ManyJournals(JournalMachine):
 
 
 TestManyJournals = pytest.mark.slow(ManyJournals.TestCase)
-TestManyJournals.settings = settings(max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
+TestManyJournals.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
