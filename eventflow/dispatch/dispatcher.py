@@ -440,6 +440,7 @@ class Dispatcher:
         if lane is not None and lane.full:
             self._crowded.add(function)  # what waits stays on disk until there is room
             return
+        events: list[Event] = []
         try:
             events = await self._journal.wake(function, self._clock.now(), WAKE_LIMIT)
             faultpoint.reach("retry.woken")
@@ -450,8 +451,7 @@ class Dispatcher:
         except StorageError as error:
             log.error("cannot wake events of %s: %s", function, error)
             self._schedule(function, self._clock.now() + STORE_AGAIN_AFTER)
-            return
-        self.resume(events)
+        self.resume(events)  # those that woke before the disk failed too: they are READY, and nobody else takes them up
         self._arm()
 
     # Small things.

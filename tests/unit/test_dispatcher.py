@@ -510,3 +510,22 @@ def test_an_invocation_that_ends_before_it_was_handed_over_leaves_nothing_runnin
         assert bench.dispatcher.running == 0
 
     on_bench(tmp_path, work)
+
+
+def test_events_that_woke_run_also_when_the_disk_fails_right_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(bench: Bench) -> None:
+        bench.runner.answers = lambda _invocation: FAILURE
+        id = await bench.dispatcher.emit("f", b"{}")
+        await bench.clock.settle()
+        bench.runner.answers = lambda _invocation: SUCCESS
+        next_wake = bench.journal.next_wake
+
+        async def fail_once() -> dict[str, float]:
+            monkeypatch.setattr(bench.journal, "next_wake", next_wake)
+            raise StorageError("the disk fails")
+
+        monkeypatch.setattr(bench.journal, "next_wake", fail_once)
+        await bench.clock.advance("2m")
+        assert (await bench.event(id))["state"] == "done"
+
+    on_bench(tmp_path, work)
