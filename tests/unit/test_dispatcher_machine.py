@@ -420,8 +420,8 @@ class ManyDispatchers(DispatcherMachine):
     pass
 
 
-TestManyDispatchers = pytest.mark.slow(ManyDispatchers.TestCase)
-TestManyDispatchers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=QUIET)
+TestManyDispatchers = pytest.mark.timeout(900)(pytest.mark.slow(ManyDispatchers.TestCase))
+TestManyDispatchers.settings = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=QUIET)
 
 
 def test_a_retry_that_comes_due_passes_over_no_event_that_is_still_on_disk() -> None:

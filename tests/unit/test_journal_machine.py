@@ -319,5 +319,5 @@ class ManyJournals(JournalMachine):
     pass
 
 
-TestManyJournals = pytest.mark.slow(ManyJournals.TestCase)
-TestManyJournals.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
+TestManyJournals = pytest.mark.timeout(900)(pytest.mark.slow(ManyJournals.TestCase))
+TestManyJournals.settings = settings(max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=QUIET)
