@@ -34,6 +34,8 @@ QUICK_WINDOW = 64
 URGENT_WINDOW = 16
 #: So long a synchronous invocation of a quick function waits for an environment that is running others, before another is started.
 PATIENCE_SECONDS = 0.01
+#: A failure counts as so slow: what it causes costs us many times what a success does, and a window full of it would hold up everybody else.
+FAILURE_MS = 10.0
 #: How much the newest measure counts in what is usual.
 LEARN = 0.2
 #: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
@@ -411,7 +413,7 @@ class Pool:
             elif environment.in_flight and environment.phase is not Phase.ENDING:
                 finished += 1
                 self._end_first(environment, kind, duration, started, peak_kib, log_end, content)
-                slowest = max(slowest, duration)
+                slowest = max(slowest, duration if kind == frames.RESULT else FAILURE_MS)
         if finished:
             self._learn(environment, slowest, cpu_ms)
             self._go_on(environment, kind)
