@@ -13,17 +13,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks.measure import Figure
+from benchmarks.throughput import CODE, PAYLOAD
 from tests.process.daemon_process import DaemonProcess, daemon
 
 PENDING = int(os.environ.get("EVENTS", "1000000"))
 MEASURED = 20_000
-PAYLOAD = b'{"text":"' + b"x" * 289 + b'"}'
 MEGABYTE = 1024 * 1024
-CODE = """
-@app.function()
-def noop(event, context):
-    return None
-"""
 
 
 def rows(many: int) -> Iterator[tuple[str, str, bytes, str, float]]:

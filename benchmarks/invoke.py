@@ -18,17 +18,12 @@ from botocore.credentials import Credentials
 
 from benchmarks import ministack_peer
 from benchmarks.measure import RUNS, Figure, Value
+from benchmarks.throughput import CODE, PAYLOAD
 from tests.process.daemon_process import daemon
 
 SECONDS = 2
 PEER_SECONDS = 8
 CLIENTS = 32
-PAYLOAD = b'{"text":"' + b"x" * 289 + b'"}'
-CODE = """
-@app.function()
-def noop(event, context):
-    return None
-"""
 LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 BAD = re.compile(r"^\s*(Non-2xx or 3xx responses|Socket errors):.*$", re.MULTILINE)

@@ -136,20 +136,11 @@ class WallClockWaits:
 class SystemClock(TimerClock):
     """The machine's own clock and random numbers."""
 
-    _waits: tuple[asyncio.AbstractEventLoop, WallClockWaits] | None = None
-
-    async def sleep_until(self, instant: float) -> None:
-        if instant <= self.now():
-            return
-        loop = asyncio.get_running_loop()
-        if self._waits is None or self._waits[0] is not loop:
-            self._waits = (loop, WallClockWaits(self))
-        await self._waits[1].until(instant)
-
     def __init__(self) -> None:
         self._millisecond = 0
         self._head = ""
         self._tails: list[str] = []
+        self._waits: tuple[asyncio.AbstractEventLoop, WallClockWaits] | None = None
 
     def now(self) -> float:
         return time.time()
@@ -159,6 +150,14 @@ class SystemClock(TimerClock):
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         return asyncio.get_running_loop().call_later(seconds, callback)
+
+    async def sleep_until(self, instant: float) -> None:
+        if instant <= self.now():
+            return
+        loop = asyncio.get_running_loop()
+        if self._waits is None or self._waits[0] is not loop:
+            self._waits = (loop, WallClockWaits(self))
+        await self._waits[1].until(instant)
 
     def new_id(self) -> str:
         millisecond = int(time.time() * 1000)

@@ -158,10 +158,8 @@ class Dispatcher:
         """Accept many events for one function, all or none; returns their request ids in order once all are on disk. Raises as ``emit`` does."""
         self._check(function, max(map(len, payloads), default=0))
         now, new_id = self._clock.now(), self._clock.new_id
-        if keys is None:
-            events = [Event(new_id(), function, payload, now, None, trace, source) for payload in payloads]
-        else:
-            events = [Event(new_id(), function, payload, now, key, trace, source) for payload, key in zip(payloads, keys, strict=True)]
+        names = [None] * len(payloads) if keys is None else keys
+        events = [Event(new_id(), function, payload, now, key, trace, source) for payload, key in zip(payloads, names, strict=True)]
         return await self._hand_in(events, sum(map(len, payloads)), None) if events else []
 
     def _check(self, function: str, size: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.database import Database
-from eventflow.dispatch.journal import Attempt, CursorMove, Event, QueueMessage, Settlement, State
+from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, QueueMessage, Settlement, State
 from eventflow.errors import ServiceError
 from eventflow.journals.rows import ManyRows
 from eventflow.outcome import Dead, Done, Retry, Status
@@ -60,8 +60,6 @@ REVIVE = (
 NOTE = "UPDATE events SET reason = reason || ? WHERE id = ?"
 GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
 PRUNE_CHUNK = 1000
-#: What a claim gives at most, unless it is asked for another measure.
-MOST_BYTES = 64 * 1024 * 1024
 
 
 class SqliteJournal:
@@ -85,7 +83,7 @@ class SqliteJournal:
 
         return await self._database.write(change)
 
-    async def claim(self, function: str, after: int, limit: int, most_bytes: int = MOST_BYTES) -> list[Event]:
+    async def claim(self, function: str, after: int, limit: int, most_bytes: int = CLAIM_BYTES) -> list[Event]:
         def find(connection: sqlite3.Connection) -> list[Event]:
             found, size = [], 0
             with closing(connection.execute(CLAIM, (function, after, limit))) as rows:

@@ -88,8 +88,8 @@ class Environment:
         pending, self._unsent = bytes(self._unsent), bytearray()
         return self.send(pending)
 
-    def receive(self) -> tuple[list[tuple[int, bytes]], bool]:
-        """The frames that have come, in their order, and whether the socket is still open."""
+    def receive(self) -> tuple[list[frames.Answer], bool]:
+        """What the process has told, in its order, and whether the socket is still open."""
         # Asked before the socket is read: what is in the file by now does not come after a message that the socket does not have yet.
         kept = os.lseek(self.answers, 0, os.SEEK_END) if self.answers >= 0 and len(self.in_flight) > 1 else 0
         is_open = True
@@ -101,16 +101,12 @@ class Environment:
         except OSError:
             data, is_open = b"", False
         self._buffer.feed(data)
-        received: list[tuple[int, bytes]] = []
+        received: list[frames.Answer] = []
         for kind, body in self._buffer.frames():
-            if len(body) < frames.MEASURES.size:
-                raise frames.FrameError(f"frame of kind {kind} without measures")
-            before = frames.MEASURES.unpack_from(body)[-1]
-            if before > self._answers_offset:
-                received += self._answers_until(before)
-            received.append((kind, body))
-        if kept > self._answers_offset:
-            received += self._answers_until(kept)
+            answer = frames.read_answer(kind, body)
+            received += self._answers_until(answer.before)
+            received.append(answer)
+        received += self._answers_until(kept)
         return received, is_open
 
     def _receive_first(self) -> bytes:
@@ -121,11 +117,13 @@ class Environment:
             self.answers = descriptor
         return data
 
-    def _answers_until(self, end: int) -> list[tuple[int, bytes]]:
+    def _answers_until(self, end: int) -> list[frames.Answer]:
+        if end <= self._answers_offset:
+            return []
         data = os.pread(self.answers, end - self._answers_offset, self._answers_offset)
         self._answers_offset = end
         self._answered.feed(data)
-        return list(self._answered.frames())
+        return [frames.read_answer(kind, body) for kind, body in self._answered.frames()]
 
     def drain(self, end: int | None, sink: Callable[[bytes], None]) -> None:
         """Hand on the output that is in the log file up to ``end`` (None: all there is)."""

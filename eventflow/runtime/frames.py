@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 #: length of what follows, kind
 HEADER = struct.Struct("<IB")
@@ -25,6 +26,25 @@ LARGEST = 16 * 1024 * 1024
 
 class FrameError(Exception):
     """Something other than our frames came over the socket."""
+
+
+class Answer(NamedTuple):
+    """A frame from a process, read: its kind, what it says, and its MEASURES."""
+
+    kind: int
+    content: bytes
+    duration: float
+    started: float
+    cpu_ms: float
+    peak_kib: int
+    log_end: int
+    before: int
+
+
+def read_answer(kind: int, body: bytes) -> Answer:
+    if len(body) < MEASURES.size:
+        raise FrameError(f"frame of kind {kind} without measures")
+    return Answer(kind, body[MEASURES.size :], *MEASURES.unpack_from(body))
 
 
 def pack(kind: int, head: bytes, content: bytes = b"") -> bytes:

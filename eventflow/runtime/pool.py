@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from eventflow import faultpoint
 from eventflow.clock import Clock, Timer
@@ -19,12 +18,13 @@ from eventflow.errors import Throttled
 from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
+from eventflow.runtime.crew import PATIENCE_SECONDS, Crew
 from eventflow.runtime.environment import Environment, Phase, failed
 from eventflow.runtime.growth import Growth
 from eventflow.runtime.launcher import INIT_SECONDS, Launcher
 from eventflow.runtime.limits import MEGABYTE, available_memory, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
-from eventflow.runtime.transcript import QUICK_MS, LogSink, Transcript, out_of_memory
+from eventflow.runtime.transcript import LogSink, Transcript, out_of_memory
 
 log = logging.getLogger("eventflow.runtime")
 
@@ -32,12 +32,8 @@ log = logging.getLogger("eventflow.runtime")
 QUICK_WINDOW = 64
 #: As many synchronous invocations at once: their callers are waiting.
 URGENT_WINDOW = 16
-#: So long a synchronous invocation of a quick function waits for an environment that is running others, before another is started.
-PATIENCE_SECONDS = 0.01
 #: A failure counts as so slow: what it causes costs us many times what a success does, and a window full of it would hold up everybody else.
 FAILURE_MS = 10.0
-#: How much the newest measure counts in what is usual.
-LEARN = 0.2
 #: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
 LOOK_SECONDS = 0.05
 #: How often growth is considered again while events wait.
@@ -45,23 +41,6 @@ GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
 SPARE_MEMORY = 256 * MEGABYTE
 RESTART_SECONDS = 1.0
-
-
-@dataclass(eq=False)
-class Crew:
-    """The environments of one function. ``urgent`` are synchronous invocations that hold a slot and wait for an environment; ``usual_ms`` is
-    what an invocation takes lately, ``processor_share`` how much of that it computes (0 to 1)."""
-
-    function: Function
-    environments: set[Environment] = field(default_factory=set)
-    idle: list[Environment] = field(default_factory=list)
-    urgent: deque[Invocation] = field(default_factory=deque)
-    starting: int = 0
-    usual_ms: float = 5.0
-    processor_share: float = 0.0
-    growing: Timer | None = None
-    patience: Timer | None = None
-    blocked_until: float = 0.0
 
 
 class Pool:
@@ -164,7 +143,7 @@ class Pool:
         if crew.idle and not self._crowded(crew):
             self._assign(crew.idle.pop(), [invocation], slots=1)
             return
-        if not self._patient(crew) and not self._room():
+        if not crew.patient and not self._room():
             self._concurrency.release(name)
             raise Throttled("Rate Exceeded: the machine has no memory left for another environment.", ACCOUNT_EXCEEDED)
         crew.urgent.append(invocation)
@@ -186,22 +165,12 @@ class Pool:
 
     def _crowded(self, crew: Crew) -> bool:
         """Whether as many environments run a quick function as there are processors: another would only get in their way."""
-        return self._quick(crew) >= self._growth.processors
-
-    def _quick(self, crew: Crew) -> int:
-        """How many environments run a quick function and get on. One that has been running for longer is not quick this time, and not waited for."""
-        if crew.usual_ms >= QUICK_MS:
-            return 0
-        recently = self._clock.monotonic() - PATIENCE_SECONDS
-        return sum(one.phase is Phase.BUSY and one.since > recently for one in crew.environments)
-
-    def _patient(self, crew: Crew) -> bool:
-        return crew.usual_ms < QUICK_MS and len(crew.environments) > crew.starting
+        return crew.getting_on(self._clock.monotonic()) >= self._growth.processors
 
     def _start_urgent(self, crew: Crew) -> None:
         """Start an environment for each synchronous invocation that waits. Where the usual one is over before an environment has started, they wait
         for those that there are, for as long as that takes at most."""
-        if not self._patient(crew):
+        if not crew.patient:
             self._start_each(crew)
         elif crew.urgent and crew.patience is None:
             first = crew.urgent[0]
@@ -224,8 +193,8 @@ class Pool:
     def _feed(self, crew: Crew, environment: Environment) -> bool:
         """Give a free environment its next work, if there is any and a slot for it."""
         if crew.urgent:
-            share = math.ceil(len(crew.urgent) / max(1, len(crew.environments) - crew.starting))
-            count = min(share, URGENT_WINDOW) if crew.usual_ms < QUICK_MS else 1
+            share = math.ceil(len(crew.urgent) / max(1, crew.started))
+            count = min(share, URGENT_WINDOW) if crew.quick else 1
             self._assign(environment, [crew.urgent.popleft() for _ in range(count)], slots=count)
             return True
         name = crew.function.name
@@ -243,7 +212,7 @@ class Pool:
 
     def _window(self, crew: Crew) -> int:
         """How many invocations an environment gets at once: more than one only where they are so quick that none would wait noticeably."""
-        if crew.usual_ms >= QUICK_MS:
+        if not crew.quick:
             return 1
         share = self._work.backlog(crew.function.name) // max(1, len(crew.environments))
         return max(1, min(QUICK_WINDOW, share))
@@ -292,7 +261,7 @@ class Pool:
         """How many environments to add now."""
         active = [environment for environment in self._by_id.values() if environment.phase in (Phase.STARTING, Phase.BUSY)]
         computing = sum(map(self._share, active))
-        processes, quick = [environment.pid for environment in active], self._quick(crew) > 0
+        processes, quick = [environment.pid for environment in active], crew.getting_on(self._clock.monotonic()) > 0
         return self._growth.step(processes, computing, crew=len(crew.environments), starting=crew.starting, quick=quick)
 
     def _share(self, environment: Environment) -> float:
@@ -300,8 +269,7 @@ class Pool:
         crew = self._crews.get(environment.function.name)
         if crew is None:
             return 0.0
-        gets_on = crew.usual_ms < QUICK_MS and environment.since > self._clock.monotonic() - PATIENCE_SECONDS
-        return 1.0 if gets_on else crew.processor_share
+        return 1.0 if crew.gets_on(environment, self._clock.monotonic()) else crew.processor_share
 
     def _grow_again(self, crew: Crew) -> None:
         crew.growing = None
@@ -399,31 +367,27 @@ class Pool:
         except frames.FrameError as error:
             environment.kill(failed("Runtime.ExitError", f"The function's process wrote something of its own to the runtime's socket: {error}."))
             return False
-        finished = kind = 0
-        slowest = 0.0
         if received:
             faultpoint.reach("run.answered")
-        for kind, body in received:
-            duration, started, cpu_ms, peak_kib, log_end, _before = frames.MEASURES.unpack_from(body)
-            content = body[frames.MEASURES.size :]
-            if kind == frames.READY:
-                self._ready(environment, duration, cpu_ms, log_end)
-            elif kind == frames.INIT_ERROR:
-                self._init_failed(environment, duration, log_end, content)
+        ended: list[frames.Answer] = []
+        for answer in received:
+            if answer.kind == frames.READY:
+                self._ready(environment, answer)
+            elif answer.kind == frames.INIT_ERROR:
+                self._init_failed(environment, answer)
             elif environment.in_flight and environment.phase is not Phase.ENDING:
-                finished += 1
-                self._end_first(environment, kind, duration, started, peak_kib, log_end, content)
-                slowest = max(slowest, duration if kind == frames.RESULT else FAILURE_MS)
-        if finished:
-            self._learn(environment, slowest, cpu_ms)
-            self._go_on(environment, kind)
+                self._end_first(environment, answer)
+                ended.append(answer)
+        if ended:
+            self._learn(environment, ended)
+            self._go_on(environment, ended[-1].kind)
         return is_open
 
-    def _ready(self, environment: Environment, duration: float, cpu_ms: float, log_end: int) -> None:
-        environment.cpu_ms = cpu_ms
+    def _ready(self, environment: Environment, answer: frames.Answer) -> None:
+        environment.cpu_ms = answer.cpu_ms
         crew = self._crews.get(environment.function.name)
-        environment.init_ms = duration
-        self._transcript.take_output(environment, log_end, "")
+        environment.init_ms = answer.duration
+        self._transcript.take_output(environment, answer.log_end, "")
         environment.phase = Phase.IDLE
         environment.since = self._clock.monotonic()
         environment.initialised = True
@@ -431,34 +395,31 @@ class Pool:
             crew.starting -= 1
         self._free(environment)
 
-    def _init_failed(self, environment: Environment, duration: float, log_end: int, content: bytes) -> None:
-        self._transcript.take_output(environment, log_end, "")
-        environment.verdict = self._transcript.outcome_of_init(duration, content)
+    def _init_failed(self, environment: Environment, answer: frames.Answer) -> None:
+        self._transcript.take_output(environment, answer.log_end, "")
+        environment.verdict = self._transcript.outcome_of_init(answer.duration, answer.content)
 
-    def _end_first(self, environment: Environment, kind: int, duration: float, started: float, peak_kib: int, log_end: int, content: bytes) -> None:
+    def _end_first(self, environment: Environment, answer: frames.Answer) -> None:
         """The first in flight has ended; the next began when it did."""
         transcript = self._transcript
-        if log_end > environment.log_offset:
+        if answer.log_end > environment.log_offset:
             transcript.announce(environment)
-            transcript.take_output(environment, log_end, environment.in_flight[0].request_id)
+            transcript.take_output(environment, answer.log_end, environment.in_flight[0].request_id)
         invocation = environment.in_flight.popleft()
-        outcome = transcript.outcome(environment, kind, duration, started, peak_kib, content)
+        outcome = transcript.outcome(environment, answer)
         transcript.end(environment, invocation, outcome)
         self._work.ended(invocation, outcome)
-        environment.began(started + duration / 1000)
+        environment.began(answer.started + answer.duration / 1000)
         if environment.slots > 1:
             environment.slots -= 1
             self._release(environment.function.name)
 
-    def _learn(self, environment: Environment, duration: float, cpu_ms: float) -> None:
-        """What the slowest of the invocations that have just ended tells of the function's usual ones."""
+    def _learn(self, environment: Environment, ended: list[frames.Answer]) -> None:
         crew = self._crews.get(environment.function.name)
+        computed, environment.cpu_ms = ended[-1].cpu_ms - environment.cpu_ms, ended[-1].cpu_ms
         if crew is not None:
-            crew.usual_ms += (duration - crew.usual_ms) * LEARN
-            if duration > QUICK_MS:
-                share = min(1.0, (cpu_ms - environment.cpu_ms) / duration)
-                crew.processor_share += (share - crew.processor_share) * LEARN
-        environment.cpu_ms = cpu_ms
+            slowest = max([answer.duration if answer.kind == frames.RESULT else FAILURE_MS for answer in ended])
+            crew.learn(slowest, sum([answer.duration for answer in ended]), computed)
 
     def _go_on(self, environment: Environment, kind: int) -> None:
         """After the last frame that had come, of this kind: the next in flight is running, or the environment is free."""
@@ -541,16 +502,14 @@ class Pool:
         crew = self._crews.get(name)
         not_begun = list(environment.in_flight)
         environment.in_flight.clear()
-        urgent = [invocation for invocation in not_begun if invocation.event is None]
-        if urgent:
-            environment.slots -= len(urgent)
+        if not_begun and not_begun[0].event is None:  # an environment is sent events or synchronous invocations, never both at once
+            environment.slots -= len(not_begun)
             if crew is not None and not self._closing:
-                crew.urgent.extendleft(reversed(urgent))
-            else:
-                for _ in urgent:
-                    self._release(name)
-        if not_begun and (not urgent or crew is None or self._closing):
-            self._work.returned(not_begun)
+                crew.urgent.extendleft(reversed(not_begun))
+                return
+            for _ in not_begun:
+                self._release(name)
+        self._work.returned(not_begun)
 
     def _forget(self, environment: Environment) -> bool:
         """Remove every trace; whether it was still starting."""

@@ -9,11 +9,9 @@ from eventflow.clock import Clock, iso
 from eventflow.dispatch.invocation import Invocation
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
+from eventflow.runtime.crew import QUICK_MS
 from eventflow.runtime.environment import TAIL, Environment, failed
 from eventflow.runtime.report import billed_ms, end_lines, quick_lines, start_line
-
-#: Lines of what takes less than this are written in one go, with one instant.
-QUICK_MS = 1.0
 
 
 class LogSink(Protocol):
@@ -41,11 +39,12 @@ class Transcript:
         """Write what the process has put out, up to an offset in its log file (None: all of it), as this invocation's ("" for the init's)."""
         environment.drain(end, lambda data: self._logs.write(environment.function.name, request_id, data))
 
-    def outcome(self, environment: Environment, kind: int, duration: float, started: float, peak_kib: int, content: bytes) -> Outcome:
+    def outcome(self, environment: Environment, answer: frames.Answer) -> Outcome:
         """What a frame tells of an invocation's end."""
+        content, duration = answer.content, answer.duration
         init_ms, environment.init_ms = environment.init_ms, None
-        billed, peak_mb, started_at = billed_ms(duration, init_ms), peak_kib // 1024 or 1, self._wall(started)
-        if kind == frames.RESULT:
+        billed, peak_mb, started_at = billed_ms(duration, init_ms), answer.peak_kib // 1024 or 1, self._wall(answer.started)
+        if answer.kind == frames.RESULT:
             return Outcome(Status.SUCCESS, content, None, None, duration, init_ms, billed, peak_mb, started_at)
         return error_outcome(content, duration_ms=duration, init_ms=init_ms, billed=billed, started_at=started_at, peak_mb=peak_mb)
 

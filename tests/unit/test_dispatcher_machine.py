@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -31,6 +30,7 @@ from eventflow.function import Destination, Function
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.outcome import Outcome, Status
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.unit.machine_runs import run_of
 
 T = TypeVar("T")
 
@@ -413,17 +413,8 @@ class DispatcherMachine(RuleBasedStateMachine):
         assert sum(deaths) == len(self.look("SELECT id FROM events WHERE source LIKE 'destination of chained%'")), "each death causes one event"
 
 
-QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-TestDispatcherMachine = DispatcherMachine.TestCase
-TestDispatcherMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=QUIET)
-
-
-class ManyDispatchers(DispatcherMachine):
-    pass
-
-
-TestManyDispatchers = pytest.mark.timeout(900)(pytest.mark.slow(ManyDispatchers.TestCase))
-TestManyDispatchers.settings = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=QUIET)
+TestDispatcherMachine = run_of(DispatcherMachine, examples=15, steps=20)
+TestManyDispatchers = pytest.mark.timeout(900)(pytest.mark.slow(run_of(DispatcherMachine, examples=25, steps=40)))
 
 
 def test_a_retry_that_comes_due_passes_over_no_event_that_is_still_on_disk() -> None:

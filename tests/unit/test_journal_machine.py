@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -24,6 +23,7 @@ from eventflow.errors import ServiceError
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.outcome import Dead, Done, Outcome, Retry, Status, Step
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.unit.machine_runs import run_of
 
 T = TypeVar("T")
 
@@ -310,14 +310,5 @@ class JournalMachine(RuleBasedStateMachine):
         assert sent == self.sent
 
 
-QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=QUIET)
-
-
-class ManyJournals(JournalMachine):
-    pass
-
-
-TestManyJournals = pytest.mark.timeout(900)(pytest.mark.slow(ManyJournals.TestCase))
-TestManyJournals.settings = settings(max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=QUIET)
+TestJournalMachine = run_of(JournalMachine, examples=25, steps=25)
+TestManyJournals = pytest.mark.timeout(900)(pytest.mark.slow(run_of(JournalMachine, examples=100, steps=50)))
