@@ -9,12 +9,14 @@ import platform
 import sys
 
 from benchmarks.measure import show
+from eventflow.daemon import tune_interpreter
 
 NAMES = ("throughput", "client", "latency", "invoke", "cold_start", "idle", "files", "thumbnails", "burst", "fairness")
 
 
 def main(names: list[str]) -> None:
     print(f"{platform.python_implementation()} {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} processors")
+    tune_interpreter()  # several run the dispatcher in this process: it is then tuned as the daemon is
     figures = []
     for name in names or NAMES:
         print(f"measuring {name} ...", flush=True)

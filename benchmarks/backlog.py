@@ -27,9 +27,9 @@ def rows(many: int) -> Iterator[tuple[str, str, bytes, str, float]]:
         yield f"00000000-0000-7000-8000-{number:012x}", "noop", PAYLOAD, "benchmark", now
 
 
-def fill(state: Path, many: int) -> None:
-    """Write pending events as the journal would have, without waiting for each."""
-    connection = sqlite3.connect(state / "eventflow.db", isolation_level=None)
+def fill(database: Path, many: int) -> None:
+    """Write pending events of ``noop`` as the journal would have, without waiting for each."""
+    connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
     connection.executemany("INSERT INTO events (id, function, payload, source, accepted_at) VALUES (?, ?, ?, ?, ?)", rows(many))
@@ -51,7 +51,7 @@ def measure(many: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder, daemon(Path(folder), CODE) as process:
         process.start()
         assert process.stop() == 0
-        fill(process.state, many)
+        fill(process.state / "eventflow.db", many)
         begin = time.monotonic()
         process.start()
         ready = time.monotonic() - begin

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.measure import Figure, median_of
-from eventflow.daemon import tune_interpreter
 from tests.process.spine import Spine, with_spine
 
 EVENTS = 20_000
@@ -36,7 +35,6 @@ def ours(emit: Callable[[Spine], Awaitable[None]]) -> float:
         await asyncio.wait_for(spine.dispatcher.quiesce(), 120)
         seconds = time.perf_counter() - begin
 
-    tune_interpreter()
     with tempfile.TemporaryDirectory() as folder:
         with_spine(Path(folder), CODE, work)
     return EVENTS / seconds

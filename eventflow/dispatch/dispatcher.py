@@ -16,8 +16,8 @@ from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.batch import Batcher
 from eventflow.dispatch.destinations import Consequences, consequences
 from eventflow.dispatch.invocation import Invocation, Runner
-from eventflow.dispatch.journal import Attempt, CursorMove, Event, Journal, Settlement
-from eventflow.dispatch.lane import REFILL_BELOW, REFILL_BYTES, Lane
+from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, Journal, Settlement
+from eventflow.dispatch.lane import CLAIM_LIMIT, SHARED_CLAIM_LIMIT, SHARING_SECONDS, Lane
 from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError
 from eventflow.function import Function
 from eventflow.outcome import Attempts, Dead, Done, Outcome, Retry, Status, Step, next_step
@@ -67,6 +67,7 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._accepting = Batcher(self._accept, self._tell_progress)
         self._arriving = self._arriving_bytes = 0
+        self._emitted: dict[str, float] = {}  # when each function was last emitted to, in monotonic seconds
         self._settling = Batcher(self._settle, self._tell_progress)
         self._recording = Batcher(self._record, self._tell_progress)
         self._wakes: dict[str, float] = {}
@@ -176,6 +177,7 @@ class Dispatcher:
                 f"{self._arriving} events ({self._arriving_bytes} bytes) wait to be written to disk, which is as much as this daemon holds. "
                 "Nothing of this was accepted: send it again in a moment, or fewer at once."
             )
+        self._emitted[events[0].function] = self._clock.monotonic()
         self._arriving += len(events)
         self._arriving_bytes += size
         accepted: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
@@ -301,8 +303,9 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane) -> None:
         faultpoint.reach("claim.asked")
+        limit = SHARED_CLAIM_LIMIT if self._others_emit(lane.function.name) else CLAIM_LIMIT
         try:
-            events = await self._journal.claim(lane.function.name, lane.loaded, REFILL_BELOW, REFILL_BYTES)
+            events = await self._journal.claim(lane.function.name, lane.loaded, limit, CLAIM_BYTES)
         except StorageError as error:
             log.error("cannot claim events of %s: %s", lane.function.name, error)
             await self._clock.sleep(STORE_AGAIN_AFTER)
@@ -313,11 +316,16 @@ class Dispatcher:
             return
         if events:
             faultpoint.reach("claim.answered")
-        lane.spilled = len(events) == REFILL_BELOW or sum(len(event.payload) for event in events) >= REFILL_BYTES
+        lane.spilled = len(events) == limit or sum(len(event.payload) for event in events) >= CLAIM_BYTES
         for event in events:
             if event.id not in lane.running:
                 lane.push(event)
         self._wake(lane.function.name)
+
+    def _others_emit(self, function: str) -> bool:
+        now = self._clock.monotonic()
+        self._emitted = {name: at for name, at in self._emitted.items() if at > now - SHARING_SECONDS}
+        return len(self._emitted) > (function in self._emitted)
 
     # Run.
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from eventflow.outcome import Outcome, Step
 
-#: What a claim gives at most, unless it is asked for another measure.
-CLAIM_BYTES = 64 * 1024 * 1024
+#: What a claim gives at most, unless it is asked for another measure: it is read while others wait for the writer.
+CLAIM_BYTES = 4 * 1024 * 1024
 
 
 class State(IntEnum):
@@ -90,7 +90,7 @@ class Journal(Protocol):
     - ``claim`` gives up to ``limit`` READY events of a function with a sequence greater than ``after``, oldest first, and no more once their
       payloads have ``most_bytes`` together; it does not change them, because one daemon owns the store: what was claimed and not settled when
       the daemon died is READY at the next start.
-    - ``wake`` turns up to ``limit`` WAITING events of a function whose time has come into READY ones and gives them.
+    - ``wake`` turns up to ``limit`` WAITING events of a function whose time has come into READY ones and gives them, of as many bytes as a claim.
     - ``settle`` returns once the decisions, all they cause, and the ledger rows of further (synchronous) attempts are on disk, in one transaction.
       Where there are attempts alone it may take its time (milliseconds): their callers have been answered.
     - ``read_cursor`` gives a trigger's memory in the order of its keys' UTF-8: all of it, or up to ``limit`` entries behind the key ``after``.

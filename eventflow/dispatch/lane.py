@@ -13,6 +13,11 @@ MOST_EVENTS = 16_384
 MOST_BYTES = 32 * 1024 * 1024
 REFILL_BELOW = 4096
 REFILL_BYTES = MOST_BYTES // 2
+#: So many are claimed at once: in large pieces, as a backlog runs fastest, and in small ones while others emit, who wait for the writer meanwhile.
+CLAIM_LIMIT = 512
+SHARED_CLAIM_LIMIT = 64
+#: Who emitted so many seconds ago is thought to be emitting still.
+SHARING_SECONDS = 1.0
 
 
 @dataclass(eq=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +14,7 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, QueueMessage, Settlement, State
 from eventflow.errors import ServiceError
-from eventflow.journals.rows import ManyRows
+from eventflow.journals.rows import GatheredEvents, ManyRows
 from eventflow.outcome import Dead, Done, Retry, Status
 
 log = logging.getLogger("eventflow.journal")
@@ -28,9 +27,17 @@ APPEND = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, ?, ?)", "ON CONFLICT (function, ke
 APPEND_PLAIN = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, NULL, NULL)")
 LAST_SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 FIND_KEY = "SELECT id FROM events WHERE function = ? AND key = ?"
-CLAIM = f"SELECT {COLUMNS} FROM events WHERE function = ? AND state = 0 AND sequence > ? ORDER BY sequence LIMIT ?"
-DUE = "SELECT sequence FROM events WHERE function = ? AND state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
-WAKE = f"UPDATE events SET state = 0, due_at = NULL WHERE sequence IN ({DUE}) RETURNING {COLUMNS}"
+READY = "SELECT sequence, length(payload) AS size FROM events WHERE function = ? AND state = 0 AND sequence > ? ORDER BY sequence LIMIT ?"
+DUE = "SELECT sequence, due_at, length(payload) AS size FROM events WHERE function = ? AND state = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
+CLAIM = GatheredEvents(
+    f"(SELECT sequence FROM (SELECT sequence, sum(size) OVER (ORDER BY sequence) - size AS before FROM ({READY})) WHERE before < ?)"
+)
+FIND_DUE = (
+    "SELECT json_group_array(sequence) FROM"
+    f" (SELECT sequence, sum(size) OVER (ORDER BY due_at, sequence) - size AS before FROM ({DUE})) WHERE before < ?"
+)
+WAKE = "UPDATE events SET state = 0, due_at = NULL WHERE sequence IN (SELECT value FROM json_each(?))"
+LOAD = GatheredEvents("(SELECT value FROM json_each(?))")
 DONE = "UPDATE events SET state = 2, due_at = NULL, settled_at = ?, reason = '' WHERE sequence IN (SELECT value FROM json_each(?))"
 SETTLE = ManyRows(
     "UPDATE events SET state = new.column2, due_at = new.column3, settled_at = new.column4, function_errors = new.column5,"
@@ -84,21 +91,14 @@ class SqliteJournal:
         return await self._database.write(change)
 
     async def claim(self, function: str, after: int, limit: int, most_bytes: int = CLAIM_BYTES) -> list[Event]:
-        def find(connection: sqlite3.Connection) -> list[Event]:
-            found, size = [], 0
-            with closing(connection.execute(CLAIM, (function, after, limit))) as rows:
-                while size < most_bytes and (row := rows.fetchone()) is not None:
-                    event = Event(*row)
-                    found.append(event)
-                    size += len(event.payload)
-            return found
-
         # Through the writer, so that what it returns and the appends acknowledged afterwards never leave a gap between them.
-        return await self._database.write(find)
+        return await self._database.write(lambda connection: CLAIM(connection, function, after, limit, most_bytes))
 
     async def wake(self, function: str, now: float, limit: int) -> list[Event]:
         def change(connection: sqlite3.Connection) -> list[Event]:
-            return sorted(events_of(connection.execute(WAKE, (function, now, limit))), key=lambda event: event.sequence)
+            (due,) = connection.execute(FIND_DUE, (function, now, limit, CLAIM_BYTES)).fetchone()
+            connection.execute(WAKE, (due,))
+            return LOAD(connection, due)
 
         return await self._database.write(change)
 
@@ -176,7 +176,7 @@ class SqliteJournal:
 
         def change(connection: sqlite3.Connection) -> list[Event]:
             revived = [id for id in ids if connection.execute(REVIVE, (now, id)).rowcount]
-            return [event for id in revived for event in events_of(connection.execute(GET, (id,)))]
+            return [Event(*connection.execute(GET, (id,)).fetchone()) for id in revived]
 
         return await self._database.write(change)
 
@@ -261,7 +261,3 @@ def move_cursor(connection: sqlite3.Connection, move: CursorMove) -> None:
     gone = [(move.owner, key) for key, value in move.changes.items() if value is None]
     connection.executemany(MOVE_CURSOR, kept)
     connection.executemany(FORGET, gone)
-
-
-def events_of(rows: Iterable[tuple[Any, ...]]) -> list[Event]:
-    return [Event(*row) for row in rows]

@@ -473,7 +473,7 @@ def test_who_emits_more_than_can_be_held_is_told_and_nothing_of_it_is_kept(tmp_p
 
 
 def test_a_backlog_of_large_events_is_read_in_pieces_and_all_of_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventflow.dispatch.dispatcher.REFILL_BYTES", 50)
+    monkeypatch.setattr("eventflow.dispatch.dispatcher.CLAIM_BYTES", 50)
     monkeypatch.setattr(lane, "REFILL_BYTES", 50)
 
     async def work(bench: Bench) -> None:
@@ -489,6 +489,36 @@ def test_a_backlog_of_large_events_is_read_in_pieces_and_all_of_it_runs(tmp_path
         bench.runner.pull("f")
         await bench.clock.settle()
         assert [int(json.loads(payload)) for payload, _at in bench.runner.ran] == list(range(30))
+
+    on_bench(tmp_path, work)
+
+
+def test_a_backlog_is_read_in_small_pieces_while_others_emit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventflow.dispatch.dispatcher.CLAIM_LIMIT", 20)
+    monkeypatch.setattr("eventflow.dispatch.dispatcher.SHARED_CLAIM_LIMIT", 3)
+
+    async def work(bench: Bench) -> None:
+        await bench.dispatcher.start({"f": Function("f", "m:f"), "g": Function("g", "m:g")})
+        bench.runner.open = False
+        await bench.dispatcher.emit_many("f", [f"{n}".encode() for n in range(30)])
+
+        async def claimed_by_a_new_daemon(neighbour: bool) -> int:
+            bench.start_dispatcher()
+            bench.runner.open = False
+            if neighbour:
+                await bench.dispatcher.start({"g": Function("g", "m:g")})
+                await bench.dispatcher.emit("g", b"99")
+            await bench.dispatcher.start({"f": Function("f", "m:f"), "g": Function("g", "m:g")})
+            while not bench.dispatcher.backlog("f"):  # noqa: ASYNC110 - the dispatcher tells its runner, which is closed here
+                await asyncio.sleep(0)
+            return bench.dispatcher.backlog("f")
+
+        assert await claimed_by_a_new_daemon(neighbour=False) == 20
+        assert await claimed_by_a_new_daemon(neighbour=True) == 3
+        bench.runner.open = True
+        bench.runner.pull("f")
+        await bench.clock.settle()
+        assert [int(payload) for payload, _at in bench.runner.ran if payload != "99"] == list(range(30))
 
     on_bench(tmp_path, work)
 

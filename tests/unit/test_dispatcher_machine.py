@@ -40,7 +40,7 @@ FUNCTIONS = {
     "chained": Function("chained", "m:f", retries=0, on_failure=Destination("function", "plain")),
 }
 #: Small enough for a handful of events to fill a lane.
-MOST_EVENTS, REFILL_BELOW, WAKE_LIMIT = 4, 2, 3
+MOST_EVENTS, REFILL_BELOW, SHARED_CLAIM_LIMIT, WAKE_LIMIT = 4, 2, 1, 3
 OUTCOMES = {
     "success": Outcome(Status.SUCCESS, b"1"),
     "error": Outcome(Status.FUNCTION_ERROR, b'{"errorType":"E","errorMessage":"boom"}', "E", "boom"),
@@ -127,8 +127,10 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.saved = (lanes.MOST_EVENTS, lanes.REFILL_BELOW, dispatching.REFILL_BELOW, dispatching.WAKE_LIMIT)
-        lanes.MOST_EVENTS, lanes.REFILL_BELOW, dispatching.REFILL_BELOW, dispatching.WAKE_LIMIT = MOST_EVENTS, REFILL_BELOW, REFILL_BELOW, WAKE_LIMIT
+        self.saved = (lanes.MOST_EVENTS, lanes.REFILL_BELOW)
+        self.saved_too = (dispatching.CLAIM_LIMIT, dispatching.SHARED_CLAIM_LIMIT, dispatching.WAKE_LIMIT)
+        lanes.MOST_EVENTS, lanes.REFILL_BELOW = MOST_EVENTS, REFILL_BELOW
+        dispatching.CLAIM_LIMIT, dispatching.SHARED_CLAIM_LIMIT, dispatching.WAKE_LIMIT = REFILL_BELOW, SHARED_CLAIM_LIMIT, WAKE_LIMIT
         self.loop = asyncio.new_event_loop()
         self.numbers = itertools.count(1)
         self.clock = VirtualClock()
@@ -193,7 +195,8 @@ class DispatcherMachine(RuleBasedStateMachine):
             self.do(self.stop())
             self.database.close()
             self.loop.close()
-            lanes.MOST_EVENTS, lanes.REFILL_BELOW, dispatching.REFILL_BELOW, dispatching.WAKE_LIMIT = self.saved
+            lanes.MOST_EVENTS, lanes.REFILL_BELOW = self.saved
+            dispatching.CLAIM_LIMIT, dispatching.SHARED_CLAIM_LIMIT, dispatching.WAKE_LIMIT = self.saved_too
 
     # What happens to a dispatcher.
 
