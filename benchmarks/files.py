@@ -41,10 +41,13 @@ def ours() -> list[float]:
         folder = Path(name)
         with daemon(folder, f"HERE = {name!r}\n" + CODE) as process:
             process.start()
-            rename_in(folder, process.bucket("inbox"))
-            process.until(lambda: len(process.rows("log")) == FILES, "all files were handled")
-            lines = [line.split() for line in process.rows("log")]
-    return [(int(handled) - int(renamed)) / 1e6 for renamed, handled in lines[1:]]
+            bucket = process.bucket("inbox")
+            (bucket / "0").write_bytes(b"")
+            process.until(lambda: len(process.rows("log")) == 1, "there is an environment")  # what that costs is cold_start's to say
+            rename_in(folder, bucket)
+            process.until(lambda: len(process.rows("log")) == 1 + FILES, "all files were handled")
+            lines = [line.split() for line in process.rows("log")[1:]]
+    return [(int(handled) - int(renamed)) / 1e6 for renamed, handled in lines]
 
 
 def bare_watchdog() -> list[float]:

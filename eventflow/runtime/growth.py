@@ -35,7 +35,7 @@ class Growth:
             return 0
         # Those that wait (for a disk, a network, a sleep) leave the processors to others. Those that wait for *us*, as a handler does that puts
         # objects, look as if they did: what they and we have been computing tells the difference.
-        if on_processor(active[-SAMPLE:]) >= self.processors or computing + self._own_share() >= self.processors:
+        if computing + self._own_share() >= self.processors or on_processor(active[-SAMPLE:]) >= self.processors:
             return 0
         return max(2, crew // 2)
 
