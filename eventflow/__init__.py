@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from eventflow.app import App
     from eventflow.clock import Clock, iso
     from eventflow.context import Context
+    from eventflow.cron import ExpressionError
     from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError, Throttled
     from eventflow.event import (
         DestinationRecord,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         sqs_event,
     )
     from eventflow.outcome import Outcome, Status
+    from eventflow.timetable import Rate, Timetable, parse_timetable, parse_zone
     from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, Target, Trigger
 
 __all__ = [
@@ -33,9 +35,11 @@ __all__ = [
     "Cursor",
     "DestinationRecord",
     "EventflowError",
+    "ExpressionError",
     "ObjectVersion",
     "Outcome",
     "QueueSource",
+    "Rate",
     "Resource",
     "S3Event",
     "SQSBatchResponse",
@@ -47,8 +51,11 @@ __all__ = [
     "StorageError",
     "Target",
     "Throttled",
+    "Timetable",
     "Trigger",
     "iso",
+    "parse_timetable",
+    "parse_zone",
     "s3_event",
     "scheduled_event",
     "sqs_event",
@@ -58,9 +65,11 @@ _HOMES = {
     "app": ("App",),
     "clock": ("Clock", "iso"),
     "context": ("Context",),
+    "cron": ("ExpressionError",),
     "errors": ("EventflowError", "ServiceError", "SettingError", "StorageError", "Throttled"),
     "event": ("DestinationRecord", "S3Event", "SQSBatchResponse", "SQSEvent", "ScheduledEvent", "s3_event", "scheduled_event", "sqs_event"),
     "outcome": ("Outcome", "Status"),
+    "timetable": ("Rate", "Timetable", "parse_timetable", "parse_zone"),
     "trigger": ("BucketSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "Target", "Trigger"),
 }
 

@@ -12,9 +12,19 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar
 
-from eventflow import SettingError, StorageError, Target, Trigger, iso, scheduled_event
-from triggers.cron import ExpressionError
-from triggers.timetable import Rate, Timetable, parse_timetable, parse_zone
+from eventflow import (
+    ExpressionError,
+    Rate,
+    SettingError,
+    StorageError,
+    Target,
+    Timetable,
+    Trigger,
+    iso,
+    parse_timetable,
+    parse_zone,
+    scheduled_event,
+)
 
 #: What may become of missed ticks, and how that is reported.
 CATCH_UP = {"skip": "drops them", "once": "fires once, for the newest", "all": "fires for each"}

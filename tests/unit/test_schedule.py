@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from eventflow import SettingError, StorageError
 from eventflow.testing.recording_target import RecordingTarget
 from eventflow.testing.virtual_clock import VirtualClock
+from eventflow.timetable import parse_timetable, parse_zone
 from triggers.schedule import Schedule
-from triggers.timetable import parse_timetable, parse_zone
 
 HOURLY = "cron(0 * * * ? *)"
 

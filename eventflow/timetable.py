@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from triggers.cron import SMALLEST, YEAR, Cron, ExpressionError, parse_cron
+from eventflow.cron import SMALLEST, YEAR, Cron, ExpressionError, parse_cron
 
 UNITS = {"minute": 60, "hour": 3_600, "day": 86_400}
 #: Longer rates than a century leave the calendar; AWS has no use for them either.
