@@ -45,12 +45,26 @@ POINTS: Mapping[str, str] = {
     "queue.invoked": "the function has handled a batch, its messages are not deleted yet",
     "queue.deleted": "they are deleted, the trigger does not know it yet",
     # S3 puts and deletes.
+    "object.received": "the bytes of an object have come and are what they should be, they are not on disk yet",
     "object.sealed": "the bytes of an object are on disk under a temporary name, its row is not",
     "object.recorded": "its row is on disk, the file does not have its name yet",
     "object.placed": "the file has its name, nobody was told yet",
     "object.buried": "a removal is on disk, the file is still there",
-    # A queue's sends.
+    "object.removed": "the file is gone, nobody was told yet",
+    # S3's multipart uploads.
+    "part.sealed": "the bytes of a part are on disk under a temporary name, its row is not",
+    "part.recorded": "its row is on disk, the part that it replaces is still there and nobody was told",
+    "upload.joined": "the parts were written into one temporary file, there is no object yet",
+    "upload.placed": "the object is there, its upload and the parts still are too",
+    "upload.ended": "the upload is gone, the files of its parts are still there",
+    # A table's changes.
+    "item.written": "within the transaction of a change, the item's row was written, its indexes and counts were not",
+    "item.indexed": "they were written too; what else belongs to the transaction was not",
+    # A queue's sends, receives and deletes.
+    "message.stored": "within the transaction of a send, a message was written; the others of its batch were not",
     "message.sent": "messages are on disk, the sender was not told yet",
+    "message.hidden": "received messages are hidden on disk, the receiver was not told yet",
+    "message.deleted": "deletes are on disk, nobody was told yet",
     # The daemon begins and ends.
     "daemon.opened": "the state file is open, the application is not loaded yet",
     "daemon.loaded": "the application is loaded and its triggers run, the daemon was not announced yet",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eventflow.faultpoint import POINTS
 from tests.chaos.checker import Verdict, table
-from tests.chaos.harness import Chaos, Failure
+from tests.chaos.harness import OF_EVENTS, Chaos, Failure
 
 COUNTS = ("accepted", "handled", "dead", "duplicated", "lost")
 MOST_SHOWN = 40
@@ -26,7 +26,7 @@ def main() -> int:
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
     folder = Path(arguments.keep or tempfile.mkdtemp(prefix="eventflow-chaos-"))
     print(f"make chaos KILLS={arguments.kills} SEED={seed}   (in {folder})", flush=True)
-    chaos = Chaos(folder, arguments.kills, seed, tuple(arguments.point or POINTS))
+    chaos = Chaos(folder, arguments.kills, seed, tuple(arguments.point or OF_EVENTS))
     try:
         verdict = chaos.run()
     except Failure as failure:

@@ -21,7 +21,8 @@ PATIENCE = 30.0
 
 
 class DaemonProcess:
-    """``start`` returns when the daemon is ready; ``kill`` is SIGKILL, ``stop`` SIGTERM and its exit status. ``module`` is what Python runs."""
+    """``start`` returns when the daemon is ready; ``kill`` is SIGKILL, ``stop`` SIGTERM and its exit status. ``module`` is what Python runs,
+    ``variables`` what its environment has besides this process's own."""
 
     module = "eventflow"
 
@@ -32,11 +33,14 @@ class DaemonProcess:
         self.app.write_text(HEADER + textwrap.dedent(code))
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "daemon.log"
+        self.variables: dict[str, str] = {}
 
     def start(self, *flags: str, verb: str = "run", ready: bool = True) -> "DaemonProcess":
         command = [sys.executable, "-X", "faulthandler", "-m", self.module, verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, env={**os.environ, **self.variables}
+            )
         if ready:
             self.until(self._is_announced, "the daemon is ready")
         return self

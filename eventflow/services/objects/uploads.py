@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.errors import ServiceError
 from eventflow.services.objects.buckets import Bucket
@@ -82,6 +83,7 @@ class Uploads:
         incoming = await self._writer.receive(bucket, body, expected)
         try:
             part, replaced = await to_the_end(self._keep(bucket, upload, number, incoming))
+            faultpoint.reach("part.recorded")
         except BaseException:
             await self._disk.run(incoming.discard)
             raise
@@ -91,6 +93,7 @@ class Uploads:
 
     async def _keep(self, bucket: Bucket, upload: Upload, number: int, incoming: Incoming) -> tuple[Part, str | None]:
         await self._writer.seal(bucket, incoming)
+        faultpoint.reach("part.sealed")
         await self._disk.run(bucket.directory.keep_temporaries)
         checksum = incoming.checksum.value if incoming.checksum and upload.algorithm else None
         part = Part(number, incoming.name, incoming.size, incoming.md5.hex(), checksum, self._clock.now())
@@ -114,11 +117,13 @@ class Uploads:
             except BaseException:
                 await self._disk.run(incoming.discard)
                 raise
+            faultpoint.reach("upload.joined")
             sizes = tuple(part.size for part in chosen)
             draft = Draft(
                 key, FileState(0, 0, 0), joined_etag(chosen), upload.attributes, checksum, sizes, "CompleteMultipartUpload", completion.author
             )
             stored = await self._writer.commit(bucket, draft, incoming, completion.conditions)
+            faultpoint.reach("upload.placed")
             await self._forget(bucket, upload)
             return stored
 
@@ -127,7 +132,9 @@ class Uploads:
             await self._forget(bucket, await self._index.find(bucket.name, key, id))
 
     async def _forget(self, bucket: Bucket, upload: Upload) -> None:
-        for part in await self._index.end(upload):
+        parts = await self._index.end(upload)
+        faultpoint.reach("upload.ended")
+        for part in parts:
             await self._disk.run(bucket.directory.discard, part.file)
 
     async def parts(self, upload: Upload) -> list[Part]:

@@ -82,6 +82,7 @@ class ObjectWriter:
     async def put(self, bucket: Bucket, key: str, body: AsyncIterable[bytes], writing: Writing) -> StoredObject:
         check_writable(key)
         incoming = await self.receive(bucket, body, writing.expected)
+        faultpoint.reach("object.received")
         draft = Draft(key, FileState(0, 0, 0), incoming.md5.hex(), writing.attributes, incoming.checksum, (), writing.action, writing.author)
         return await self.commit(bucket, draft, incoming, writing.conditions)
 
@@ -178,6 +179,7 @@ class ObjectWriter:
             faultpoint.reach("object.buried")
             if kind == FILE:
                 await self._disk.run(bucket.directory.remove, key)
+                faultpoint.reach("object.removed")
             await self._tidy(bucket, key)
 
     async def _tidy(self, bucket: Bucket, key: str) -> None:

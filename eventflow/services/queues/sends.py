@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, field
 
+from eventflow import faultpoint
 from eventflow.services.queues import message_attributes, message_groups
 from eventflow.services.queues.attributes import LONGEST_DELAY
 from eventflow.services.queues.errors import between, invalid, invalid_value, missing
@@ -110,6 +111,7 @@ def store(connection: sqlite3.Connection, queue: Queue, message: Outgoing, messa
     connection.execute(INSERT_BODY, (key, message.body, message_attributes.to_json(message.attributes), message.trace))
     if message.group is not None:
         message_groups.joined(connection, queue.id, message.group, visible_at)
+    faultpoint.reach("message.stored")
     return key
 
 

@@ -235,6 +235,7 @@ class Queues:
             queue_messages.delete(connection, queue, handle, now)
 
         outcomes = await self._each(region, name, [partial(step, handle=handle) for handle in handles])
+        faultpoint.reach("message.deleted")
         if is_fifo(name):  # a group may have opened
             self.wake(region, name)
         return outcomes
@@ -296,6 +297,8 @@ class Queues:
             raise
         if look.moved and look.queue.redrive is not None:
             self.wake(region, look.queue.redrive.dead_letter)
+        if look.received:
+            faultpoint.reach("message.hidden")
         return look
 
     async def _abandon(self, looking: asyncio.Future[Look]) -> None:

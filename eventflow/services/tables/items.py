@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from eventflow import faultpoint
 from eventflow.services.attributes.refusals import invalid
 from eventflow.services.attributes.values import Item, item_size
 from eventflow.services.tables.capacity import Consumed, write_units
@@ -91,6 +92,7 @@ def change(connection: sqlite3.Connection, table: Table, key: RowKey, old: Recor
     change has its place here. ``size`` is that of the new image.
     """
     item_id = _change_row(connection, table, key, old, new, size)
+    faultpoint.reach("item.written")
     consumed = Consumed(write_units(max(size, old.bytes if old else 0)))
     if table.indexes:
         before = old.item if old else None
@@ -99,6 +101,7 @@ def change(connection: sqlite3.Connection, table: Table, key: RowKey, old: Recor
     grown = (new is not None) - (old is not None), size - (old.bytes if old else 0)
     if any(grown):
         connection.execute(COUNT, (*grown, table.id))
+    faultpoint.reach("item.indexed")
     return consumed
 
 
