@@ -14,8 +14,10 @@ BENCH ?=
 # How many kills make chaos does, and the seed of its choices: make chaos KILLS=1000 SEED=7
 KILLS ?= 100
 SEED ?=
+# Whom make conformance asks: eventflow or moto.
+PEER ?= eventflow
 
-.PHONY: all demo test test-slow chaos check bench setup-bench format help
+.PHONY: all demo test test-slow chaos conformance check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -31,6 +33,9 @@ test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few secon
 
 chaos: $(VENV)/.with-test ## Kill everything at every step under load, and count what was lost; KILLS=1000 for long, SEED=7 to repeat
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+conformance: $(VENV)/.with-test ## Run the conformance tests of the AWS services; PEER=moto runs them against moto's server
+	@$(BIN)/python -m pytest -m '' tests/aws/conformance --peer=$(PEER)
 
 check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -44,14 +44,33 @@ class Service(Protocol):
     def operations(self) -> Mapping[str, Operation]: ...
 
 
-def operation(name: str) -> Callable[[F], F]:
-    """Mark a method as the service's operation of this name."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What of an operation is not there: in words, and the names of what it refuses."""
+
+    partly: str = ""
+    refuses: tuple[str, ...] = ()
+
+
+def operation(name: str, *, partly: str = "", refuses: Iterable[str] = ()) -> Callable[[F], F]:
+    """Mark a method as the service's operation of this name.
+
+    ``partly`` says in a few words what of it is not there, ``refuses`` names parameters and values that are refused: give it the table that the code
+    refuses by. Both go into docs/conformance.md; parameters that are refused with ``NotImplemented`` and their name are found without.
+    """
 
     def mark(method: F) -> F:
         method.__aws_operation__ = name  # type: ignore[attr-defined]
+        method.__aws_limits__ = Limits(partly, tuple(refuses))  # type: ignore[attr-defined]
         return method
 
     return mark
+
+
+def limits_of(operation: Operation) -> Limits:
+    """What an operation is declared to lack; nothing where nothing was declared."""
+    limits: Limits = getattr(operation, "__aws_limits__", Limits())
+    return limits
 
 
 def operations_of(service: object) -> dict[str, Operation]:

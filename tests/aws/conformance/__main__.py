@@ -1,0 +1,26 @@
+"""Write docs/conformance.md; with ``--record``, run the tests of the AWS services first and write down which operations they exercise."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.aws.conformance import recorder
+from tests.aws.conformance.page import PAGE, generated
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--record"]):
+        sys.stderr.write("usage: python -m tests.aws.conformance [--record]\n")
+        return 2
+    if arguments:
+        # The test of the page itself would find it out of date; --deselect keeps the rest.
+        pytest.main(["-q", "-m", "", "-k", "not page_is_what_the_code_says", "tests/aws"], plugins=[recorder])
+    PAGE.write_text(generated())
+    sys.stdout.write(f"{PAGE}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
