@@ -47,10 +47,12 @@ check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 bench: $(VENV)/.with-bench ## Measure throughput and latency
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-setup-bench: $(VENV)/.made ## Install the load generator, Redis (both by apt) and MiniStack for the benchmarks
+setup-bench: $(VENV)/.made ## Install what the benchmarks compare with: wrk and Redis by apt, MiniStack by pip, dynalite and s3rver by npm
 	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes wrk redis-server
 	@$(PYTHON) -m venv $(VENV)/peers/ministack
 	@$(VENV)/peers/ministack/bin/python -m pip install --quiet --disable-pip-version-check ministack
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/peers/node dynalite@4.0.0 s3rver@3.7.1; \
+	else echo "npm is not there: dynalite and s3rver are left out of the comparison"; fi
 
 format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
 	@$(BIN)/ruff format

@@ -1,7 +1,6 @@
 """The synchronous invoke over HTTP: a no-op function through the Lambda API, signed and verified, beside the same server's bare echo."""
 
 import json
-import re
 import shutil
 import statistics
 import subprocess
@@ -10,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -19,39 +18,11 @@ from botocore.credentials import Credentials
 from benchmarks import ministack_peer
 from benchmarks.measure import RUNS, Figure, Value
 from benchmarks.throughput import CODE, PAYLOAD
+from benchmarks.wrk import Load, Raw, Target, load, script
 from tests.process.daemon_process import daemon
 
-SECONDS = 2
 PEER_SECONDS = 8
 CLIENTS = 32
-LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
-RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
-BAD = re.compile(r"^\s*(Non-2xx or 3xx responses|Socket errors):.*$", re.MULTILINE)
-MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-
-
-class Load(NamedTuple):
-    """The median latency in ms, and requests a second."""
-
-    p50: float
-    rate: float
-
-
-class Target(NamedTuple):
-    """An address and the file that tells wrk what to send there."""
-
-    url: str
-    script: Path
-
-
-def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
-    """One run of wrk. Raises AssertionError when an answer was no success: a refusal is quick."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(target.script), target.url]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
-    bad, latency, rate = BAD.search(text), LATENCY.search(text), RATE.search(text)
-    if bad is not None or latency is None or rate is None:
-        raise AssertionError(text)
-    return Load(float(latency[1]) * MILLISECONDS[latency[2]], float(rate[1]))
 
 
 def signed(url: str, access_key: str, secret_key: str) -> dict[str, str]:
@@ -61,11 +32,9 @@ def signed(url: str, access_key: str, secret_key: str) -> dict[str, str]:
     return dict(request.headers.items())
 
 
-def script(path: Path, headers: dict[str, str]) -> Path:
-    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(PAYLOAD.decode())}"]
-    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
-    path.write_text("\n".join(lines) + "\n")
-    return path
+def target(url: str, path: Path, access_key: str, secret_key: str) -> Target:
+    """An invocation, signed for the next quarter of an hour."""
+    return Target(url, script(path, [Raw("POST", urlsplit(url).path, signed(url, access_key, secret_key), PAYLOAD)]))
 
 
 @contextmanager
@@ -74,7 +43,7 @@ def ours(folder: Path) -> Iterator[Target]:
         process.start()
         credentials = json.loads((process.state / "credentials.json").read_text())
         url = f"{process.facts['url']}/2015-03-31/functions/noop/invocations"
-        yield Target(url, script(folder / "ours.lua", signed(url, credentials["access_key_id"], credentials["secret_access_key"])))
+        yield target(url, folder / "ours.lua", credentials["access_key_id"], credentials["secret_access_key"])
         process.stop()
 
 
@@ -84,7 +53,7 @@ def echo(folder: Path) -> Iterator[Target]:
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip() + "/2015-03-31/functions/noop/invocations"
-        yield Target(url, script(folder / "echo.lua", signed(url, "AKIDEXAMPLE", "secret")))
+        yield target(url, folder / "echo.lua", "AKIDEXAMPLE", "secret")
     finally:
         process.terminate()
         process.wait(10)
@@ -94,9 +63,9 @@ def echo(folder: Path) -> Iterator[Target]:
 
 def medians(targets: list[Target], connections: int) -> list[Load]:
     """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
-    for target in targets:
-        load(target, connections, 1)
-    runs = [[load(target, connections) for target in targets] for _ in range(RUNS)]
+    for one in targets:
+        load(one, connections, 1)
+    runs = [[load(one, connections) for one in targets] for _ in range(RUNS)]
     return [Load(statistics.median(one.p50 for one in each), statistics.median(one.rate for one in each)) for each in zip(*runs, strict=True)]
 
 
@@ -108,8 +77,8 @@ def peers() -> tuple[tuple[Value, ...], tuple[Value, ...]]:
         return (), ()
     with ministack_peer.ministack(program) as url, tempfile.TemporaryDirectory() as name:
         address = f"{url}/2015-03-31/functions/noop/invocations"
-        target = Target(address, script(Path(name) / "peer.lua", signed(address, "test", "test")))
-        one, many = load(target, 1), load(target, CLIENTS, PEER_SECONDS)
+        peer = target(address, Path(name) / "peer.lua", "test", "test")
+        one, many = load(peer, 1), load(peer, CLIENTS, PEER_SECONDS)
     return (Value(ministack_peer.NAME, one.p50),), (Value(ministack_peer.NAME, many.rate),) if many.rate else ()
 
 

@@ -4,15 +4,8 @@ It needs botocore at a version of its own, so it lives in a virtual environment 
 """
 
 import io
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +13,11 @@ from pathlib import Path
 
 import boto3
 
+from benchmarks.server import free_port, started
+
 NAME = "MiniStack, warm"
 OWN = Path(__file__).parents[1] / ".venv" / "peers" / "ministack" / "bin" / "ministack"
 CODE = "def handler(event, context):\n    return None\n"
-PATIENCE = 60.0
 
 
 def command() -> str | None:
@@ -34,35 +28,12 @@ def command() -> str | None:
 @contextmanager
 def ministack(program: str) -> Iterator[str]:
     """The address of a MiniStack of our own that has the function ``noop``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        variables = {"GATEWAY_PORT": str(port), "LAMBDA_EXECUTOR": "local", "HOME": folder, "TMPDIR": folder, "PATH": os.environ["PATH"]}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([program], cwd=folder, env=variables, start_new_session=True, **quiet)
-        try:
+        port = free_port()
+        with started([program], port, Path(folder), GATEWAY_PORT=str(port), LAMBDA_EXECUTOR="local"):
             url = f"http://127.0.0.1:{port}"
-            wait_for(url)
             create(url)
             yield url
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)  # with its workers: it keeps nothing
-            process.wait(10)
-
-
-def wait_for(url: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except urllib.error.HTTPError:
-            return  # it answers
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
 
 
 def create(url: str) -> None:

@@ -1,0 +1,74 @@
+"""wrk, the load generator: requests that were made and signed before, sent by one or many clients that wait for each answer."""
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SECONDS = 2
+LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
+RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
+BAD = re.compile(r"^\s*(Non-2xx or 3xx responses|Socket errors):.*$", re.MULTILINE)
+MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+CYCLE = """
+local made, number = {}, 0
+init = function(args)
+  for i, one in ipairs(requests) do made[i] = wrk.format(one[1], one[2], one[3], bodies[one[4]]) end
+end
+request = function()
+  number = number % #made + 1
+  return made[number]
+end
+"""
+
+
+class Load(NamedTuple):
+    """The median latency in ms, and requests a second."""
+
+    p50: float
+    rate: float
+
+
+class Target(NamedTuple):
+    """An address and the file that tells wrk what to send there."""
+
+    url: str
+    script: Path
+
+
+class Raw(NamedTuple):
+    """One request as it goes over the wire; ``path`` with its query."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
+    """One run of wrk. Raises AssertionError when an answer was no success: a refusal is quick."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(target.script), target.url]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
+    bad, latency, rate = BAD.search(text), LATENCY.search(text), RATE.search(text)
+    if bad is not None or latency is None or rate is None:
+        raise AssertionError(text)
+    return Load(float(latency[1]) * MILLISECONDS[latency[2]], float(rate[1]))
+
+
+def script(path: Path, requests: Sequence[Raw]) -> Path:
+    """Write the script that sends these requests one after another, again and again."""
+    bodies = list(dict.fromkeys(request.body for request in requests))
+    numbers = {body: number for number, body in enumerate(bodies, 1)}
+    with path.open("w") as file:
+        file.write("bodies = {\n" + "".join(f"{lua(body)},\n" for body in bodies) + "}\nrequests = {\n")
+        for request in requests:
+            headers = ", ".join(f"[{json.dumps(name)}]={json.dumps(value)}" for name, value in request.headers.items())
+            file.write(f"{{{json.dumps(request.method)}, {json.dumps(request.path)}, {{{headers}}}, {numbers[request.body]}}},\n")
+        file.write("}\n" + CYCLE)
+    return path
+
+
+def lua(body: bytes) -> str:
+    return '"' + "".join(chr(octet) if 32 <= octet < 127 and octet not in b'"\\' else f"\\{octet:03}" for octet in body) + '"'
