@@ -91,16 +91,17 @@ class BucketSource(Protocol):
         ...
 
     async def removed(self, key: str) -> ObjectVersion | None:
-        """The removal of a key that was described before and is gone: its ``sequencer`` is behind all of its life, ``action`` is ``Delete``.
-        None if the key is there, or its removal is not known."""
+        """The removal of a key that was described before and is gone: its ``sequencer`` is behind all of its life, ``action`` is ``Delete``,
+        or ``DeleteMarkerCreated`` where its versions are kept. None if the key is there, or its removal is not known."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
     """One state of one object. ``size`` in bytes, ``etag`` without quotes, ``mtime_ns`` and ``inode`` of the file; ``sequencer`` grows with each
-    change of a key. ``action`` is ``Put``, ``Copy``, ``Post`` or ``CompleteMultipartUpload``; ``trace`` the trace header of the call that
-    wrote it, if one did.
+    change of a key. ``action`` is ``Put``, ``Copy``, ``Post`` or ``CompleteMultipartUpload``, and ``Return`` of a version that is the current one
+    again because those after it were deleted; of a removal, ``Delete`` or ``DeleteMarkerCreated``. ``trace`` is the trace header of the call that
+    wrote it, if one did; ``version_id`` S3's, None for what came while its bucket had no versioning.
     """
 
     key: str
@@ -112,6 +113,7 @@ class ObjectVersion:
     action: str = "Put"
     trace: str | None = None
     principal: str | None = None
+    version_id: str | None = None
 
 
 class QueueSource(Protocol):

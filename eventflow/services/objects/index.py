@@ -68,6 +68,7 @@ class Draft:
     author: Author = field(default_factory=Author)
     kind: str = FILE
     settled: bool = True
+    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ class ObjectIndex:
         """Whether nothing was written since this was read. True is certain only for who holds the key."""
         return known.moment == self._moment
 
-    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Make a change to rows of objects, perhaps with others."""
         try:
             return await self._database.write(change)
         finally:
@@ -131,13 +133,7 @@ class ObjectIndex:
         """Write the row of a state that is about to become the file's. The row of ``standing``, the state that the file is in now, is kept until
         the next time: a crash in between leaves the old file with its own row."""
 
-        def change(connection: sqlite3.Connection) -> StoredObject:
-            sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns)
-            connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
-            insert(connection, bucket, draft, sequencer)
-            return draft_object(draft, sequencer)
-
-        return await self._write(change)
+        return await self.write(lambda connection: recorded(connection, bucket, draft, standing))
 
     async def recognise(self, bucket: str, draft: Draft, known: KnownKey) -> StoredObject:
         """What is known of a file that somebody put or changed by hand, and is kept in a row from now on; what was recognised before keeps its
@@ -154,7 +150,7 @@ class ObjectIndex:
                 keep(connection, bucket, *recognised)
                 return draft_object(*recognised)
 
-            return await to_the_end(self._write(change))
+            return await to_the_end(self.write(change))
         if not self.holds(known):
             known = await self.known(bucket, draft.key)
         recognised = recognise(known.rows, draft)
@@ -171,7 +167,7 @@ class ObjectIndex:
 
     async def forget(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
         """Take back the row of a write that failed after it."""
-        await self._write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
+        await self.write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
 
     async def bury(self, bucket: str, key: str, state: FileState, author: Author, now: float, kind: str = FILE) -> None:
         """Record that a key is about to be removed, and by whom. The row of its present state holds until the file is gone."""
@@ -183,7 +179,7 @@ class ObjectIndex:
                 connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
             forget_old_removals(connection, now - REMEMBERED)
 
-        await self._write(change)
+        await self.write(change)
 
     async def removed(self, bucket: str, key: str, now: float) -> ObjectVersion | None:
         """The removal of a key whose file is gone; one that nobody recorded, because it was done by hand, is recorded now."""
@@ -197,7 +193,15 @@ class ObjectIndex:
                 row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
             return stored_object(row).version
 
-        return await self._write(change)
+        return await self.write(change)
+
+
+def recorded(connection: sqlite3.Connection, bucket: str, draft: Draft, standing: FileState | None, least: int = 0) -> StoredObject:
+    """Within a transaction: ``record``. ``least`` is what its sequencer must be at least."""
+    sequencer = next_sequencer(connection, bucket, draft.key, max(draft.state.mtime_ns, least))
+    connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
+    insert(connection, bucket, draft, sequencer)
+    return draft_object(draft, sequencer)
 
 
 def rows_of(connection: sqlite3.Connection, bucket: str, key: str) -> list[Row]:
@@ -223,11 +227,13 @@ def keep(connection: sqlite3.Connection, bucket: str, draft: Draft, sequencer: s
     insert(connection, bucket, draft, sequencer)
 
 
-def removal(connection: sqlite3.Connection, bucket: str, draft: Draft, now: float) -> None:
-    sequencer = next_sequencer(connection, bucket, draft.key, draft.state.mtime_ns + 1)
+def removal(connection: sqlite3.Connection, bucket: str, draft: Draft, now: float, action: str = "Delete", least: int = 0) -> str:
+    """Within a transaction: record that a key goes; its sequencer."""
+    sequencer = next_sequencer(connection, bucket, draft.key, max(draft.state.mtime_ns + 1, least))
     connection.execute(DELETE_REMOVAL, (bucket, draft.key))
-    values = (draft.etag, True, encode(draft), "Delete", draft.author.trace, draft.author.principal, now)
+    values = (draft.etag, True, encode(draft), action, draft.author.trace, draft.author.principal, now)
     connection.execute(INSERT, (bucket, draft.key, REMOVED, str(draft.state), sequencer, *values))
+    return sequencer
 
 
 def forget_old_removals(connection: sqlite3.Connection, before: float) -> None:
@@ -258,6 +264,7 @@ def restored(newest: Row | None, draft: Draft) -> tuple[Draft, str] | None:
 def known_again(draft: Draft, known: StoredObject) -> tuple[Draft, str]:
     author = Author(known.version.principal, known.version.trace)
     kept = replace(draft, attributes=known.attributes, checksum=known.checksum, parts=known.parts, action=known.version.action, author=author)
+    kept = replace(kept, version_id=known.version.version_id)
     return kept, known.version.sequencer
 
 
@@ -273,7 +280,8 @@ def row_from(draft: Draft, sequencer: str) -> Row:
 
 def draft_object(draft: Draft, sequencer: str) -> StoredObject:
     state, author = draft.state, draft.author
-    version = ObjectVersion(draft.key, state.size, draft.etag, state.mtime_ns, state.inode, sequencer, draft.action, author.trace, author.principal)
+    who = (draft.action, author.trace, author.principal, draft.version_id)
+    version = ObjectVersion(draft.key, state.size, draft.etag, state.mtime_ns, state.inode, sequencer, *who)
     return StoredObject(version, draft.attributes, draft.checksum, draft.parts)
 
 
@@ -281,7 +289,8 @@ def stored_object(row: tuple[Any, ...]) -> StoredObject:
     key, _kind, state_text, sequencer, etag, _settled, encoded, action, trace, principal = row
     state = FileState.parse(state_text)
     values = json.loads(encoded)
-    version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, action, trace, principal)
+    who = (action, trace, principal, values.get("version"))
+    version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, *who)
     return StoredObject(version, decode_attributes(values), decode_checksum(values.get("checksum")), tuple(values.get("parts", ())))
 
 
@@ -291,15 +300,18 @@ def encode(draft: Draft) -> str:
         values["checksum"] = [draft.checksum.algorithm, draft.checksum.value, draft.checksum.kind]
     if draft.parts:
         values["parts"] = draft.parts
+    if draft.version_id:
+        values["version"] = draft.version_id
     return json.dumps(values)
 
 
 def encode_attributes(attributes: Attributes) -> dict[str, Any]:
-    return {"type": attributes.content_type, "headers": dict(attributes.headers), "metadata": dict(attributes.metadata)}
+    values = {"type": attributes.content_type, "headers": dict(attributes.headers), "metadata": dict(attributes.metadata)}
+    return values | ({"tags": dict(attributes.tags)} if attributes.tags else {})
 
 
 def decode_attributes(values: Mapping[str, Any]) -> Attributes:
-    return Attributes(values["type"], values["headers"], values["metadata"])
+    return Attributes(values["type"], values["headers"], values["metadata"], values.get("tags", {}))
 
 
 def decode_checksum(values: list[str] | None) -> Checksum | None:
