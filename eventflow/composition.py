@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from eventflow.aws.dynamodb import DynamoDB
+from eventflow.aws.dynamodbstreams import DynamoDBStreams
 from eventflow.aws.lambda_ import LambdaService
 from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
@@ -46,9 +47,11 @@ class Core:
         await self.journal.open()
         await self.queues.open()
         await self.tables.prepare()
+        self.tables.streams.start()
         await self.objects.open()
 
     def close(self) -> None:
+        self.tables.streams.close()
         self.objects.close()
 
     def arn(self, function: str) -> str:
@@ -58,7 +61,7 @@ class Core:
         """The services behind the AWS endpoint; ``runtime`` is what Lambda says the functions run on."""
         loaded_at = iso(self.clock.now())
         functions = LambdaService(self.dispatcher, self.concurrency, self.account, self.region, loaded_at, runtime)
-        return [functions, S3Service(self.objects), DynamoDB(self.tables), SqsService(self.queues)]
+        return [functions, S3Service(self.objects), DynamoDB(self.tables), DynamoDBStreams(self.tables.streams), SqsService(self.queues)]
 
     async def ensure(self, manifest: Manifest, triggers: Iterable[tuple[str, Trigger]]) -> None:
         """Make what the application declares and its triggers need, where it is not there yet."""

@@ -265,7 +265,6 @@ def test_definitions_that_dynamodb_refuses(changes: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("member", "setting", "harmless"),
     [
-        ("StreamSpecification", {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}, {"StreamEnabled": False}),
         ("SSESpecification", {"Enabled": True, "SSEType": "KMS"}, {"Enabled": False}),
         ("TableClass", "STANDARD_INFREQUENT_ACCESS", "STANDARD"),
         ("DeletionProtectionEnabled", True, False),

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from eventflow.errors import ServiceError
+from eventflow.services.attributes.refusals import invalid_parameters
 from eventflow.services.tables.constraints import arn
 from eventflow.services.tables.definition import GLOBAL, SCOPES, Table, table_from
+from eventflow.services.tables.streamwriter import StreamWriter
 
-FIND = "SELECT id FROM tables WHERE region = ? AND name = ?"
-LOAD = "SELECT region, name, definition FROM tables WHERE id = ?"
+FIND = "SELECT id, version FROM tables WHERE region = ? AND name = ?"
+LOAD = "SELECT region, name, definition, version FROM tables WHERE id = ?"
+REDEFINE = "UPDATE tables SET definition = ?, version = version + 1 WHERE id = ?"
 LOAD_INDEXES = "SELECT name, id FROM table_indexes WHERE table_id = ?"
 CREATE = "INSERT INTO tables (region, name, definition) VALUES (?, ?, ?)"
 CREATE_INDEX = "INSERT INTO table_indexes (table_id, name) VALUES (?, ?)"
@@ -42,23 +46,33 @@ DELETE FROM table_entries WHERE (index_id, slot, hash, sort, item_hash, item_sor
 
 
 class Catalog:
-    """Definitions never change, so what was read of one is kept by its identifier; whether it still exists is asked each time."""
+    """What was read of a definition is kept with its version; whether there is the table, and in which version, is asked each time."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, account: str, streams: StreamWriter) -> None:
         self._account = account
-        self._tables: dict[int, Table] = {}
+        self._streams = streams
+        self._tables: dict[int, tuple[int, Table]] = {}
 
     def find(self, connection: sqlite3.Connection, region: str, name: str) -> Table | None:
         row = connection.execute(FIND, (region, name)).fetchone()
         if row is None:
             return None
-        return self._tables.get(row[0]) or self._load(connection, row[0])
+        known = self._tables.get(row[0])
+        return known[1] if known is not None and known[0] == row[1] else self._load(connection, row[0])
 
     def _load(self, connection: sqlite3.Connection, id: int) -> Table:
-        region, name, definition = connection.execute(LOAD, (id,)).fetchone()
-        table = table_from(id, region, name, json.loads(definition), dict(connection.execute(LOAD_INDEXES, (id,))))
-        self._tables[id] = table
+        region, name, definition, version = connection.execute(LOAD, (id,)).fetchone()
+        table = self._table(id, region, name, json.loads(definition), dict(connection.execute(LOAD_INDEXES, (id,))))
+        self._tables[id] = version, table
         return table
+
+    def _table(self, id: int, region: str, name: str, definition: Mapping[str, Any], index_ids: Mapping[str, int]) -> Table:
+        return replace(table_from(id, region, name, definition, index_ids), stream=self._streams.of(definition))
+
+    def redefine(self, connection: sqlite3.Connection, table: Table, definition: Mapping[str, Any]) -> Table:
+        """Give the table another definition; the table that it is from here on."""
+        connection.execute(REDEFINE, (json.dumps(definition), table.id))
+        return self._table(table.id, table.region, table.name, definition, dict(connection.execute(LOAD_INDEXES, (table.id,))))
 
     def get(self, connection: sqlite3.Connection, region: str, name: str) -> Table:
         """The table that items are read from or written to."""
@@ -83,10 +97,24 @@ class Catalog:
             for scope in SCOPES
             for index in definition.get(scope, ())
         }
-        return table_from(table_id, region, name, definition, indexes)
+        return self._table(table_id, region, name, definition, indexes)
+
+    def set_stream(self, connection: sqlite3.Connection, table: Table, view: str | None) -> Table:
+        """Enable a stream with this StreamViewType, or disable the one that there is (None); the table that it is from here on."""
+        enabled = "StreamSpecification" in table.definition
+        if view is not None and enabled:
+            raise invalid_parameters(f"Table already has an enabled stream: TableName: {table.name}")
+        if view is None and not enabled:
+            raise invalid_parameters(f"Table already has a disabled stream, or never had one: TableName: {table.name}")
+        if view is not None:
+            return self.redefine(connection, table, {**table.definition, **self._streams.open(connection, table, view)})
+        self._streams.close(connection, table.definition)
+        rest = {member: value for member, value in table.definition.items() if member != "StreamSpecification"}
+        return self.redefine(connection, table, rest)
 
     def delete(self, connection: sqlite3.Connection, table: Table) -> None:
         """From here on the table is gone; its rows follow with ``purge``."""
+        self._streams.close(connection, table.definition)
         connection.execute(DELETE, (table.id,))
         self._tables.pop(table.id, None)
 
@@ -120,6 +148,10 @@ class Catalog:
         if definition["BillingMode"] == "PAY_PER_REQUEST":
             since = definition["CreationDateTime"]
             found["BillingModeSummary"] = {"BillingMode": "PAY_PER_REQUEST", "LastUpdateToPayPerRequestDateTime": since}
+        if "StreamSpecification" in definition:
+            found["StreamSpecification"] = definition["StreamSpecification"]
+        if label := definition.get("LatestStreamLabel"):
+            found |= {"LatestStreamLabel": label, "LatestStreamArn": f"{found['TableArn']}/stream/{label}"}
         for scope in SCOPES:
             if scope in definition:
                 found[scope] = [_describe_index(found["TableArn"], scope, index, *counted[index["IndexName"]]) for index in definition[scope]]

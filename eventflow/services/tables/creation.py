@@ -20,7 +20,6 @@ PROJECTIONS = ("ALL", "INCLUDE", "KEYS_ONLY")
 #: Members that promise something that is not done here, and what to do instead. A member is refused when it asks for it.
 UNSUPPORTED = {
     "SSESpecification": "encryption with KMS keys: leave it out and encrypt the disk that holds the state",
-    "StreamSpecification": "streams: leave it out, or set StreamEnabled to false",
     "TableClass": "STANDARD_INFREQUENT_ACCESS, which differs in price alone: leave it out or use STANDARD",
     "DeletionProtectionEnabled": "deletion protection: leave it out",
     "Tags": "tags on tables: leave them out",
@@ -33,7 +32,6 @@ UNSUPPORTED = {
 }
 HARMLESS: Mapping[str, Sequence[Any]] = {
     "SSESpecification": ({"Enabled": False}, {}),
-    "StreamSpecification": ({"StreamEnabled": False},),
     "TableClass": ("STANDARD",),
     "DeletionProtectionEnabled": (False,),
     "Tags": ([],),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from eventflow.services.attributes.refusals import invalid, invalid_parameters
 from eventflow.services.attributes.values import Item, item_size, type_of
@@ -68,9 +69,16 @@ class Index:
         return invalid_parameters(f"Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} IndexName: {self.name}")
 
 
+class ItemStream(Protocol):
+    """What is told of every change of an item of its table, inside the transaction of the change. ``expired``: it was the table's time to live."""
+
+    def record(self, connection: sqlite3.Connection, table: Table, old: Item | None, new: Item | None, expired: bool) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``definition`` is JSON: the accepted members of CreateTable, ``CreationDateTime`` and ``TableId``."""
+    """``definition`` is JSON: the accepted members of CreateTable, ``CreationDateTime`` and ``TableId``. ``stream`` takes each change of an item,
+    where the table has one."""
 
     id: int
     region: str
@@ -78,6 +86,7 @@ class Table:
     keys: KeySchema
     indexes: Mapping[str, Index]
     definition: Mapping[str, Any]
+    stream: ItemStream | None = None
 
     def index(self, name: str) -> Index:
         found = self.indexes.get(name)

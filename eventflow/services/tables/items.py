@@ -85,11 +85,13 @@ def fitting(item: Item, message: str) -> int:
     return size
 
 
-def change(connection: sqlite3.Connection, table: Table, key: RowKey, old: Record | None, new: Item | None, size: int) -> Consumed:
+def change(
+    connection: sqlite3.Connection, table: Table, key: RowKey, old: Record | None, new: Item | None, size: int, *, expired: bool = False
+) -> Consumed:
     """Replace an item's old image by the new one (None: there is no item), in every place that has it.
 
     All changes of items come through here, in the transaction that they belong to, with both images: what must happen together with a
-    change has its place here. ``size`` is that of the new image.
+    change has its place here. ``size`` is that of the new image; ``expired`` says that the item's time to live is over.
     """
     item_id = _change_row(connection, table, key, old, new, size)
     faultpoint.reach("item.written")
@@ -101,6 +103,8 @@ def change(connection: sqlite3.Connection, table: Table, key: RowKey, old: Recor
     grown = (new is not None) - (old is not None), size - (old.bytes if old else 0)
     if any(grown):
         connection.execute(COUNT, (*grown, table.id))
+    if table.stream is not None:
+        table.stream.record(connection, table, old.item if old else None, new, expired)
     faultpoint.reach("item.indexed")
     return consumed
 

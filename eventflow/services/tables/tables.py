@@ -21,6 +21,7 @@ from eventflow.services.tables.creation import definition_from
 from eventflow.services.tables.definition import Table
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
+from eventflow.services.tables.streams import Streams, refuse_specification
 from eventflow.services.tables.writes import DeleteItem, PutItem, UpdateItem, Write
 
 T = TypeVar("T")
@@ -41,22 +42,27 @@ class Tables:
         self._database = database
         self._clock = clock
         self._account = account
-        self._catalog = Catalog(account)
+        self.streams = Streams(database, clock, account)
+        self._catalog = Catalog(account, self.streams.writer)
         self._compiler = Compiler()
 
     async def prepare(self) -> None:
         """Bring the schema up to date, and finish a deletion that a crash interrupted. To be called once, before anything else."""
         await self._database.migrate("tables", "eventflow.services")
+        await self.streams.open()
         await self._purge()
 
     # Tables
 
     async def create_table(self, region: str, params: Params) -> Response:
         name = table_name(params.get("TableName"), region, self._account, shortest=3)
+        view = refuse_specification(params.get("StreamSpecification"))
         definition = self._complete(definition_from(params))
 
         def create(connection: sqlite3.Connection) -> Response:
             table = self._catalog.create(connection, region, name, definition)
+            if view is not None:
+                table = self._catalog.set_stream(connection, table, view)
             return {"TableDescription": self._catalog.describe(connection, table)}
 
         return await self._database.write(create)
@@ -81,6 +87,18 @@ class Tables:
                     f"Table {name!r} in {region} exists with another key: it has {_shown(table.keys.parts)}, the application declares "
                     f"{_shown(parts)}. Declare the key that it has, choose another name, or delete the table."
                 )
+
+        await self._database.write(ensure)
+
+    async def ensure_stream(self, region: str, name: str, view: str = "NEW_AND_OLD_IMAGES") -> None:
+        """Enable a stream on a table that has none; one that is enabled stays as it is."""
+
+        def ensure(connection: sqlite3.Connection) -> None:
+            table = self._catalog.find(connection, region, name)
+            if table is None:
+                raise SettingError(f"The stream of table {name!r} is wanted, and there is no such table in {region}: declare it with app.table.")
+            if table.stream is None:
+                self._catalog.set_stream(connection, table, view)
 
         await self._database.write(ensure)
 
