@@ -16,35 +16,13 @@ from eventflow.errors import ServiceError
 from eventflow.services.objects.directory import BucketDirectory, FileState
 from eventflow.services.objects.keys import check_writable, segments
 
-UNHOLDABLE = [
-    "",
-    "/",
-    "/a",
-    "a//b",
-    "a//",
-    ".",
-    "..",
-    "../a",
-    "a/../b",
-    "a/./b",
-    "a/..",
-    "a\0b",
-    "x" * 256,
-    "ü" * 128 + "/a",
-    ".eventflow-tmp",
-    ".eventflow-tmp/a",
-    ".EventFlow-Tmp/a",
-    "\ud800",
-]
 
-
-@pytest.mark.parametrize("key", UNHOLDABLE)
-def test_keys_that_no_directory_can_hold(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "\ud800"])
+def test_what_is_no_key_at_all(tmp_path: Path, key: str) -> None:
     async def work(world: World) -> None:
         with pytest.raises(ServiceError) as refused:
             await world.put(key, b"")
         assert (refused.value.code, refused.value.status) == ("InvalidArgument", 400)
-        assert "cannot hold the key" in refused.value.message
         with pytest.raises(ServiceError, match="NoSuchKey"):
             await world.objects.get(BUCKET, key)
         await world.objects.delete(BUCKET, key)
@@ -62,25 +40,10 @@ def test_too_long_keys_have_an_error_of_their_own() -> None:
 
 @given(st.text(alphabet=st.sampled_from("a./\\ü\0~ "), max_size=12))
 @example("a/\\..\\b")
-def test_a_key_stays_inside_its_bucket_or_is_refused(key: str) -> None:
+def test_a_key_under_its_own_name_stays_inside_its_bucket(key: str) -> None:
     path = segments(key)
     if path is not None:
         assert os.path.normpath("/bucket/" + "/".join(path)) == "/bucket/" + key.removesuffix("/")
-        assert check_writable(key) == path
-
-
-@pytest.mark.parametrize("key", ["a", "a/b", "a/b/c/d", "a/b/c/d/e", "a/b/c/"])
-def test_files_and_directories_do_not_take_each_others_place(tmp_path: Path, key: str) -> None:
-    async def work(world: World) -> None:
-        await world.put("a/b/c", b"content")
-        with pytest.raises(ServiceError) as refused:
-            await world.put(key)
-        assert (refused.value.code, refused.value.status) == ("InvalidArgument", 400)
-        assert await world.keys() == ["a/b/c"]
-        assert await world.read("a/b/c") == b"content"
-        assert world.temporaries() == []
-
-    in_world(tmp_path, work)
 
 
 def test_directories_are_no_objects(tmp_path: Path) -> None:
@@ -116,9 +79,8 @@ def test_links_are_followed_inside_the_bucket_only(tmp_path: Path) -> None:
                 await world.objects.get(BUCKET, key)
             await world.objects.delete(BUCKET, key)
         for key in ("directory/new", "shortcut/new"):
-            with pytest.raises(ServiceError) as refused:
-                await world.put(key, b"planted")
-            assert refused.value.status == 400
+            await world.put(key, b"beside")
+            assert await world.read(key) == b"beside"
         assert [entry.name for entry in secret.iterdir()] == ["key"]
         await world.put("outside", b"mine")
         assert ((secret / "key").read_bytes(), await world.read("outside")) == (b"secret", b"mine")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventflow.errors import ServiceError
-from eventflow.services.objects.keys import TEMPORARY, check_writable, segments, unholdable
+from eventflow.services.objects.keys import ENCODED, TEMPORARY, encoded_segments, is_key, segments
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Not blocking, for a pipe that takes a regular file's place between the look and the opening.
@@ -20,7 +20,8 @@ FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FRESH = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Nothing there; or on the way to it something that is no directory, or a symbolic link (which Linux and macOS call differently).
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EILSEQ, errno.ENXIO}
-NO_DIRECTORY = {errno.ENOTDIR, errno.ELOOP}
+#: Something else is where the key would be, or the file system does not take its name: then it lies under its encoded one.
+NO_PLACE = {errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 #: How often a directory may be taken away between its making and the rename into it.
 ATTEMPTS = 16
 #: How many directories are known to last before all are forgotten, which costs a sync of each.
@@ -64,11 +65,15 @@ class BucketDirectory:
 
     Every directory on the way is opened relative to the one before it and never through a symbolic link, so that nobody who can write to the
     bucket can lead a call out of it. A link at the end of a key is followed where its target is a regular file of the same bucket.
+
+    A key lies under its own name, or under an encoded one where that cannot be: because no file system takes it, because a directory (or a file) has
+    its name, or because the file system takes the name of another object for the same. If both are there, its own name counts.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lasting: set[int] = set()  # inodes of directories whose names are known to outlive a power cut
+        self._folds: bool | None = None
 
     def descriptor(self) -> int:
         """The bucket's directory itself, opened."""
@@ -79,13 +84,13 @@ class BucketDirectory:
 
     def state(self, key: str) -> FileState | None:
         """The state of the object's file now."""
-        found = self._look(key)
-        return FileState.of(found[1]) if found else None
+        status = self._look(key)
+        return FileState.of(status) if status else None
 
     def open(self, key: str) -> tuple[int, FileState] | None:
         """A descriptor for reading the object's file, and the state that it is open in."""
-        path = None if key.endswith("/") else segments(key)
-        return self._open(path) if path else None
+        path = plain_path(key)
+        return (self._open(path) if path else None) or self._open(encoded_segments_of(key), follow=False)
 
     def _open(self, path: Path_, *, follow: bool = True) -> tuple[int, FileState] | None:
         with absent_is_none(), self._parent(path) as parent:
@@ -95,6 +100,7 @@ class BucketDirectory:
                 return self._open(target, follow=False) if target else None
             if not stat.S_ISREG(status.st_mode):  # to open a device may do something
                 return None
+            self._check_spelling(parent, path[-1])
             descriptor = os.open(path[-1], FILE, dir_fd=parent)
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode):
@@ -108,18 +114,36 @@ class BucketDirectory:
         status = self._status(path) if path else None
         return status.st_ino if status and stat.S_ISDIR(status.st_mode) else None
 
-    def make_folder(self, key: str) -> int:
-        """Make that directory, and what leads to it, last beyond a power cut; its inode."""
-        path = check_writable(key)
-        with self._parent((*path, ""), make=key) as folder:
-            return os.fstat(folder).st_ino
+    def make_folder(self, key: str) -> int | None:
+        """Make that directory, and what leads to it, last beyond a power cut; its inode. None where the key cannot have a directory."""
+        path = segments(key)
+        try:
+            if path and self._may_be_made(path):
+                with self._parent((*path, ""), make=True) as folder:
+                    return os.fstat(folder).st_ino
+        except OSError as error:
+            if error.errno not in NO_PLACE:
+                raise
+        return None
 
     def place(self, temporary: str, key: str) -> None:
         """Rename a temporary to a key, and make that last beyond a power cut."""
-        path = check_writable(key)
+        path, encoded = plain_path(key), encoded_segments(key)
+        try:
+            if path and self._may_be_made(path):
+                self._place(temporary, path)
+                self._unlink(encoded)
+                return
+        except OSError as error:
+            if error.errno not in NO_PLACE:
+                raise
+        self._place(temporary, encoded)
+
+    def _place(self, temporary: str, path: Path_) -> None:
         for attempt in range(ATTEMPTS):
             try:
-                with self._parent((TEMPORARY, temporary)) as source, self._parent(path, make=key) as parent:
+                with self._parent((TEMPORARY, temporary)) as source, self._parent(path, make=True) as parent:
+                    self._check_free(parent, path[-1])
                     os.rename(temporary, path[-1], src_dir_fd=source, dst_dir_fd=parent)
                     os.fsync(parent)
                 return
@@ -127,17 +151,35 @@ class BucketDirectory:
                 # A delete beside us found the directory empty, rightly, and took it away.
                 if attempt == ATTEMPTS - 1:
                     raise
-            except IsADirectoryError:
-                raise unholdable(key, "a directory has this name") from None
 
     def remove(self, key: str) -> None:
         """Remove the object's file (or the link that it is), and make that last beyond a power cut."""
-        path = segments(key)
-        if path is None:
+        if path := plain_path(key):
+            self._unlink(path)
+        self.remove_encoded(key)
+
+    def remove_encoded(self, key: str) -> None:
+        """Remove the file that a key has under its encoded name."""
+        path = encoded_segments(key)
+        if not self._unlink(path):
             return
+        while len(path := path[:-1]) > 1:
+            try:
+                with self._parent(path) as parent:
+                    self._lasting.discard(os.stat(path[-1], dir_fd=parent, follow_symlinks=False).st_ino)
+                    os.rmdir(path[-1], dir_fd=parent)
+            except OSError:
+                return  # not empty, or gone
+
+    def _unlink(self, path: Path_) -> bool:
         with absent_is_none(), self._parent(path) as parent:
+            self._check_spelling(parent, path[-1])
+            if stat.S_ISDIR(os.stat(path[-1], dir_fd=parent, follow_symlinks=False).st_mode):
+                return False
             os.unlink(path[-1], dir_fd=parent)
             os.fsync(parent)
+            return True
+        return False
 
     def prune(self, path: Sequence[str], keep: Container[str]) -> None:
         """Remove a directory that became empty and then its parents; ``keep`` are the folders' keys that stay."""
@@ -153,7 +195,7 @@ class BucketDirectory:
     # Temporaries.
 
     def create(self, temporary: str) -> int:
-        with self._parent((TEMPORARY, temporary), make=temporary) as parent:
+        with self._parent((TEMPORARY, temporary), make=True) as parent:
             return os.open(temporary, FRESH, 0o666, dir_fd=parent)
 
     def open_temporary(self, temporary: str) -> int:
@@ -183,7 +225,7 @@ class BucketDirectory:
     def time_of_change(self) -> int | None:
         """The time stamp (ns) that the file system would give a change now; None where nothing can be written."""
         try:
-            with self._parent((TEMPORARY, PROBE), make=PROBE) as parent:
+            with self._parent((TEMPORARY, PROBE), make=True) as parent:
                 descriptor = os.open(PROBE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=parent)
                 with closing(descriptor):
                     os.utime(descriptor)
@@ -196,6 +238,8 @@ class BucketDirectory:
         self.sweep(())
         with closing(self.descriptor()) as root, contextlib.suppress(OSError):  # absent, or somebody keeps something in it
             os.rmdir(TEMPORARY, dir_fd=root)
+        with closing(self.descriptor()) as root, contextlib.suppress(OSError):
+            os.rmdir(ENCODED, dir_fd=root)
 
     def vanish(self) -> None:
         """Remove the directory of a bucket in which there is nothing but empty directories; raises ``OSError`` if there is more."""
@@ -205,18 +249,22 @@ class BucketDirectory:
 
     # The way to a file.
 
-    def _look(self, key: str) -> tuple[Path_, os.stat_result] | None:
-        """Where the regular file of a key is, and its status."""
-        path = None if key.endswith("/") else segments(key)
+    def _look(self, key: str) -> os.stat_result | None:
+        """The status of the regular file of a key."""
+        path = plain_path(key)
         status = self._status(path) if path else None
         if path and status and stat.S_ISLNK(status.st_mode):
-            path = self._target(path)
-            status = self._status(path) if path else None
-        return (path, status) if path and status and stat.S_ISREG(status.st_mode) else None
+            target = self._target(path)
+            status = self._status(target) if target else None
+        if status is None or not stat.S_ISREG(status.st_mode):
+            status = self._status(encoded_segments_of(key))
+        return status if status and stat.S_ISREG(status.st_mode) else None
 
     def _status(self, path: Path_) -> os.stat_result | None:
         with absent_is_none(), self._parent(path) as parent:
-            return os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
+            status = os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
+            self._check_spelling(parent, path[-1])
+            return status
         return None
 
     def _target(self, path: Path_) -> Path_ | None:
@@ -225,8 +273,8 @@ class BucketDirectory:
         return segments(target.relative_to(self.path).as_posix()) if target.is_relative_to(self.path) else None
 
     @contextmanager
-    def _parent(self, path: Path_, make: str | None = None) -> Iterator[int]:
-        """A descriptor of the directory that holds the last name of a path. ``make`` is the key for which missing directories are made."""
+    def _parent(self, path: Path_, make: bool = False) -> Iterator[int]:
+        """A descriptor of the directory that holds the last name of a path. ``make`` has missing directories made."""
         descriptor = self.descriptor()
         try:
             for name in path[:-1]:
@@ -237,20 +285,55 @@ class BucketDirectory:
         finally:
             os.close(descriptor)
 
-    def _enter(self, parent: int, name: str, make: str | None) -> int:
+    def _enter(self, parent: int, name: str, make: bool) -> int:
         try:
             descriptor = os.open(name, DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
-            if make is None:
+            if not make:
                 raise
             descriptor = self._make(parent, name)
-        except OSError as error:
-            if make is None or error.errno not in NO_DIRECTORY:
-                raise
-            raise unholdable(make, f"{name!r} on its way is an object or a link, and cannot be a directory too") from None
-        if make is not None:
-            self._have_last(parent, descriptor)
+        try:
+            self._check_spelling(parent, name)
+            if make:
+                self._have_last(parent, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
+
+    # Names that a file system takes for the same.
+
+    def folds(self) -> bool:
+        """Whether the file system takes names for the same that differ in case (and then, in how their accents are written). It is known once the
+        bucket has a directory for its temporaries; until then nothing was written to it through the store."""
+        if self._folds is None:
+            ours = self.path / TEMPORARY
+            try:
+                self._folds = os.path.samestat(ours.lstat(), (self.path / TEMPORARY.upper()).lstat())
+            except OSError:
+                if not ours.is_dir():
+                    return False
+                self._folds = False
+        return self._folds
+
+    def _may_be_made(self, path: Path_) -> bool:
+        """Whether a key's own name is there, or comes back from this file system as it was given. Some write accents in another way."""
+        return not self.folds() or all(name.isascii() for name in path) or self._status(path) is not None
+
+    def _check_spelling(self, parent: int, name: str) -> None:
+        """Raise as for a name that is not there if the one that is there is spelt in another way."""
+        if name and self.folds() and name not in os.listdir(parent):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+
+    def _check_free(self, parent: int, name: str) -> None:
+        """Raise if another object has this name in another spelling."""
+        if not self.folds():
+            return
+        try:
+            os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        self._check_spelling(parent, name)
 
     def _make(self, parent: int, name: str) -> int:
         with contextlib.suppress(FileExistsError):
@@ -263,14 +346,20 @@ class BucketDirectory:
         inode = os.fstat(descriptor).st_ino
         if inode in self._lasting:
             return
-        try:
-            os.fsync(parent)
-        except OSError:
-            os.close(descriptor)
-            raise
+        os.fsync(parent)
         if len(self._lasting) >= MOST_REMEMBERED:
             self._lasting.clear()
         self._lasting.add(inode)
+
+
+def plain_path(key: str) -> Path_ | None:
+    """The path of a key's file under its own name. A folder's key has a directory there, and its file, if it has content, elsewhere."""
+    return None if key.endswith("/") else segments(key)
+
+
+def encoded_segments_of(key: str) -> Path_:
+    """The encoded path of anything that somebody may ask for, be it a key or not."""
+    return encoded_segments(key) if is_key(key) else (ENCODED, "")
 
 
 @contextmanager

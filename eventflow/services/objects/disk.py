@@ -98,7 +98,7 @@ def refusal(error: OSError) -> EventflowError:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ServiceError("AccessDenied", f"The operating system refused: {error.strerror}{where}. Give the daemon's user that right.", 403)
-    if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+    if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR):
         return ServiceError("InvalidArgument", f"The bucket's file system cannot hold this key: {error.strerror}{where}. Use another key.")
     if error.errno in EXHAUSTED:
         return StorageError(f"A file of a bucket could not be opened{where}. {explained(error)} Then try again.")

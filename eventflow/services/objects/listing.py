@@ -10,8 +10,7 @@ from eventflow.errors import ServiceError
 from eventflow.services.objects.buckets import Bucket
 from eventflow.services.objects.directory import BucketDirectory, FileState
 from eventflow.services.objects.disk import Disk
-from eventflow.services.objects.index import FILE, FOLDER, ObjectIndex
-from eventflow.services.objects.keys import is_folder
+from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.reader import ObjectReader
 from eventflow.services.objects.stored import StoredObject
 from eventflow.services.objects.walk import BEHIND, BucketWalk, Found
@@ -61,7 +60,7 @@ class ObjectListing:
         return not items
 
     async def _objects(self, bucket: Bucket, found: Sequence[Found]) -> list[StoredObject]:
-        known = await self._index.find_all(bucket.name, ((item.key, FOLDER if is_folder(item.key) else FILE, item.state) for item in found))
+        known = await self._index.find_all(bucket.name, ((item.key, item.kind, item.state) for item in found))
         few = asyncio.Semaphore(RECOGNISED_AT_ONCE)
 
         async def recognised(key: str) -> StoredObject | None:

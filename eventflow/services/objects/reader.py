@@ -53,12 +53,10 @@ class ObjectReader:
         return opened.stored
 
     async def _open(self, bucket: Bucket, key: str, locked: bool) -> Opened | None:
-        if is_folder(key):
-            return await self._open_folder(bucket, key)
         for _ in range(ATTEMPTS):
             found = await self._disk.brief(bucket.path, bucket.directory.open, key)
             if found is None:
-                return None
+                return await self._open_folder(bucket, key) if is_folder(key) else None
             content = Outgoing(found[0], self._disk)
             known = await self._index.known(bucket.name, key)
             stored = known.find(found[1]) or await self._recognise(bucket, key, content, known, locked)

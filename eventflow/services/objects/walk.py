@@ -8,18 +8,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from eventflow.services.objects.directory import ABSENT, DIRECTORY, BucketDirectory, FileState
-from eventflow.services.objects.keys import LONGEST_KEY, TEMPORARY
+from eventflow.services.objects.index import FILE, FOLDER
+from eventflow.services.objects.keys import DIRECTORY_MARK, ENCODED, LONGEST_KEY, RESERVED, decoded_piece
 
 #: Greater than any byte of UTF-8: a prefix with this after it sorts behind every key that begins with the prefix.
 BEHIND = b"\xff"
+MARK = DIRECTORY_MARK.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A key that the walk came by. A folder's key has the state of the row that makes it an object."""
 
-    key: str
+    octets: bytes
     state: FileState
+    kind: str = FILE
+
+    @property
+    def key(self) -> str:
+        return self.octets.decode()
 
 
 @dataclass(slots=True)
@@ -32,11 +39,45 @@ class Level:
 
 
 class BucketWalk:
-    """An iterator over the objects of a bucket whose keys begin with ``prefix`` and sort behind ``after``, by their UTF-8 bytes.
+    """An iterator over the objects of a bucket, under their own names and under encoded ones: those whose keys begin with ``prefix`` and sort behind
+    ``after``, by their UTF-8 bytes. ``folders`` are the zero-byte keys that end in a slash, with the inode of their directory. ``skip_to`` moves
+    on; ``close`` gives the descriptors back.
+    """
 
-    Directories outside that are not read. ``folders`` are the zero-byte keys that end in a slash, with the inode of their directory. Names that
-    are not UTF-8, links that leave the bucket, and everything that is no regular file are passed over. ``skip_to`` moves on; ``close`` gives the
-    descriptors back.
+    def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes, folders: Mapping[str, FileState]) -> None:
+        self._passed = after
+        self._walks = (PlainWalk(directory, prefix, after, folders), EncodedWalk(directory, prefix, after))
+
+    def __iter__(self) -> Iterator[Found]:
+        walks = [iter(walk) for walk in self._walks]
+        heads = [next(walk, None) for walk in walks]
+        while present := [found for found in heads if found is not None]:
+            found = min(present, key=rank)
+            self._passed = max(self._passed, found.octets)
+            yield found
+            heads = [head if head and head.octets > self._passed else next(walk, None) for head, walk in zip(heads, walks, strict=True)]
+
+    def skip_to(self, bound: bytes) -> None:
+        """Go on with the first key behind ``bound``."""
+        self._passed = max(self._passed, bound)
+        for walk in self._walks:
+            walk.skip_to(bound)
+
+    def close(self) -> None:
+        for walk in self._walks:
+            walk.close()
+
+
+def rank(found: Found) -> tuple[bytes, bool]:
+    """Where both are there, a folder's content counts before the folder; of two files the one under its own name, which comes first."""
+    return found.octets, found.kind == FOLDER
+
+
+class PlainWalk:
+    """The objects under their own names.
+
+    Directories outside the wanted part are not read. Names that are not UTF-8, links that leave the bucket, and everything that is no regular file
+    are passed over.
     """
 
     def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes, folders: Mapping[str, FileState]) -> None:
@@ -72,7 +113,7 @@ class BucketWalk:
         if name.endswith(b"/"):
             return self._descend(level, name, key)
         state = self._state(level, name, key)
-        return Found(key.decode(), state) if state else None
+        return Found(key, state) if state else None
 
     def _wanted(self, key: bytes) -> bool:
         """Whether this key, or for a directory any key in it, can be part of the answer."""
@@ -93,13 +134,13 @@ class BucketWalk:
         self._enter(descriptor, key)
         folder = self._folders.get(key.decode())
         is_object = folder is not None and folder.inode == inode and key > self._after and key.startswith(self._prefix)
-        return Found(key.decode(), folder) if folder and is_object else None
+        return Found(key, folder, FOLDER) if folder and is_object else None
 
     def _enter(self, descriptor: int, key: bytes) -> None:
         with os.scandir(descriptor) as entries:
             names = [name for entry in entries if (name := sortable(entry)) is not None and len(key) + len(name) <= LONGEST_KEY]
         if not key:
-            names = [name for name in names if name.decode().rstrip("/").casefold() != TEMPORARY]
+            names = [name for name in names if not name.decode().casefold().startswith(RESERVED)]
         self._levels.append(Level(descriptor, key, sorted(names, reverse=True)))
 
     def _state(self, level: Level, name: bytes, key: bytes) -> FileState | None:
@@ -121,3 +162,69 @@ def sortable(entry: os.DirEntry[str]) -> bytes | None:
     except UnicodeEncodeError:
         return None
     return name + b"/" if entry.is_dir(follow_symlinks=False) else name
+
+
+class EncodedWalk:
+    """The objects under encoded names, which sort as their keys do."""
+
+    def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes) -> None:
+        self._prefix = prefix
+        self._after = after
+        self._levels: list[Level] = []
+        descriptor = directory.descriptor()
+        try:
+            self._enter(descriptor, ENCODED.encode(), b"")
+        finally:
+            os.close(descriptor)
+
+    def __iter__(self) -> Iterator[Found]:
+        while self._levels:
+            level = self._levels[-1]
+            if not level.names:
+                os.close(self._levels.pop().descriptor)
+                continue
+            name = level.names.pop()
+            found = self._visit(level, name)
+            if found is not None:
+                yield found
+
+    def skip_to(self, bound: bytes) -> None:
+        self._after = max(self._after, bound)
+
+    def close(self) -> None:
+        while self._levels:
+            os.close(self._levels.pop().descriptor)
+
+    def _visit(self, level: Level, name: bytes) -> Found | None:
+        key = level.key + (decoded_piece(name.decode()) or b"")
+        if name.endswith(MARK):
+            if key + BEHIND > self._after and (key.startswith(self._prefix) or self._prefix.startswith(key)):
+                self._enter(level.descriptor, name, key)
+            return None
+        if key <= self._after or not key.startswith(self._prefix) or not is_utf8(key):
+            return None
+        try:
+            status = os.stat(name, dir_fd=level.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return Found(key, FileState.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+    def _enter(self, parent: int, name: bytes, key: bytes) -> None:
+        try:
+            descriptor = os.open(name, DIRECTORY, dir_fd=parent)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return
+            raise
+        with os.scandir(descriptor) as entries:
+            names = [entry.name.encode() for entry in entries if entry.name.isascii() and decoded_piece(entry.name) is not None]
+        # A file sorts before the directory of the keys that go on where it ends.
+        self._levels.append(Level(descriptor, key, sorted(names, key=lambda name: (name.removesuffix(MARK), name), reverse=True)))
+
+
+def is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

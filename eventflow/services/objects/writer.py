@@ -16,7 +16,7 @@ from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import Disk, to_the_end
 from eventflow.services.objects.incoming import SMALL, Incoming, check_size, pieces, receive
 from eventflow.services.objects.index import FILE, FOLDER, Draft, ObjectIndex
-from eventflow.services.objects.keys import check_writable, is_folder, segments, unholdable
+from eventflow.services.objects.keys import check_writable, is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
@@ -116,12 +116,19 @@ class ObjectWriter:
 
     async def commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         """Make a received body the object, or discard it."""
-        finish = self._commit_folder if is_folder(draft.key) else self._commit_file
         try:
-            return await to_the_end(finish(bucket, draft, incoming, conditions))
+            return await to_the_end(self._commit(bucket, draft, incoming, conditions))
         except BaseException:
             await self._disk.run(incoming.discard)
             raise
+
+    async def _commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+        # A directory is an object without content; a key that ends in a slash and has some lies in a file of its own.
+        if is_folder(draft.key) and not incoming.size:
+            made = await self._commit_folder(bucket, draft, incoming, conditions)
+            if made is not None:
+                return made
+        return await self._commit_file(bucket, draft, incoming, conditions)
 
     async def _commit_file(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         # The file is on the disk before its row, the row before the rename, the rename before the answer: at every moment the file that is
@@ -141,14 +148,16 @@ class ObjectWriter:
         faultpoint.reach("object.placed")
         return stored
 
-    async def _commit_folder(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
-        if incoming.size:
-            raise unholdable(draft.key, "a key that ends in a slash is a directory, which has no content of its own")
+    async def _commit_folder(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject | None:
+        """Make a directory the object; None where there cannot be one."""
         async with self._locks.key(bucket.name, draft.key), self._locks.folders(bucket.name):
-            await self._check(bucket, draft.key, conditions)
+            standing = await self._check(bucket, draft.key, conditions)
             inode = await self._disk.run(bucket.directory.make_folder, draft.key)
+            if inode is None:
+                return None
             draft = replace(draft, state=FileState(0, self._now_ns(), inode), kind=FOLDER)
-            stored = await self._index.record(bucket.name, draft, None)
+            stored = await self._index.record(bucket.name, draft, standing)
+            await self._disk.run(bucket.directory.remove_encoded, draft.key)
         await self._disk.run(incoming.discard)
         return stored
 
@@ -157,7 +166,8 @@ class ObjectWriter:
         self._buckets.confirm(bucket)
         if conditions:
             conditions.check(key, await self._reader.find(bucket, key, locked=True))
-        return await self._disk.brief(bucket.path, bucket.directory.state, key)
+        state = await self._disk.brief(bucket.path, bucket.directory.state, key)
+        return state or (await self._reader.folder_state(bucket, key) if is_folder(key) else None)
 
     async def delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None = None) -> None:
         """Remove an object; one that is not there is removed already, unless ``if_match`` is ``*``, which asks for one."""
@@ -165,9 +175,8 @@ class ObjectWriter:
 
     async def _delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None) -> None:
         async with self._locks.key(bucket.name, key):
-            kind = FOLDER if is_folder(key) else FILE
-            state = await (self._reader.folder_state(bucket, key) if kind == FOLDER else self._disk.run(bucket.directory.state, key))
-            if state is None:
+            states = await self._standing(bucket, key)
+            if not states:
                 if if_match == "*":
                     raise precondition_failed("If-Match")
                 return
@@ -175,12 +184,19 @@ class ObjectWriter:
                 current = await self._reader.find(bucket, key, locked=True)
                 if current and not etag_matches(if_match, current.version.etag):
                     raise precondition_failed("If-Match")
-            await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
-            faultpoint.reach("object.buried")
-            if kind == FILE:
-                await self._disk.run(bucket.directory.remove, key)
-                faultpoint.reach("object.removed")
+            for kind, state in states:
+                await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
+                faultpoint.reach("object.buried")
+                if kind == FILE:
+                    await self._disk.run(bucket.directory.remove, key)
+                    faultpoint.reach("object.removed")
             await self._tidy(bucket, key)
+
+    async def _standing(self, bucket: Bucket, key: str) -> list[tuple[str, FileState]]:
+        """What a key is now. A folder's key may be both, a file with its content and a directory that was the object before."""
+        file = await self._disk.run(bucket.directory.state, key)
+        folder = await self._reader.folder_state(bucket, key) if is_folder(key) else None
+        return [(kind, state) for kind, state in ((FILE, file), (FOLDER, folder)) if state]
 
     async def _tidy(self, bucket: Bucket, key: str) -> None:
         """Remove the directories that a delete left empty, except those that are objects themselves."""
