@@ -17,7 +17,7 @@ SEED ?=
 # Whom make conformance asks: eventflow or moto.
 PEER ?= eventflow
 
-.PHONY: all demo test test-slow chaos conformance check bench setup-bench format help
+.PHONY: all demo test test-slow chaos chaos-services conformance check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -36,6 +36,9 @@ chaos: $(VENV)/.with-test ## Kill everything at every step under load, and count
 
 conformance: $(VENV)/.with-test ## Run the conformance tests of the AWS services; PEER=moto runs them against moto's server
 	@$(BIN)/python -m pytest -m '' tests/aws/conformance --peer=$(PEER)
+
+chaos-services: $(VENV)/.with-test ## Kill the daemon in the middle of S3, DynamoDB and SQS writes; KILLS=1000 for long, SEED=7 to repeat
+	@$(BIN)/python -m tests.chaos.services --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check
@@ -59,7 +62,7 @@ format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
 	@$(BIN)/ruff check --fix
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 # The virtual environment, and what each task needs in it: installed once, and again when these files change.
 

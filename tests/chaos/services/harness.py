@@ -1,0 +1,206 @@
+"""The services under kills: writers at work, a daemon that is killed again and again, at chosen steps and at random moments, and the verdict."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from eventflow.faultpoint import POINTS
+from tests.chaos.harness import free_port
+from tests.chaos.services.items import ItemWriter, count_of, create_table, has_transactions
+from tests.chaos.services.messages import HIDDEN, MessageWriter
+from tests.chaos.services.objects import ObjectWriter, stray_files
+from tests.chaos.services.register import Unanswered
+from tests.process.daemon_process import DaemonProcess
+
+#: The points that these writers pass.
+OF_WRITES = tuple(point for point in POINTS if point.startswith(("transaction.", "object.", "part.", "upload.", "item.", "message.")))
+RANDOM = ("random moment", "random moment", "random moment", "start-up")
+#: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
+REACHING, TRIES = 20.0, 3
+PAUSE = 0.02
+TABLE, BUCKET = "things", "things"
+
+
+class Writer(Protocol):
+    """One client's writes of one kind: ``step`` does one, ``settle`` finds out about one that was not answered, ``finish`` checks everything."""
+
+    kind: str
+
+    def step(self) -> None: ...
+    def settle(self) -> None: ...
+    def finish(self) -> None: ...
+    @property
+    def counts(self) -> Counter[str]: ...
+    @property
+    def wrongs(self) -> list[str]: ...
+
+
+class OfRegisters:
+    """An object or item writer as a Writer: what it must hold is in its registers."""
+
+    def __init__(self, writer: ObjectWriter | ItemWriter) -> None:
+        self.kind = writer.kind
+        self.step, self.settle, self.finish = writer.step, writer.registers.settle, writer.finish
+        self.counts, self.wrongs = writer.registers.counts, writer.registers.wrongs
+
+
+class ServicesChaos:
+    """``run`` kills ``kills`` times and fills ``wrongs``. The same seed makes the same choices; when they strike is the machine's doing."""
+
+    def __init__(self, folder: Path, kills: int, seed: int, points: tuple[str, ...] = OF_WRITES) -> None:
+        self.kills, self.seed, self.points = kills, seed, points
+        self.killed: Counter[str] = Counter()
+        self.not_reached: Counter[str] = Counter()
+        self.writers: list[Writer] = []
+        self.wrongs: list[str] = []
+        self.seconds = 0.0
+        self._folder = folder
+        self._chance = random.Random(seed)
+        self._port = str(free_port())
+        self._daemon = DaemonProcess(folder, "@app.function()\ndef idle(event, context): ...\n")
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        began = time.monotonic()
+        try:
+            self._start()
+            self._make_writers()
+            threads = [threading.Thread(target=self._work, args=(writer,)) for writer in self.writers]
+            for thread in threads:
+                thread.start()
+            try:
+                for step in self._steps():
+                    self._strike(step)
+            finally:
+                self._stopping.set()
+                for thread in threads:
+                    thread.join(60)
+            self.seconds = time.monotonic() - began
+            self._judge()
+        finally:
+            self._daemon.end()
+
+    def missed(self) -> list[str]:
+        return [point for point in self.points if not self.killed[point] and (self.not_reached[point] or self.kills >= len(self.points))]
+
+    def _make_writers(self) -> None:
+        s3, dynamodb, sqs = (self._client(service) for service in ("s3", "dynamodb", "sqs"))
+        s3.create_bucket(Bucket=BUCKET)
+        create_table(dynamodb, TABLE)
+        transactions = has_transactions(dynamodb, TABLE)
+        self._items = [ItemWriter(dynamodb, TABLE, f"items-{n}", f"{self.seed} items {n}", transactions=transactions) for n in range(2)]
+        self.writers += map(OfRegisters, self._items)
+        self.writers += [OfRegisters(ObjectWriter(s3, BUCKET, f"objects-{n}", f"{self.seed} objects {n}")) for n in range(3)]
+        for name, attributes in (("standard", {}), ("ordered.fifo", {"FifoQueue": "true"})):
+            url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+            self.writers.append(MessageWriter(sqs, url, name.partition(".")[0], f"{self.seed} {name}"))
+
+    def _client(self, service: str) -> Any:
+        return self._daemon.client(service, connect_timeout=5, read_timeout=60)
+
+    def _work(self, writer: Writer) -> None:
+        chance = random.Random(f"{self.seed} pauses")
+        unsettled = False
+        while not self._stopping.is_set() or unsettled:
+            try:
+                if unsettled:
+                    writer.settle()
+                    unsettled = False
+                writer.step()
+                self._stopping.wait(chance.uniform(0, PAUSE))
+            except Unanswered:
+                unsettled = True
+                if self._stopping.wait(0.05) and not self._is_up():
+                    return  # what is unsettled is settled before the verdict
+            except Exception as surprise:
+                writer.wrongs.append(f"a writer was told what no kill explains: {surprise!r}")
+                return
+
+    # Kills.
+
+    def _steps(self) -> Iterator[str]:
+        left: list[str] = []
+        while sum(self.killed.values()) < self.kills:
+            if not left:
+                left = [*self.points, *self._chance.choices(RANDOM, k=max(1, len(self.points) // 2))]
+                self._chance.shuffle(left)
+            step = left.pop()
+            yield step
+            if step in POINTS and not self.killed[step] and self.not_reached[step] < TRIES:
+                left.insert(0, step)
+
+    def _strike(self, step: str) -> None:
+        if step in POINTS:
+            self._kill()
+            self._strike_at(step)
+        elif step == "start-up":
+            self._kill()
+            self._start(ready=False)
+            time.sleep(self._chance.uniform(0, 1.0))
+            self._kill()
+            self.killed[step] += 1
+        else:
+            if not self._is_up():
+                self._start()
+            time.sleep(self._chance.uniform(0.05, 1.0))
+            self._kill()
+            self.killed[step] += 1
+
+    def _strike_at(self, point: str) -> None:
+        mark = self._folder / f"{sum(self.killed.values())}-{sum(self.not_reached.values())}-{point}"
+        self._start(f"{point} {self._chance.randint(1, 8)} {mark}", ready=False)
+        process = self._daemon.process
+        assert process is not None
+        end = time.monotonic() + REACHING
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        if mark.exists():
+            process.wait(10)
+            self.killed[point] += 1
+        elif process.poll() is not None:
+            self.wrongs.append(f"the daemon ended by itself: {self._daemon.log.read_text(errors='replace')[-2000:]}")
+        else:
+            self.not_reached[point] += 1
+
+    def _is_up(self) -> bool:
+        return self._daemon.process is not None and self._daemon.process.poll() is None
+
+    def _kill(self) -> None:
+        if self._is_up():
+            self._daemon.kill()
+
+    def _start(self, fault: str = "", *, ready: bool = True) -> None:
+        self._daemon.variables = {"EVENTFLOW_TEST_KILL_AT": fault} if fault else {}
+        self._daemon.start("--port", self._port, ready=ready)
+
+    # The verdict.
+
+    def _judge(self) -> None:
+        """A last start: what it finds is what every start would have found."""
+        self._kill()
+        self._start()
+        time.sleep(HIDDEN + 0.5)
+        for writer in self.writers:
+            writer.settle()
+            writer.finish()
+            self.wrongs += [f"{writer.kind}: {wrong}" for wrong in writer.wrongs]
+        counted, perhaps = (sum(getattr(writer, name) for writer in self._items) for name in ("counted", "perhaps"))
+        found = count_of(self._client("dynamodb"), TABLE)
+        if not counted <= found <= counted + perhaps:
+            self.wrongs.append(f"DynamoDB: the counter is {found}, counted up were {counted}, and perhaps {perhaps} more")
+        strays = stray_files(self._client("s3"), BUCKET, self._daemon.bucket(BUCKET))
+        self.wrongs += [f"S3: {file} lies in the bucket's directory and is no object" for file in strays]
+        status = self._daemon.stop()
+        if status:
+            self.wrongs.append(f"the daemon ended with status {status} after a SIGTERM")
+
+    def told(self) -> dict[str, Counter[str]]:
+        """The counts by service."""
+        counts: dict[str, Counter[str]] = {}
+        for writer in self.writers:
+            counts.setdefault(writer.kind, Counter()).update(writer.counts)
+        return counts
