@@ -313,7 +313,7 @@ START = "The provided starting key is invalid"
                 "Non-expression parameters: {QueryFilter} Expression parameters: {KeyConditionExpression}"
             ),
         ),
-        ("Query", {"KeyConditions": {}}, "KeyConditions is a legacy parameter that eventflow does not support: use KeyConditionExpression instead."),
+        ("Query", {"KeyConditions": {}}, "Conditions can be of length 1 or 2 only"),
         ("Scan", {"ExclusiveStartKey": item(p="1")}, f"{START}: The provided key element does not match the schema"),
         ("Scan", {"ExclusiveStartKey": item(p="1", q=2)}, f"{START}: The provided key element does not match the schema"),
         ("Scan", {"IndexName": "gsi", "ExclusiveStartKey": item(p="1", q="2")}, START),

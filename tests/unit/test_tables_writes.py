@@ -162,8 +162,8 @@ def test_removals_alone_make_no_item() -> None:
         ),
         (
             "PutItem",
-            {"Item": item(p="1"), "Expected": {}},
-            "Expected is a legacy parameter that eventflow does not support: use ConditionExpression instead.",
+            {"Item": item(p="1"), "Expected": {"a": {}}},
+            "One or more parameter values were invalid: Value must be provided when Exists is null for Attribute: a",
         ),
         (
             "PutItem",
@@ -385,7 +385,7 @@ def test_batches_that_are_refused_change_nothing() -> None:
             ),
             ("BatchGetItem", {"ttt": {"Keys": keys[:60]}, "other": {"Keys": keys[:60]}}, "Too many items requested for the BatchGetItem call"),
             ("BatchGetItem", {"ttt": {"Keys": [item(p="1"), item(p="1")]}}, duplicates),
-            ("BatchGetItem", {"ttt": {"Keys": [item(p="1")], "AttributesToGet": ["p"]}}, "AttributesToGet is a legacy parameter"),
+            ("BatchGetItem", {"ttt": {"Keys": [item(p="1")], "AttributesToGet": ["p", "p"]}}, "Duplicate value in attribute name: p"),
         ]
         for operation, requested, message in cases:
             assert message in await bench.refusal(operation, RequestItems=requested)

@@ -13,9 +13,10 @@ from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.tables import items
 from eventflow.services.tables.capacity import Consumed, read_units, reports
-from eventflow.services.tables.constraints import Constraints, refuse_legacy, refuse_stray_placeholders
+from eventflow.services.tables.constraints import Constraints, refuse_mixed, refuse_stray_placeholders
 from eventflow.services.tables.definition import Table
 from eventflow.services.tables.keys import RowKey
+from eventflow.services.tables.older import check_older, older_projection
 from eventflow.services.tables.writes import PUT_TOO_LARGE, Returns
 
 MOST_GETS = 100
@@ -32,12 +33,13 @@ class _Keys:
     """What a BatchGetItem wants of one table."""
 
     def __init__(self, params: Mapping[str, Any], compiler: Compiler) -> None:
-        refuse_legacy(params)
+        check_older(Constraints(params), params).refuse()
+        refuse_mixed(params)
         refuse_stray_placeholders(params, ("ProjectionExpression",))
         placeholders = Placeholders(params.get("ExpressionAttributeNames"), None)
         text = params.get("ProjectionExpression")
         self.params = params
-        self.projection = compiler.projection(text, placeholders) if text is not None else None
+        self.projection = compiler.projection(text, placeholders) if text is not None else older_projection(params)
         placeholders.refuse_unused()
         self.keys = [valid_item(key) for key in params["Keys"]]
 

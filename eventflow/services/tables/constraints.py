@@ -18,18 +18,12 @@ CHOICES = {
     "ReturnValuesOnConditionCheckFailure": ("ALL_OLD", "NONE"),
     "Select": ("SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"),
     "BillingMode": ("PROVISIONED", "PAY_PER_REQUEST"),
+    "TableClass": ("STANDARD", "STANDARD_INFREQUENT_ACCESS"),
+    "ConditionalOperator": ("OR", "AND"),
 }
 
-#: Parameters from before expressions, and what says the same today.
-MODERN = {
-    "AttributesToGet": "ProjectionExpression",
-    "AttributeUpdates": "UpdateExpression",
-    "Expected": "ConditionExpression",
-    "KeyConditions": "KeyConditionExpression",
-    "QueryFilter": "FilterExpression",
-    "ScanFilter": "FilterExpression",
-    "ConditionalOperator": "AND and OR in an expression",
-}
+#: Parameters from before expressions, which ``eventflow.services.tables.older`` reads.
+LEGACY = ("AttributesToGet", "AttributeUpdates", "QueryFilter", "ScanFilter", "Expected", "ConditionalOperator", "KeyConditions")
 EXPRESSIONS = ("ProjectionExpression", "FilterExpression", "UpdateExpression", "ConditionExpression", "KeyConditionExpression")
 
 
@@ -107,17 +101,19 @@ def arn(region: str, account: str, table: str) -> str:
     return f"arn:aws:dynamodb:{region}:{account}:table/{table}"
 
 
-def refuse_legacy(params: Mapping[str, Any]) -> None:
-    legacy = [member for member in MODERN.keys() & params.keys() if params[member] is not None]
-    if not legacy:
-        return
+def refuse_mixed(params: Mapping[str, Any]) -> None:
+    """A request says what it wants in expressions or in the parameters from before them; KeyConditions alone go with other expressions."""
     modern = [member for member in EXPRESSIONS if params.get(member) is not None]
-    if modern:
+    if not modern:
+        return
+    legacy = [member for member in LEGACY if params.get(member) is not None]
+    if "KeyConditions" in legacy and "KeyConditionExpression" not in modern:
+        legacy.remove("KeyConditions")
+    if legacy:
         raise invalid(
             "Can not use both expression and non-expression parameters in the same request: "
-            f"Non-expression parameters: {{{', '.join(sorted(legacy))}}} Expression parameters: {{{', '.join(modern)}}}"
+            f"Non-expression parameters: {{{', '.join(legacy)}}} Expression parameters: {{{', '.join(modern)}}}"
         )
-    raise invalid(f"{min(legacy)} is a legacy parameter that eventflow does not support: use {MODERN[min(legacy)]} instead.")
 
 
 def refuse_stray_placeholders(params: Mapping[str, Any], expressions: tuple[str, ...]) -> None:

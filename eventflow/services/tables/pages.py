@@ -11,10 +11,11 @@ from eventflow.services.attributes.values import Item, valid_item
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.tables.capacity import Consumed, read_units
-from eventflow.services.tables.constraints import Constraints, refuse_legacy, refuse_stray_placeholders
+from eventflow.services.tables.constraints import Constraints, refuse_mixed, refuse_stray_placeholders
 from eventflow.services.tables.definition import Index, Table
 from eventflow.services.tables.items import load
 from eventflow.services.tables.keys import NOT_THE_SCHEMA, RowKey
+from eventflow.services.tables.older import check_older, older_filter, older_projection, refuse_idle_operator
 
 PAGE = 1024 * 1024
 BAD_START = "The provided starting key is invalid"
@@ -27,7 +28,8 @@ class Reading:
     """A Query or Scan that its own request says nothing against."""
 
     def __init__(self, params: Mapping[str, Any], compiler: Compiler, expressions: tuple[str, ...]) -> None:
-        refuse_legacy(params)
+        refuse_mixed(params)
+        refuse_idle_operator(params)
         refuse_stray_placeholders(params, expressions)
         self.index_name: str | None = params.get("IndexName")
         self.limit: int | None = params.get("Limit")
@@ -41,9 +43,9 @@ class Reading:
     def compile(self) -> None:
         """The filter and the projection; a Query's key condition comes before them."""
         text = self._params.get("FilterExpression")
-        self.filter = self._compiler.condition("FilterExpression", text, self.placeholders) if text is not None else None
+        self.filter = self._compiler.condition("FilterExpression", text, self.placeholders) if text is not None else older_filter(self._params)
         text = self._params.get("ProjectionExpression")
-        self.projection = self._compiler.projection(text, self.placeholders) if text is not None else None
+        self.projection = self._compiler.projection(text, self.placeholders) if text is not None else older_projection(self._params)
         self.placeholders.refuse_unused()
         self.select: str | None = self._params.get("Select")
         self._refuse_selection()
@@ -51,7 +53,8 @@ class Reading:
     def _refuse_selection(self) -> None:
         if self.projection is not None and self.select not in (None, "SPECIFIC_ATTRIBUTES"):
             what = "only the Count" if self.select == "COUNT" else self.select
-            raise invalid(f"Cannot specify the ProjectionExpression when choosing to get {what}")
+            member = "AttributesToGet" if self._params.get("AttributesToGet") else "ProjectionExpression"
+            raise invalid(f"Cannot specify the {member} when choosing to get {what}")
         if self.select == "SPECIFIC_ATTRIBUTES" and self.projection is None:
             raise invalid_parameters("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
         if self.select == "ALL_PROJECTED_ATTRIBUTES" and self.index_name is None:
@@ -80,7 +83,7 @@ class Reading:
 
 
 def accept(params: Mapping[str, Any]) -> Constraints:
-    return Constraints(params).choices("ReturnConsumedCapacity", "Select")
+    return check_older(Constraints(params).choices("ReturnConsumedCapacity", "Select"), params)
 
 
 def start_key(start: Mapping[str, Any] | None) -> Item | None:

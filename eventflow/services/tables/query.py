@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.keyconditions import KeyTest
 from eventflow.services.tables.definition import Index, Table
 from eventflow.services.tables.keys import ABOVE_ALL, EMPTY_KEY, KINDS, KeySchema, RowKey, encode, end_of_prefix, following, refuse_long
+from eventflow.services.tables.older import older_key_tests
 from eventflow.services.tables.pages import Reading, Row, accept, read_page
 from eventflow.services.tables.writes import refuse_nested_keys
 
@@ -49,13 +50,20 @@ class Query:
                 "1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"
             )
         self.reading = Reading(params, compiler, ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"))
-        text = params.get("KeyConditionExpression")
-        if text is None:
-            raise invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
-        key_condition = compiler.key_condition(text, self.reading.placeholders)
+        key_condition = self._key_condition(params, compiler)
         self.reading.compile()
         self.tests = key_condition()
+        self.filtered_by = "QueryFilter" if params.get("QueryFilter") else "Filter Expression"
         self.forward = params.get("ScanIndexForward") is not False
+
+    def _key_condition(self, params: Mapping[str, Any], compiler: Compiler) -> Callable[[], dict[str, KeyTest]]:
+        text = params.get("KeyConditionExpression")
+        if text is not None:
+            return compiler.key_condition(text, self.reading.placeholders)
+        tests = older_key_tests(params)
+        if tests is None:
+            raise invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+        return lambda: tests
 
     def apply(self, connection: sqlite3.Connection, table: Table) -> dict[str, Any]:
         index = self.reading.index_of(table)
@@ -63,7 +71,7 @@ class Query:
         hash_key, bounds = key_range(keys, self.tests)
         start = self._start(table, index, hash_key, bounds)
         if self.reading.filter:
-            refuse_keys_in_filter(keys, self.reading.filter.paths)
+            refuse_keys_in_filter(self.filtered_by, keys, self.reading.filter.paths)
             refuse_nested_keys(table, self.reading.filter.paths)
         rows = self._entries(connection, index, hash_key, bounds, start) if index else self._items(connection, table, hash_key, bounds, start)
         return read_page(self.reading, table, index, rows)
@@ -138,8 +146,8 @@ def bounds_of(test: KeyTest) -> Bounds:
     }[test.operator]
 
 
-def refuse_keys_in_filter(keys: KeySchema, paths: Iterable[tuple[str | int, ...]]) -> None:
+def refuse_keys_in_filter(parameter: str, keys: KeySchema, paths: Iterable[tuple[str | int, ...]]) -> None:
     heads = {path[0] for path in paths}
     for name in keys.names:
         if name in heads:
-            raise invalid(f"Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}")
+            raise invalid(f"{parameter} can only contain non-primary key attributes: Primary key attribute: {name}")

@@ -16,9 +16,10 @@ from eventflow.services.tables import items
 from eventflow.services.tables.batches import BatchGet, BatchWrite
 from eventflow.services.tables.capacity import Consumed, read_units
 from eventflow.services.tables.catalog import Catalog
-from eventflow.services.tables.constraints import Constraints, refuse_legacy, refuse_stray_placeholders, table_name
+from eventflow.services.tables.constraints import Constraints, refuse_mixed, refuse_stray_placeholders, table_name
 from eventflow.services.tables.creation import definition_from
 from eventflow.services.tables.definition import Table
+from eventflow.services.tables.older import check_older, older_projection
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
 from eventflow.services.tables.streams import Streams, refuse_specification
@@ -153,13 +154,13 @@ class Tables:
 
     async def get_item(self, region: str, params: Params) -> Response:
         name = table_name(params.get("TableName"), region, self._account)
-        Constraints(params).required("Key").choices("ReturnConsumedCapacity").refuse()
-        refuse_legacy(params)
+        check_older(Constraints(params).required("Key").choices("ReturnConsumedCapacity"), params).refuse()
+        refuse_mixed(params)
         refuse_stray_placeholders(params, ("ProjectionExpression",))
         key = valid_item(params["Key"])
         placeholders = Placeholders(params.get("ExpressionAttributeNames"), None)
         text = params.get("ProjectionExpression")
-        projection = self._compiler.projection(text, placeholders) if text is not None else None
+        projection = self._compiler.projection(text, placeholders) if text is not None else older_projection(params)
         placeholders.refuse_unused()
 
         def get(connection: sqlite3.Connection) -> Response:

@@ -15,9 +15,10 @@ from eventflow.services.expressions.paths import Path
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.expressions.projections import Projection
 from eventflow.services.tables import items
-from eventflow.services.tables.constraints import Constraints, refuse_legacy, refuse_stray_placeholders
+from eventflow.services.tables.constraints import Constraints, refuse_mixed, refuse_stray_placeholders
 from eventflow.services.tables.definition import LOCAL, Table
 from eventflow.services.tables.items import Record
+from eventflow.services.tables.older import check_older, older_condition, older_update, refuse_idle_operator
 
 PUT_TOO_LARGE = "Item size has exceeded the maximum allowed size"
 UPDATE_TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
@@ -48,10 +49,14 @@ class Returns:
 
 def accept(params: Mapping[str, Any], subject: str, expressions: tuple[str, ...]) -> Returns:
     """The checks that the three writes share; ``subject`` is the member that holds the item or the key."""
-    Constraints(params).required(subject).choices(
-        "ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "ReturnValues", "ReturnValuesOnConditionCheckFailure"
-    ).refuse()
-    refuse_legacy(params)
+    constraints = (
+        Constraints(params)
+        .required(subject)
+        .choices("ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "ReturnValues", "ReturnValuesOnConditionCheckFailure")
+    )
+    check_older(constraints, params).refuse()
+    refuse_mixed(params)
+    refuse_idle_operator(params)
     refuse_stray_placeholders(params, expressions)
     return Returns(params)
 
@@ -62,7 +67,7 @@ def placeholders_of(params: Mapping[str, Any]) -> Placeholders:
 
 def condition_of(params: Mapping[str, Any], placeholders: Placeholders, compiler: Compiler) -> Filter | None:
     text = params.get("ConditionExpression")
-    return compiler.condition("ConditionExpression", text, placeholders) if text is not None else None
+    return compiler.condition("ConditionExpression", text, placeholders) if text is not None else older_condition(params)
 
 
 def guard(condition: Filter | None, table: Table, old: Record | None, returns: Returns) -> None:
@@ -144,7 +149,7 @@ class UpdateItem:
         self.key = valid_item(params["Key"])
         placeholders = placeholders_of(params)
         text = params.get("UpdateExpression")
-        self.update = compiler.update(text, placeholders) if text is not None else Update(())
+        self.update = compiler.update(text, placeholders) if text is not None else older_update(params) or Update(())
         self.condition = condition_of(params, placeholders, compiler)
         placeholders.refuse_unused()
 
