@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         scheduled_event,
         sqs_event,
     )
+    from eventflow.filters import Filters
     from eventflow.outcome import Outcome, Status
+    from eventflow.pattern import Pattern, compile_pattern
     from eventflow.timetable import Rate, Timetable, parse_timetable, parse_zone
     from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, Target, Trigger
 
@@ -36,8 +38,10 @@ __all__ = [
     "DestinationRecord",
     "EventflowError",
     "ExpressionError",
+    "Filters",
     "ObjectVersion",
     "Outcome",
+    "Pattern",
     "QueueSource",
     "Rate",
     "Resource",
@@ -53,6 +57,7 @@ __all__ = [
     "Throttled",
     "Timetable",
     "Trigger",
+    "compile_pattern",
     "iso",
     "parse_timetable",
     "parse_zone",
@@ -68,7 +73,9 @@ _HOMES = {
     "cron": ("ExpressionError",),
     "errors": ("EventflowError", "ServiceError", "SettingError", "StorageError", "Throttled"),
     "event": ("DestinationRecord", "S3Event", "SQSBatchResponse", "SQSEvent", "ScheduledEvent", "s3_event", "scheduled_event", "sqs_event"),
+    "filters": ("Filters",),
     "outcome": ("Outcome", "Status"),
+    "pattern": ("Pattern", "compile_pattern"),
     "timetable": ("Rate", "Timetable", "parse_timetable", "parse_zone"),
     "trigger": ("BucketSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "Target", "Trigger"),
 }
