@@ -218,12 +218,14 @@ patterns = st.recursive(
 ).filter(lambda pattern: isinstance(pattern, dict))
 
 
+# Tables: arrays of objects, where what matters is which element a value is in.
 bits = st.sampled_from([0, 1])
-elements = st.lists(st.dictionaries(names, bits | st.lists(st.dictionaries(names, bits), max_size=2)), min_size=1, max_size=3)
-tables = st.dictionaries(names, elements, min_size=1)
-bit_tests = st.lists(st.sampled_from([0, 1, {"exists": False}]), min_size=1, max_size=1)
-rows = st.dictionaries(names, bit_tests | st.dictionaries(names, bit_tests, min_size=1), min_size=1)
-table_patterns = st.dictionaries(names, rows, min_size=1, max_size=2)
+inner_rows = st.fixed_dictionaries({}, optional={"b": bits, "c": bits})
+elements = st.fixed_dictionaries({}, optional={"a": bits, "b": bits, "c": st.lists(inner_rows, min_size=1, max_size=2)})
+tables = st.fixed_dictionaries({"a": st.lists(elements, min_size=2, max_size=3)}, optional={"b": st.lists(elements, min_size=2, max_size=2)})
+bit_tests = bits.map(lambda bit: [bit]) | st.just([{"exists": False}])
+rows = st.fixed_dictionaries({"a": bit_tests, "b": bit_tests}, optional={"c": st.fixed_dictionaries({"b": bit_tests, "c": bit_tests})})
+table_patterns = st.fixed_dictionaries({"a": rows}, optional={"b": rows})
 
 
 def model(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
