@@ -19,6 +19,7 @@ from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.listing import ObjectListing, Page, Query
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader, Opened
+from eventflow.services.objects.settings import BucketSettings
 from eventflow.services.objects.source import StoredBucket
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
 from eventflow.services.objects.upload_index import UploadIndex
@@ -49,6 +50,7 @@ class Objects:
         self._database = database
         self._clock = clock
         self._buckets = Buckets(database, root)
+        self.settings = BucketSettings(database)
         self._disk = Disk()
         self._locks = KeyLocks()
         self._naming = asyncio.Lock()
@@ -63,6 +65,7 @@ class Objects:
         """Bring the tables up to date and sweep away what an interrupted daemon left unfinished."""
         await self._database.migrate("objects", "eventflow.services")
         await self._buckets.load()
+        await self.settings.load()
         for bucket in self._buckets.all().values():
             if await self._disk.run(bucket.path.is_dir):
                 await self._disk.run(bucket.directory.sweep, await self._upload_index.files(bucket.name))
@@ -136,6 +139,7 @@ class Objects:
             if await self._disk.run(bucket.path.is_dir) or not ours:
                 await self._empty_directory(bucket, ours)
             await self._buckets.remove(name)
+            self.settings.forget(name)
 
     async def _empty_directory(self, bucket: Bucket, ours: bool) -> None:
         if not await self._listing.is_empty(bucket):
