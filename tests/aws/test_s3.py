@@ -121,7 +121,7 @@ def test_buckets_that_cannot_be_made(server: Any) -> None:
         params = {"CreateBucketConfiguration": {"LocationConstraint": constraint}}
         assert refused(east.create_bucket, Bucket="new", **params) == ("InvalidLocationConstraint", 400)
     assert refused(east.create_bucket, Bucket="under_score") == ("InvalidBucketName", 400)
-    assert refused(east.create_bucket, Bucket="new", ACL="public-read") == ("NotImplemented", 501)
+    assert refused(east.create_bucket, Bucket="new", ACL="public-read") == ("InvalidBucketAclWithObjectOwnership", 400)
     assert refused(east.create_bucket, Bucket="new", ObjectLockEnabledForBucket=True) == ("NotImplemented", 501)
     assert [bucket["Name"] for bucket in east.list_buckets()["Buckets"]] == ["mine"]
 
@@ -214,8 +214,6 @@ def test_bodies_that_are_not_what_was_promised(s3: Any) -> None:
 
 
 UNENFORCED: list[dict[str, Any]] = [
-    {"ACL": "public-read"},
-    {"GrantRead": "id=1"},
     {"ServerSideEncryption": "aws:kms"},
     {"ServerSideEncryption": "AES256"},
     {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventflow.aws.operation import Call, operation
-from eventflow.aws.s3.parameters import owner, refuse_unenforced
+from eventflow.aws.s3.parameters import GRANTS, owner, refuse_unenforced
 from eventflow.aws.s3.tokens import read_token, write_token
 from eventflow.errors import ServiceError
 from eventflow.services.objects.buckets import Bucket
@@ -28,11 +28,10 @@ class BucketOperations:
     async def create_bucket(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         configuration: dict[str, Any] = params.pop("CreateBucketConfiguration", None) or {}
         constraint = configuration.pop("LocationConstraint", None)
+        if params.get("ACL", "private") != "private" or GRANTS.intersection(params):
+            message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+            raise ServiceError("InvalidBucketAclWithObjectOwnership", message)
         refuse_unenforced(call, params | configuration, (), self.objects.account)
-        if params.get("ACL", "private") != "private":
-            raise ServiceError(
-                "InvalidArgument", "A bucket's canned ACL can only be private here.", ArgumentName="x-amz-acl", ArgumentValue=params["ACL"]
-            )
         bucket = await self.objects.create_bucket(params["Bucket"], bucket_region(call.region, constraint))
         return {"Location": f"/{bucket.name}" if bucket.region == HOME_REGION else f"{call.base_url}/{bucket.name}/"}
 

@@ -19,6 +19,9 @@ from eventflow.services.objects.writer import Expected
 LARGEST_METADATA = 2048
 #: Parameters that every call may have, and parameters of which only these values ask for nothing more than what is so anyway.
 EVERYWHERE = frozenset(("Bucket", "Key", "RequestPayer", "ExpectedBucketOwner"))
+#: Parameters that say of the request's body what the endpoint has checked before the operation runs.
+BODY_CHECKS = frozenset(("ContentMD5", "ChecksumAlgorithm"))
+GRANTS = frozenset(("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP"))
 HARMLESS: Mapping[str, frozenset[Any]] = {
     "ACL": frozenset(("private", "bucket-owner-full-control")),
     "BucketKeyEnabled": frozenset((False,)),
@@ -45,6 +48,8 @@ def refuse_unenforced(call: Call, params: Mapping[str, Any], known: Iterable[str
     understood = EVERYWHERE.union(known)
     for name, value in params.items():
         if name not in understood and (name not in HARMLESS or value not in HARMLESS[name]):
+            if name == "ACL" or name in GRANTS:
+                raise ServiceError("AccessControlListNotSupported", "The bucket does not allow ACLs")
             raise ServiceError(
                 "NotImplemented",
                 f"{call.operation} was given {name}, which this object store cannot enforce as asked. Leave it out to go on without it.",

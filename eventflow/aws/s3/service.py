@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from eventflow.aws.operation import operations_of
+from eventflow.aws.s3.access import AccessOperations
 from eventflow.aws.s3.buckets import BucketOperations
 from eventflow.aws.s3.listings import ListingOperations
 from eventflow.aws.s3.objects import ObjectOperations
+from eventflow.aws.s3.unconfigured import UnconfiguredOperations
 from eventflow.aws.s3.uploads import UploadOperations
 from eventflow.services.objects import Objects
 
 
-class S3Service(BucketOperations, ObjectOperations, ListingOperations, UploadOperations):
+class S3Service(
+    BucketOperations,
+    ObjectOperations,
+    ListingOperations,
+    UploadOperations,
+    AccessOperations,
+    UnconfiguredOperations,
+):
     """Buckets are global, as S3's names are: every region's endpoint serves all of them, where S3 would redirect to the bucket's own."""
 
     name = "s3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from typing import Any
@@ -15,6 +16,10 @@ DELETE = "DELETE FROM bucket_settings WHERE bucket = ? AND name = ?"
 VERSIONING = "versioning"
 TAGGING = "tagging"
 LIFECYCLE = "lifecycle"
+CORS = "cors"
+NOTIFICATION = "notification"
+OWNERSHIP = "ownership"
+PUBLIC_ACCESS_BLOCK = "public-access-block"
 ENABLED, SUSPENDED = "Enabled", "Suspended"
 
 
@@ -60,3 +65,8 @@ class BucketSettings:
         """``Enabled``, ``Suspended``, or None for a bucket that never had versions."""
         values = self._values.get(bucket)
         return values.get(VERSIONING) if values else None
+
+
+def made_id(*of: str) -> str:
+    """A version id that comes out the same again for the same thing: for what was done by hand, and is found out again if its row is lost."""
+    return hashlib.sha256("\0".join(of).encode(errors="surrogateescape")).hexdigest()[:32]
