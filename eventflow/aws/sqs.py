@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from eventflow.aws.operation import Call, operation, operations_of
 from eventflow.errors import ServiceError
 from eventflow.services.queues import Queues, message_attributes
-from eventflow.services.queues.attributes import LARGEST_MESSAGE
-from eventflow.services.queues.errors import invalid_value, missing, no_such_queue, unknown_attribute
+from eventflow.services.queues.attributes import LARGEST_MESSAGE, REFUSED
+from eventflow.services.queues.errors import missing, no_such_queue, unknown_attribute
 from eventflow.services.queues.message_attributes import TRACE, TRACE_SHAPE
 from eventflow.services.queues.sends import Outgoing, Sent
 
@@ -32,6 +32,9 @@ SYSTEM_ATTRIBUTES = frozenset(
         "DeadLetterQueueSourceArn",
     )
 )
+#: For the page of what is there.
+REFUSED_ATTRIBUTES = (*(f"Attributes.{name}" for name in REFUSED), "Attributes.SqsManagedSseEnabled=true")
+UNFAIR = "a `MessageGroupId` on a standard queue is kept and told, and does not change the order (AWS's fair queues)"
 
 Params = dict[str, Any]
 Answer = Mapping[str, Any]
@@ -48,11 +51,9 @@ class SqsService:
 
     # Queues.
 
-    @operation("CreateQueue")
+    @operation("CreateQueue", refuses=REFUSED_ATTRIBUTES)
     async def create_queue(self, call: Call, params: Params) -> Answer:
-        if params.get("tags"):
-            raise invalid_value("tags", ", ".join(params["tags"]), "tags are not kept by this service; leave them out.")
-        await self._queues.create(call.region, params["QueueName"], params.get("Attributes") or {})
+        await self._queues.create(call.region, params["QueueName"], params.get("Attributes") or {}, params.get("tags"))
         return {"QueueUrl": self._url(call, params["QueueName"])}
 
     @operation("GetQueueUrl")
@@ -86,13 +87,41 @@ class SqsService:
         attributes = await self._queues.attributes(call.region, self._queue(params), params.get("AttributeNames") or ())
         return {"Attributes": attributes} if attributes else {}
 
-    @operation("SetQueueAttributes")
+    @operation("SetQueueAttributes", refuses=REFUSED_ATTRIBUTES)
     async def set_queue_attributes(self, call: Call, params: Params) -> None:
         await self._queues.set_attributes(call.region, self._queue(params), params["Attributes"])
 
+    @operation("TagQueue")
+    async def tag_queue(self, call: Call, params: Params) -> None:
+        await self._queues.tag(call.region, self._queue(params), params["Tags"])
+
+    @operation("UntagQueue")
+    async def untag_queue(self, call: Call, params: Params) -> None:
+        await self._queues.untag(call.region, self._queue(params), params["TagKeys"])
+
+    @operation("ListQueueTags")
+    async def list_queue_tags(self, call: Call, params: Params) -> Answer:
+        tags = await self._queues.tags(call.region, self._queue(params))
+        return {"Tags": tags} if tags else {}
+
+    # Message move tasks.
+
+    @operation("StartMessageMoveTask")
+    async def start_message_move_task(self, call: Call, params: Params) -> Answer:
+        rate = params.get("MaxNumberOfMessagesPerSecond")
+        return {"TaskHandle": await self._queues.moves.start(params["SourceArn"], params.get("DestinationArn"), rate)}
+
+    @operation("ListMessageMoveTasks")
+    async def list_message_move_tasks(self, call: Call, params: Params) -> Answer:
+        return {"Results": await self._queues.moves.latest(params["SourceArn"], params.get("MaxResults"))}
+
+    @operation("CancelMessageMoveTask")
+    async def cancel_message_move_task(self, call: Call, params: Params) -> Answer:
+        return {"ApproximateNumberOfMessagesMoved": await self._queues.moves.cancel(params["TaskHandle"])}
+
     # Messages.
 
-    @operation("SendMessage")
+    @operation("SendMessage", partly=UNFAIR)
     async def send_message(self, call: Call, params: Params) -> Answer:
         message = self._outgoing(call, params)
         (outcome,) = await self._queues.send(call.region, self._queue(params), [message])
@@ -100,7 +129,7 @@ class SqsService:
             raise outcome
         return sent_members(outcome, params)
 
-    @operation("SendMessageBatch")
+    @operation("SendMessageBatch", partly=UNFAIR)
     async def send_message_batch(self, call: Call, params: Params) -> Answer:
         entries = checked_entries(params)
         messages = [tried(partial(self._outgoing, call, entry)) for entry in entries]
@@ -116,9 +145,6 @@ class SqsService:
         for name in system_names:
             if name not in SYSTEM_ATTRIBUTES:
                 raise unknown_attribute(name)
-        if params.get("ReceiveRequestAttemptId"):
-            reason = "a receive cannot be repeated by its attempt id here; leave it out, messages that got lost come back when their visibility ends."
-            raise invalid_value("ReceiveRequestAttemptId", params["ReceiveRequestAttemptId"], reason)
         limit = params.get("MaxNumberOfMessages")
         received = await self._queues.receive(
             call.region,
@@ -126,6 +152,7 @@ class SqsService:
             limit=1 if limit is None else limit,
             wait=params.get("WaitTimeSeconds"),
             visibility=params.get("VisibilityTimeout"),
+            attempt_id=params.get("ReceiveRequestAttemptId"),
         )
         messages = [one.message(system_names, params.get("MessageAttributeNames") or ()) for one in received]
         return {"Messages": messages} if messages else {}

@@ -148,7 +148,6 @@ def test_creating_again_with_other_attributes_is_refused_by_the_old_name(sqs: An
     assert refused(sqs.create_queue, QueueName="orders", Attributes={"DelaySeconds": "1"}) == ("QueueAlreadyExists", text, 400)
     with pytest.raises(sqs.exceptions.QueueNameExists):
         sqs.create_queue(QueueName="orders", Attributes={"DelaySeconds": "1"})
-    assert refused(sqs.create_queue, QueueName="tagged", tags={"team": "a"})[0] == "InvalidParameterValue"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_messages_that_are_refused(sqs: Any, queue: str) -> None:
     assert refused(sqs.send_message, QueueUrl=queue, MessageBody="é" * 524_289)[:2] == ("InvalidParameterValue", too_long)
     sqs.send_message(QueueUrl=queue, MessageBody="x" * 1_048_576)
     assert refused(sqs.delete_message, QueueUrl=queue, ReceiptHandle="x")[0] == "ReceiptHandleIsInvalid"
-    assert refused(sqs.receive_message, QueueUrl=queue, ReceiveRequestAttemptId="x")[0] == "InvalidParameterValue"
+    assert refused(sqs.receive_message, QueueUrl=queue, ReceiveRequestAttemptId="x")[0] == "InvalidParameterValue"  # a FIFO queue's
 
 
 def test_batches_succeed_and_fail_by_entry(sqs: Any, queue: str) -> None:
@@ -259,9 +258,57 @@ def test_purging_twice_is_refused_with_403(sqs: Any, queue: str) -> None:
 
 
 def test_operations_that_are_not_there_say_so(sqs: Any, queue: str) -> None:
-    _code, text, status = refused(sqs.tag_queue, QueueUrl=queue, Tags={"a": "b"})
+    _code, text, status = refused(sqs.add_permission, QueueUrl=queue, Label="a", AWSAccountIds=[ACCOUNT], Actions=["SendMessage"])
     assert status == 501
-    assert "TagQueue" in text
+    assert "AddPermission" in text
+
+
+def test_tags_by_name(sqs: Any) -> None:
+    queue = sqs.create_queue(QueueName="tagged", tags={"team": "a", "stage": ""})["QueueUrl"]
+    sqs.tag_queue(QueueUrl=queue, Tags={"team": "b"})
+    sqs.untag_queue(QueueUrl=queue, TagKeys=["stage"])
+    assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"team": "b"}
+    sqs.untag_queue(QueueUrl=queue, TagKeys=["team"])
+    assert "Tags" not in sqs.list_queue_tags(QueueUrl=queue)
+    assert refused(sqs.untag_queue, QueueUrl=queue, TagKeys=[])[0] == "MissingParameter"
+
+
+def test_a_message_move_task(sqs: Any, queue: str) -> None:
+    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
+    assert refused(sqs.start_message_move_task, SourceArn=arn) == (
+        "InvalidParameterValue",
+        "Source queue must be configured as a Dead Letter Queue.",
+        400,
+    )
+    attributes = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1}), "VisibilityTimeout": "0"}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
+    sqs.send_message(QueueUrl=queue, MessageBody="poison")
+    sqs.receive_message(QueueUrl=queue)
+    sqs.receive_message(QueueUrl=queue)
+    handle = sqs.start_message_move_task(SourceArn=arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
+    (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+    assert message["Body"] == "poison"
+    (task,) = sqs.list_message_move_tasks(SourceArn=arn)["Results"]
+    assert (task["SourceArn"], task["MaxNumberOfMessagesPerSecond"], task["ApproximateNumberOfMessagesMoved"]) == (arn, 1, 1)
+    assert sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"] == 1
+    assert sqs.list_message_move_tasks(SourceArn=arn)["Results"][0]["Status"] == "CANCELLED"
+    assert refused(sqs.list_message_move_tasks, SourceArn=f"{arn}x")[::2] == ("ResourceNotFoundException", 404)
+    sqs.delete_queue(QueueUrl=dead)
+
+
+def test_the_name_of_a_deleted_queue_is_free_after_a_minute(sqs: Any, queue: str) -> None:
+    sqs.delete_queue(QueueUrl=queue)
+    text = "You must wait 60 seconds after deleting a queue before you can create another with the same name."
+    assert refused(sqs.create_queue, QueueName="orders") == ("AWS.SimpleQueueService.QueueDeletedRecently", text, 400)
+
+
+def test_a_receive_is_repeated_by_its_attempt_id(sqs: Any) -> None:
+    queue = sqs.create_queue(QueueName="steps.fifo", Attributes={"FifoQueue": "true", "ContentBasedDeduplication": "true"})["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="1", MessageGroupId="g")
+    first = sqs.receive_message(QueueUrl=queue, ReceiveRequestAttemptId="try")["Messages"]
+    assert sqs.receive_message(QueueUrl=queue, ReceiveRequestAttemptId="try")["Messages"] == first
+    assert "Messages" not in sqs.receive_message(QueueUrl=queue, ReceiveRequestAttemptId="other")
 
 
 def test_a_trace_in_the_request_goes_with_the_message(server: Any, sqs: Any, queue: str) -> None:

@@ -104,8 +104,10 @@ def test_visibility_can_be_prolonged_ended_and_not_beyond_twelve_hours() -> None
         with pytest.raises(ServiceError, match="Message does not exist or is not available for visibility timeout change"):
             await bench.hide(message, 10)
         await bench.clock.advance(30)
-        await bench.hide(again, 10)  # its visibility is over, nobody has it: SQS takes this
-        assert await bench.bodies() == []
+        with pytest.raises(ServiceError) as refused:
+            await bench.hide(again, 10)
+        assert refused.value.code == "MessageNotInflight"
+        assert await bench.bodies() == ["one"]
 
     run(scenario)
 
@@ -285,6 +287,21 @@ def test_a_long_poll_on_a_queue_that_is_deleted_says_so() -> None:
     run(scenario)
 
 
+def test_a_long_poll_of_a_queue_at_its_limit_waits_for_room() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.create(VisibilityTimeout="1000")
+        await bench.send(*"abcdef")
+        held = await bench.receive()
+        waiting = asyncio.create_task(bench.receive(wait=20))
+        await bench.clock.advance(3)
+        assert not waiting.done()
+        await bench.delete(held.pop())
+        await bench.clock.advance(1)
+        assert [one.body for one in await waiting] == ["f"]
+
+    run(scenario, most_in_flight=5)
+
+
 def test_no_more_than_the_limit_is_in_flight() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.create()
@@ -325,6 +342,11 @@ def test_a_queue_made_anew_knows_nothing_of_its_predecessor() -> None:
         await bench.send("one", "two")
         (message,) = await bench.receive(1)
         await bench.queues.delete(REGION, "orders")
+        await bench.clock.advance(59)
+        with pytest.raises(ServiceError, match="You must wait 60 seconds") as early:
+            await bench.create()
+        assert early.value.code == "QueueDeletedRecently"
+        await bench.clock.advance(1)
         await bench.create()
         assert await bench.bodies() == []
         with pytest.raises(ServiceError) as refused:

@@ -161,12 +161,20 @@ def test_what_a_fifo_queue_asks_of_a_message(options: dict[str, Any], message: s
     run(scenario)
 
 
-def test_a_standard_queue_takes_neither_group_nor_deduplication_id() -> None:
+def test_a_standard_queue_takes_a_group_and_no_deduplication_id() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.create()
-        for options in ({"group": "a"}, {"deduplication_id": "1"}):
-            with pytest.raises(ServiceError, match="not valid for this queue type"):
-                await bench.send("text", **options)
+        with pytest.raises(ServiceError, match="not valid for this queue type"):
+            await bench.send("text", deduplication_id="1")
+        await bench.send("one", "two", group="a")
+        received = await bench.receive()
+        assert [(one.body, one.system["MessageGroupId"]) for one in received] == [("one", "a"), ("two", "a")]
+        assert "SequenceNumber" not in received[0].system
+        await bench.hide(received[0], 0)
+        await bench.delete(received[1])
+        assert await bench.bodies() == ["one"]
+        rows = await bench.database.read(lambda connection: connection.execute("SELECT COUNT(*) FROM queue_groups").fetchone()[0])
+        assert rows == 0
 
     run(scenario)
 

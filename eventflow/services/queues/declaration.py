@@ -9,18 +9,28 @@ from typing import Any
 from eventflow.errors import ServiceError, SettingError
 from eventflow.services.queues import messages as queue_messages
 from eventflow.services.queues import records as queue_records
+from eventflow.services.queues import tags as queue_tags
 from eventflow.services.queues.attributes import checked_for_change, checked_for_creation, is_fifo
 from eventflow.services.queues.errors import invalid_value
 from eventflow.services.queues.records import Queue, queue_arn
 from eventflow.services.queues.redrive import RedrivePolicy
 
 
-def create(connection: sqlite3.Connection, account: str, region: str, name: str, kept: Mapping[str, str], now: int) -> None:
-    """Make a queue; one that is there must have these attributes."""
+def create(connection: sqlite3.Connection, account: str, region: str, name: str, kept: Mapping[str, str], tags: Mapping[str, str], now: int) -> None:
+    """CreateQueue: one that is there must have these attributes, and keeps its own tags; a name is not given again within a minute of a deletion."""
     queue = queue_records.lookup(connection, region, name)
     if queue is not None:
         check_same(queue, kept)
         return
+    if queue_records.deleted_recently(connection, region, name, now):
+        text = "You must wait 60 seconds after deleting a queue before you can create another with the same name."
+        raise ServiceError("QueueDeletedRecently", text)
+    make(connection, account, region, name, kept, now)
+    if tags:
+        queue_tags.add(connection, queue_records.find(connection, region, name), tags)
+
+
+def make(connection: sqlite3.Connection, account: str, region: str, name: str, kept: Mapping[str, str], now: int) -> None:
     check_redrive(connection, account, region, name, kept)
     given = {attribute: value for attribute, value in kept.items() if value != ""}
     queue_records.insert(connection, region, name, given, now)
@@ -40,7 +50,7 @@ def declare(connection: sqlite3.Connection, account: str, region: str, name: str
         change(connection, account, queue, given, now)
         return
     attributes = {**given, "FifoQueue": "true"} if is_fifo(name) else given
-    create(connection, account, region, name, checked_for_creation(name, attributes), now)
+    make(connection, account, region, name, checked_for_creation(name, attributes), now)
 
 
 def change(connection: sqlite3.Connection, account: str, queue: Queue, attributes: Mapping[str, str], now: int) -> None:

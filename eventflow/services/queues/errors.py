@@ -29,6 +29,10 @@ def invalid_attribute(name: str, reason: str = "") -> ServiceError:
     return ServiceError("InvalidAttributeValue", f"Invalid value for the parameter {name}." + (f" Reason: {reason}" if reason else ""))
 
 
+def over_limit(name: str) -> ServiceError:
+    return ServiceError("OverLimit", f"Too many messages of the queue {name} are in flight; delete some of those that were received.", 403)
+
+
 def between(parameter: str, value: int | None, least: int, most: int, reason: str) -> None:
     """Refuse a request parameter outside its range; None (not given) passes."""
     if value is not None and not least <= value <= most:

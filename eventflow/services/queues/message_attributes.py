@@ -8,7 +8,7 @@ import json
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from eventflow.errors import ServiceError
@@ -22,6 +22,8 @@ LONGEST_NAME = 256
 NAME = re.compile(r"[A-Za-z0-9_\-.]+")
 RESERVED = ("aws.", "amazon.")
 LISTS = ("StringListValues", "BinaryListValues")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+MOST_DIGITS, LEAST_EXPONENT, GREATEST_EXPONENT = 38, -128, 126
 TRACE = "AWSTraceHeader"
 TRACE_SHAPE = re.compile(r"Root=1-[0-9a-fA-F]{8}-[0-9a-fA-F]{24}(;.*)?", re.DOTALL)
 #: The characters SQS takes in a body or a text value: those of XML 1.0.
@@ -75,10 +77,12 @@ def check_value(name: str, attribute: Mapping[str, Any]) -> None:
 
 
 def is_number(text: str) -> bool:
-    try:
-        return Decimal(text).is_finite()
-    except InvalidOperation:
+    """SQS's numbers: up to 38 digits, between 10^-128 and 10^126 (AWS: "Amazon SQS message metadata", data types)."""
+    if not NUMBER.fullmatch(text):
         return False
+    number = Decimal(text)
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    return not digits or (len(digits) <= MOST_DIGITS and LEAST_EXPONENT <= number.adjusted() <= GREATEST_EXPONENT)
 
 
 def member_of(attribute: Mapping[str, Any]) -> str:

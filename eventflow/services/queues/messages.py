@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from eventflow.errors import ServiceError
 from eventflow.services.queues import message_groups
 from eventflow.services.queues.attributes import LONGEST_VISIBILITY
 from eventflow.services.queues.errors import between, invalid_value
@@ -43,11 +44,11 @@ def delete(connection: sqlite3.Connection, queue: Queue, handle: str, now: int) 
         raise invalid_value("ReceiptHandle", handle, "The receipt handle has expired.")
     if receives == receipt.receives:
         connection.execute(DELETE, (receipt.id,))
-        message_groups.refresh(connection, queue.id, [group] if group is not None else [])
+        message_groups.refresh(connection, queue.id, [group] if queue.fifo else [])
 
 
-def change_visibility(connection: sqlite3.Connection, queue: Queue, handle: str, seconds: int, now: int) -> bool:
-    """Hide the message of a handle for so many seconds from now; True when that brings it back in flight."""
+def change_visibility(connection: sqlite3.Connection, queue: Queue, handle: str, seconds: int, now: int) -> None:
+    """Hide the message of a handle, which must be in flight, for so many seconds from now."""
     between("VisibilityTimeout", seconds, 0, LONGEST_VISIBILITY, f"VisibilityTimeout must be an integer between 0 and {LONGEST_VISIBILITY}.")
     receipt = Receipt.parse(handle, queue.id)
     row = connection.execute(STATE, (queue.id, receipt.id)).fetchone()
@@ -55,21 +56,22 @@ def change_visibility(connection: sqlite3.Connection, queue: Queue, handle: str,
         raise invalid_value("ReceiptHandle", handle, "Message does not exist or is not available for visibility timeout change.")
     _receives, visible_at, received_at, group = row
     until = now + 1000 * seconds
-    if queue.fifo and visible_at <= now:
-        raise invalid_value("ReceiptHandle", handle, "The receipt handle has expired.")
+    if visible_at <= now:
+        if queue.fifo:
+            raise invalid_value("ReceiptHandle", handle, "The receipt handle has expired.")
+        raise ServiceError("MessageNotInflight", "The message referred to isn't in flight.")
     if until - received_at > 1000 * LONGEST_VISIBILITY:
         raise invalid_value(
             "VisibilityTimeout", seconds, f"Total VisibilityTimeout for the message is beyond the limit [{LONGEST_VISIBILITY} seconds]."
         )
     connection.execute(HIDE, (until, receipt.id))
-    message_groups.refresh(connection, queue.id, [group] if group is not None else [])
-    return bool(visible_at <= now < until)
+    message_groups.refresh(connection, queue.id, [group] if queue.fifo else [])
 
 
 def expire(connection: sqlite3.Connection, queue: Queue, now: int, limit: int) -> int:
     """Clear away up to ``limit`` of the messages that are past the retention period; how many that were."""
     removed = connection.execute(EXPIRE, (queue.id, queue.oldest(now), limit)).fetchall()
-    message_groups.refresh(connection, queue.id, {group for (group,) in removed if group is not None})
+    message_groups.refresh(connection, queue.id, {group for (group,) in removed} if queue.fifo else ())
     return len(removed)
 
 

@@ -12,7 +12,7 @@ from eventflow.services.queues import message_attributes, message_groups
 from eventflow.services.queues import records as queue_records
 from eventflow.services.queues.message_attributes import MessageAttributes
 from eventflow.services.queues.message_groups import sequence_text
-from eventflow.services.queues.messages import DELETE
+from eventflow.services.queues.messages import DELETE, HIDE
 from eventflow.services.queues.receipts import Receipt
 from eventflow.services.queues.records import Queue
 
@@ -27,6 +27,7 @@ VISIBLE_OF_GROUP = f"""
 SELECT {COLUMNS}, visible_at FROM queue_messages INDEXED BY queue_messages_by_group CROSS JOIN queue_bodies USING (id)
 WHERE queue = ? AND group_id = ? AND sent_at > ? ORDER BY id LIMIT ?
 """
+BY_ID = f"SELECT {COLUMNS} FROM queue_messages CROSS JOIN queue_bodies USING (id) WHERE id = ?"
 NEXT_VISIBLE = "SELECT MIN(visible_at) FROM queue_messages WHERE queue = ? AND visible_at > ?"
 TAKE = """
 UPDATE queue_messages SET receives = receives + 1, visible_at = ?, received_at = ?, first_received_at = COALESCE(first_received_at, ?) WHERE id = ?
@@ -136,21 +137,39 @@ class Taker:
         return len(dead)
 
     def _taken(self, row: tuple[Any, ...]) -> Received:
-        key, message_id, receives, earlier, sent_at, first, sender, group, duplicate_id, source, body, attributes, trace = row[:13]
-        self.connection.execute(TAKE, (self.now + 1000 * self.visibility, self.now, self.now, key))
-        system = {
-            "SenderId": sender,
-            "SentTimestamp": str(sent_at),
-            "ApproximateReceiveCount": str(earlier + receives + 1),
-            "ApproximateFirstReceiveTimestamp": str(self.now if first is None else first),
-        }
-        if self.queue.fifo:
-            system |= {"SequenceNumber": sequence_text(key), "MessageGroupId": group, "MessageDeduplicationId": duplicate_id}
-        if trace:
-            system[message_attributes.TRACE] = trace
-        if source:
-            system["DeadLetterQueueSourceArn"] = source
-        return Received(Receipt(self.queue.id, key, receives + 1), message_id, body, message_attributes.from_json(attributes), system)
+        self.connection.execute(TAKE, (self.now + 1000 * self.visibility, self.now, self.now, row[0]))
+        return received_of(self.queue, row, row[2] + 1, self.now)
+
+
+def received_of(queue: Queue, row: tuple[Any, ...], receives: int, now: int) -> Received:
+    """The message of a row of ``COLUMNS``, at its receive of this number."""
+    key, message_id, _receives, earlier, sent_at, first, sender, group, duplicate_id, source, body, attributes, trace = row[:13]
+    system = {
+        "SenderId": sender,
+        "SentTimestamp": str(sent_at),
+        "ApproximateReceiveCount": str(earlier + receives),
+        "ApproximateFirstReceiveTimestamp": str(now if first is None else first),
+    }
+    if queue.fifo:
+        system |= {"SequenceNumber": sequence_text(key), "MessageDeduplicationId": duplicate_id}
+    if group is not None:
+        system["MessageGroupId"] = group
+    if trace:
+        system[message_attributes.TRACE] = trace
+    if source:
+        system["DeadLetterQueueSourceArn"] = source
+    return Received(Receipt(queue.id, key, receives), message_id, body, message_attributes.from_json(attributes), system)
+
+
+def receive_again(connection: sqlite3.Connection, queue: Queue, receipts: Iterable[Receipt], visibility: int, now: int) -> list[Received]:
+    """The messages of these receipts, which are in flight, as they were received; hidden for ``visibility`` seconds from here on."""
+    found = []
+    for receipt in receipts:
+        connection.execute(HIDE, (now + 1000 * visibility, receipt.id))
+        row = connection.execute(BY_ID, (receipt.id,)).fetchone()
+        found.append(received_of(queue, row, receipt.receives, now))
+    message_groups.refresh(connection, queue.id, {one.system["MessageGroupId"] for one in found})
+    return found
 
 
 def move(connection: sqlite3.Connection, key: int, target: Queue, source_arn: str, now: int) -> None:
@@ -171,12 +190,10 @@ def next_change(connection: sqlite3.Connection, queue: Queue, now: int) -> int |
     return instant
 
 
-def give_back(connection: sqlite3.Connection, received: Iterable[Received], now: int) -> None:
+def give_back(connection: sqlite3.Connection, queue: Queue, received: Iterable[Received], now: int) -> None:
     """Undo a receive whose messages nobody got: they are visible again and the receive does not count."""
     groups = set()
-    queue = 0
     for one in received:
-        queue = one.receipt.queue
-        connection.execute(UNDO_TAKE, (now, queue, one.receipt.id, one.receipt.receives))
+        connection.execute(UNDO_TAKE, (now, queue.id, one.receipt.id, one.receipt.receives))
         groups.add(one.system.get("MessageGroupId"))
-    message_groups.refresh(connection, queue, [group for group in groups if group is not None])
+    message_groups.refresh(connection, queue.id, [group for group in groups if group is not None] if queue.fifo else ())

@@ -18,8 +18,14 @@ INSERT = "INSERT INTO queues (region, name, attributes, dead_letter, created_at,
 CHANGE = "UPDATE queues SET attributes = ?, dead_letter = ?, modified_at = ? WHERE id = ?"
 MARK_PURGED = "UPDATE queues SET purged_at = ? WHERE id = ?"
 DELETE = "DELETE FROM queues WHERE id = ?"
+REMEMBER_DELETION = "INSERT OR REPLACE INTO queue_deletions (region, name, deleted_at) VALUES (?, ?, ?)"
+FORGET_DELETIONS = "DELETE FROM queue_deletions WHERE deleted_at <= ?"
+DELETED = "SELECT 1 FROM queue_deletions WHERE region = ? AND name = ? AND deleted_at > ?"
 NAMES = "SELECT name FROM queues WHERE region = ? AND name > ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?"
 SOURCES = "SELECT name FROM queues WHERE region = ? AND dead_letter = ? AND name > ? ORDER BY name LIMIT ?"
+
+#: A deleted queue's name is given to no new one for this long (milliseconds).
+NAME_PAUSE = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +89,18 @@ def find(connection: sqlite3.Connection, region: str, name: str) -> Queue:
     return queue
 
 
+def by_id(connection: sqlite3.Connection, key: int) -> Queue:
+    """A queue that is known to be there."""
+    return queue_of(connection.execute(BY_ID, (key,)).fetchone())
+
+
 def queue_of(row: tuple[int, str, str, str, int, int, int | None]) -> Queue:
     return Queue(row[0], row[1], row[2], json.loads(row[3]), *row[4:])
 
 
 def insert(connection: sqlite3.Connection, region: str, name: str, kept: Mapping[str, str], now: int) -> Queue:
     key = connection.execute(INSERT, (region, name, json.dumps(kept), dead_letter_of(kept), now, now)).lastrowid
-    return queue_of(connection.execute(BY_ID, (key,)).fetchone())
+    return by_id(connection, key or 0)
 
 
 def change(connection: sqlite3.Connection, queue: Queue, kept: Mapping[str, str], now: int) -> None:
@@ -105,8 +116,14 @@ def mark_purged(connection: sqlite3.Connection, queue: Queue, now: int) -> None:
     connection.execute(MARK_PURGED, (now, queue.id))
 
 
-def delete(connection: sqlite3.Connection, queue: Queue) -> None:
+def delete(connection: sqlite3.Connection, queue: Queue, now: int) -> None:
     connection.execute(DELETE, (queue.id,))
+    connection.execute(FORGET_DELETIONS, (now - NAME_PAUSE,))
+    connection.execute(REMEMBER_DELETION, (queue.region, queue.name, now))
+
+
+def deleted_recently(connection: sqlite3.Connection, region: str, name: str, now: int) -> bool:
+    return connection.execute(DELETED, (region, name, now - NAME_PAUSE)).fetchone() is not None
 
 
 def names(connection: sqlite3.Connection, region: str, prefix: str, after: str, limit: int) -> list[str]:

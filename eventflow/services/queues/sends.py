@@ -69,11 +69,11 @@ def check_delay(queue: Queue, message: Outgoing) -> None:
 
 
 def check_order(queue: Queue, message: Outgoing) -> None:
-    """FIFO queues need a group and a deduplication id; a standard queue here has no use for either (fair queues are not offered)."""
+    """FIFO queues need a group and a deduplication id. On a standard queue a group names who the message is for (AWS: "Amazon SQS fair queues")."""
     for parameter, value in (("MessageGroupId", message.group), ("MessageDeduplicationId", message.deduplication_id)):
         if value is None:
             continue
-        if not queue.fifo:
+        if not queue.fifo and parameter != "MessageGroupId":
             raise invalid_value(parameter, value, "The request include parameter that is not valid for this queue type.")
         if not 1 <= len(value) <= 128 or not value.isascii() or not value.isprintable() or " " in value:
             raise invalid_value(parameter, value, f"{parameter} can only include alphanumeric and punctuation characters. 1 to 128 in length.")
@@ -109,7 +109,7 @@ def store(connection: sqlite3.Connection, queue: Queue, message: Outgoing, messa
     row = (queue.id, visible_at, now, message_id, message.sender, message.group, duplicate_id)
     key = connection.execute(INSERT, row).lastrowid or 0
     connection.execute(INSERT_BODY, (key, message.body, message_attributes.to_json(message.attributes), message.trace))
-    if message.group is not None:
+    if queue.fifo and message.group is not None:
         message_groups.joined(connection, queue.id, message.group, visible_at)
     faultpoint.reach("message.stored")
     return key

@@ -15,15 +15,18 @@ from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError, SettingError, StorageError
+from eventflow.services.queues import attempts as queue_attempts
 from eventflow.services.queues import declaration as queue_declaration
 from eventflow.services.queues import messages as queue_messages
 from eventflow.services.queues import pages as queue_pages
 from eventflow.services.queues import receives as queue_receives
 from eventflow.services.queues import records as queue_records
 from eventflow.services.queues import sends as queue_sends
+from eventflow.services.queues import tags as queue_tags
 from eventflow.services.queues.attributes import LONGEST_VISIBILITY, LONGEST_WAIT, READABLE, checked_for_creation, is_fifo
-from eventflow.services.queues.errors import between, no_such_queue, unknown_attribute
+from eventflow.services.queues.errors import between, no_such_queue, over_limit, unknown_attribute
 from eventflow.services.queues.in_flight import InFlight
+from eventflow.services.queues.move_tasks import MoveTasks
 from eventflow.services.queues.receives import Received
 from eventflow.services.queues.records import Queue, queue_arn
 from eventflow.services.queues.redrive import QUEUE_ARN, RedrivePolicy
@@ -38,6 +41,8 @@ MOST_LISTED = 1000
 PURGE_PAUSE = 60_000
 #: Expired messages that one look clears away; it is taken again while there are more.
 SWEEP = 1000
+#: A long poll of a queue with all it may have in flight looks again so often (seconds): deletions ring no bell.
+FULL_PAUSE = 1.0
 #: Messages deleted by a purge in one transaction: few enough that other changes hardly wait.
 PURGE_STEP = 5000
 
@@ -45,21 +50,33 @@ PURGE_STEP = 5000
 @dataclass(frozen=True, slots=True)
 class Look:
     """What one look at a queue found. ``change`` is when a message becomes visible by itself, ``moved`` says that some went to the dead-letter
-    queue, ``pending`` that the queue is to be looked at again at once."""
+    queue, ``pending`` that the queue is to be looked at again at once,
+    ``full`` that it has as many messages in flight as it may."""
 
     queue: Queue
     received: list[Received]
     change: int | None = None
     moved: bool = False
     pending: bool = False
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a receive asks for; ``visibility`` in seconds, the queue's own when None."""
+
+    region: str
+    name: str
+    limit: int
+    visibility: int | None
+    attempt_id: str | None
 
 
 class Queues:
     """The queues of one account. Every method that changes something returns once that is on disk.
 
     Standard queues keep the order of arrival as far as visibility allows; a message is received at least once. An old receipt handle, used after the
-    message was received again, deletes nothing and says nothing, as on SQS. A deleted queue's name may be used again at once
-    (SQS makes its users wait 60 seconds).
+    message was received again, deletes nothing and says nothing, as on SQS. ``moves`` are the message move tasks.
     """
 
     def __init__(self, database: Database, clock: Clock, account: str, in_flight: InFlight | None = None) -> None:
@@ -69,19 +86,25 @@ class Queues:
         self._in_flight = in_flight or InFlight()
         #: Held by those who wait; gone with the last of them.
         self._bells: WeakValueDictionary[tuple[str, str], asyncio.Event] = WeakValueDictionary()
+        self.moves = MoveTasks(database, clock, account, self.wake)
 
     async def open(self) -> None:
         await self._database.migrate("queues", "eventflow.services")
+        await self.moves.resume()
+
+    def close(self) -> None:
+        self.moves.close()
 
     # Queues.
 
     def arn(self, region: str, name: str) -> str:
         return queue_arn(region, self.account, name)
 
-    async def create(self, region: str, name: str, attributes: Mapping[str, str]) -> None:
+    async def create(self, region: str, name: str, attributes: Mapping[str, str], tags: Mapping[str, str] | None = None) -> None:
         """Make a queue; one that is there already stays as it is if the given attributes are its own, else QueueNameExists."""
         kept = checked_for_creation(name, attributes)
-        await self._database.write(lambda connection: queue_declaration.create(connection, self.account, region, name, kept, self._now()))
+        queue_tags.check(tags or {})
+        await self._database.write(lambda connection: queue_declaration.create(connection, self.account, region, name, kept, tags or {}, self._now()))
 
     async def ensure(self, region: str, name: str, **options: Any) -> None:
         """Declare a queue: it is made if it is not there, and has the given attributes afterwards; those not given stay as they are.
@@ -149,15 +172,24 @@ class Queues:
         await self._purge(*await self._database.write(begin))
 
     async def delete(self, region: str, name: str) -> None:
-        """Delete a queue with its messages."""
+        """Delete a queue with its messages. A CreateQueue of its name is refused for a minute, as on SQS."""
 
         def begin(connection: sqlite3.Connection) -> tuple[Queue, int]:
             return queue_records.find(connection, region, name), queue_messages.newest(connection)
 
         queue, newest = await self._database.write(begin)
         await self._purge(queue, newest)
-        await self._database.write(lambda connection: queue_records.delete(connection, queue))
+        await self._database.write(lambda connection: queue_records.delete(connection, queue, self._now()))
         self.wake(region, name)
+
+    async def tags(self, region: str, name: str) -> dict[str, str]:
+        return await self._database.read(lambda connection: queue_tags.of(connection, queue_records.find(connection, region, name)))
+
+    async def tag(self, region: str, name: str, tags: Mapping[str, str]) -> None:
+        await self._database.write(lambda connection: queue_tags.add(connection, queue_records.find(connection, region, name), tags))
+
+    async def untag(self, region: str, name: str, keys: Iterable[str]) -> None:
+        await self._database.write(lambda connection: queue_tags.remove(connection, queue_records.find(connection, region, name), keys))
 
     # Messages.
 
@@ -207,25 +239,34 @@ class Queues:
         if bell is not None:
             bell.set()
 
-    async def receive(self, region: str, name: str, *, limit: int = 1, wait: int | None = None, visibility: int | None = None) -> list[Received]:
-        """Up to ten messages. Waits up to ``wait`` seconds (the queue's own time when None) for the first of them."""
+    async def receive(
+        self, region: str, name: str, *, limit: int = 1, wait: int | None = None, visibility: int | None = None, attempt_id: str | None = None
+    ) -> list[Received]:
+        """Up to ten messages. Waits up to ``wait`` seconds (the queue's own time when None) for the first of them. A receive of a FIFO queue under an
+        ``attempt_id`` gives the same again when it is repeated with it."""
         between("MaxNumberOfMessages", limit, 1, MOST_RECEIVED, f"Must be between 1 and {MOST_RECEIVED}, if provided.")
         between("WaitTimeSeconds", wait, 0, LONGEST_WAIT, f"Must be >= 0 and <= {LONGEST_WAIT}, if provided.")
         between("VisibilityTimeout", visibility, 0, LONGEST_VISIBILITY, f"Must be between 0 and {LONGEST_VISIBILITY}, if provided.")
-        return (await self.poll(region, name, limit, wait, visibility)).received
+        return (await self.poll(region, name, limit, wait, visibility, attempt_id)).received
 
-    async def poll(self, region: str, name: str, limit: int, wait: float | None, visibility: int | None = None) -> Look:
+    async def poll(
+        self, region: str, name: str, limit: int, wait: float | None, visibility: int | None = None, attempt_id: str | None = None
+    ) -> Look:
         """``receive`` without its limits, for the daemon itself. Sleeps until a send or until a message becomes visible by itself."""
         began = self._clock.monotonic()
         while True:
             bell = self._bells.setdefault((region, name), asyncio.Event())  # before the look, or a send in between would be missed
-            look = await self._look(region, name, limit, visibility)
+            look = await self._look(region, partial(self._take, Wish(region, name, limit, visibility, attempt_id)))
             if look.pending:
                 continue
             patience = look.queue.number("ReceiveMessageWaitTimeSeconds") if wait is None else wait
             left = began + patience - self._clock.monotonic()
+            if look.full and not patience:  # who waits gets no error, as on SQS, and goes on waiting
+                raise over_limit(name)
             if look.received or left <= 0:
                 return look
+            if look.full:
+                left = min(left, FULL_PAUSE)
             await self._clock.wait(bell, left if look.change is None else min(left, look.change / 1000 - self._clock.now()))
 
     async def delete_messages(self, region: str, name: str, handles: Sequence[str]) -> list[ServiceError | None]:
@@ -244,8 +285,7 @@ class Queues:
         """Hide messages for so many seconds from now (0: visible at once); each handle by itself."""
 
         def step(connection: sqlite3.Connection, queue: Queue, now: int, *, handle: str, seconds: int) -> None:
-            if queue_messages.change_visibility(connection, queue, handle, seconds, now):
-                self._in_flight.took(queue.id, 1)
+            queue_messages.change_visibility(connection, queue, handle, seconds, now)
 
         outcomes = await self._each(region, name, [partial(step, handle=handle, seconds=seconds) for handle, seconds in changes])
         self.wake(region, name)
@@ -288,8 +328,8 @@ class Queues:
         while await self._database.write(lambda connection: queue_messages.purge(connection, queue, newest, PURGE_STEP)) == PURGE_STEP:
             pass
 
-    async def _look(self, region: str, name: str, limit: int, visibility: int | None) -> Look:
-        looking = asyncio.ensure_future(self._database.write(partial(self._take, region, name, limit, visibility)))
+    async def _look(self, region: str, take: Callable[[sqlite3.Connection], Look]) -> Look:
+        looking = asyncio.ensure_future(self._database.write(take))
         try:
             look = await asyncio.shield(looking)
         except asyncio.CancelledError:
@@ -307,20 +347,27 @@ class Queues:
         with suppress(StorageError, ServiceError):
             look = await looking
             if look.received:
-                await self._database.write(lambda connection: queue_receives.give_back(connection, look.received, self._now()))
+                await self._database.write(lambda connection: queue_receives.give_back(connection, look.queue, look.received, self._now()))
                 self.wake(look.queue.region, look.queue.name)
 
-    def _take(self, region: str, name: str, limit: int, visibility: int | None, connection: sqlite3.Connection) -> Look:
-        queue, now = queue_records.find(connection, region, name), self._now()
+    def _take(self, wish: Wish, connection: sqlite3.Connection) -> Look:
+        queue, now = queue_records.find(connection, wish.region, wish.name), self._now()
+        seconds = queue.number("VisibilityTimeout") if wish.visibility is None else wish.visibility
+        if wish.attempt_id is not None:
+            queue_attempts.check(queue.fifo, wish.attempt_id)
+            if receipts := queue_attempts.earlier(connection, queue, wish.attempt_id, now):
+                queue_attempts.hidden_again(connection, queue, wish.attempt_id, now + 1000 * seconds)
+                return Look(queue, queue_receives.receive_again(connection, queue, receipts, seconds, now))
         if queue_messages.expire(connection, queue, now, SWEEP) == SWEEP:
             return Look(queue, [], pending=True)
-        room = self._in_flight.room(connection, queue.id, limit, now)
-        if room == 0 and not queue.fifo:  # a FIFO queue at its limit only seems empty
-            raise ServiceError("OverLimit", f"Too many messages of the queue {name} are in flight; delete some of those that were received.", 403)
-        seconds = queue.number("VisibilityTimeout") if visibility is None else visibility
-        received, moved = queue_receives.receive(connection, queue, room, seconds, self.arn(region, name), now)
+        room = self._in_flight.room(connection, queue.id, wish.limit, now)
+        full = room == 0 and not queue.fifo  # a FIFO queue at its limit only seems empty
+        received, moved = queue_receives.receive(connection, queue, room, seconds, self.arn(wish.region, wish.name), now)
         self._in_flight.took(queue.id, len(received))
-        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), moved)
+        if wish.attempt_id is not None and received:
+            receipts = [one.receipt for one in received]
+            queue_attempts.remember(connection, queue, wish.attempt_id, receipts, now + 1000 * seconds, now)
+        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), moved, full=full)
 
     async def _each(self, region: str, name: str, steps: Sequence[Callable[[sqlite3.Connection, Queue, int], None]]) -> list[ServiceError | None]:
         def change(connection: sqlite3.Connection) -> list[ServiceError | None]:
