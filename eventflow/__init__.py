@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError, Throttled
     from eventflow.event import (
         DestinationRecord,
+        DynamoDBEvent,
         S3Event,
         ScheduledEvent,
         SQSBatchResponse,
         SQSEvent,
+        dynamodb_event,
         s3_event,
         scheduled_event,
         sqs_event,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from eventflow.outcome import Outcome, Status
     from eventflow.pattern import Pattern, compile_pattern
     from eventflow.timetable import Rate, Timetable, parse_timetable, parse_zone
-    from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, Target, Trigger
+    from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, StreamSource, Target, Trigger
 
 __all__ = [
     "App",
@@ -36,6 +38,7 @@ __all__ = [
     "Context",
     "Cursor",
     "DestinationRecord",
+    "DynamoDBEvent",
     "EventflowError",
     "ExpressionError",
     "Filters",
@@ -53,11 +56,13 @@ __all__ = [
     "SettingError",
     "Status",
     "StorageError",
+    "StreamSource",
     "Target",
     "Throttled",
     "Timetable",
     "Trigger",
     "compile_pattern",
+    "dynamodb_event",
     "iso",
     "parse_timetable",
     "parse_zone",
@@ -72,12 +77,23 @@ _HOMES = {
     "context": ("Context",),
     "cron": ("ExpressionError",),
     "errors": ("EventflowError", "ServiceError", "SettingError", "StorageError", "Throttled"),
-    "event": ("DestinationRecord", "S3Event", "SQSBatchResponse", "SQSEvent", "ScheduledEvent", "s3_event", "scheduled_event", "sqs_event"),
+    "event": (
+        "DestinationRecord",
+        "DynamoDBEvent",
+        "S3Event",
+        "SQSBatchResponse",
+        "SQSEvent",
+        "ScheduledEvent",
+        "dynamodb_event",
+        "s3_event",
+        "scheduled_event",
+        "sqs_event",
+    ),
     "filters": ("Filters",),
     "outcome": ("Outcome", "Status"),
     "pattern": ("Pattern", "compile_pattern"),
     "timetable": ("Rate", "Timetable", "parse_timetable", "parse_zone"),
-    "trigger": ("BucketSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "Target", "Trigger"),
+    "trigger": ("BucketSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "StreamSource", "Target", "Trigger"),
 }
 
 if not TYPE_CHECKING:  # mypy would take every name for one that exists

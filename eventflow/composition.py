@@ -77,11 +77,18 @@ class Core:
             await self.queues.ensure(self.region, name, **options)
         elif resource.kind == "table":
             await self.tables.ensure(self.region, name, **options)
+        elif resource.kind == "stream":
+            await self.tables.ensure_stream(self.region, name)
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues and tables.")
 
     def target(self, function: Function, trigger: Trigger) -> FunctionTarget:
-        sources = Sources(bucket=self.objects.source, queue=lambda name: self.queues.source(self.region, name))
+        sources = Sources(
+            bucket=self.objects.source,
+            queue=lambda name: self.queues.source(self.region, name),
+            stream=lambda table, arn: self.tables.streams.source(self.region, table, arn),
+            send=self._send,
+        )
         return FunctionTarget(
             function,
             trigger,
@@ -93,6 +100,11 @@ class Core:
             region=self.region,
             concurrency=self.concurrency.allowed(function.name),
         )
+
+    async def _send(self, queue: str, body: str) -> None:
+        message = QueueMessage(queue, body)
+        await self.database.write(lambda connection: self._send_message(connection, message))
+        self.queues.wake(self.region, queue)
 
     def _send_message(self, connection: sqlite3.Connection, message: QueueMessage) -> None:
         self.queues.send_in(connection, self.region, message.queue, message.body, message.attributes, self.clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NotRequired, TypedDict, cast
 from urllib.parse import quote_plus
 
@@ -218,6 +219,74 @@ def _sqs_attribute(value: Mapping[str, Any]) -> SQSMessageAttribute:
     if "BinaryValue" in value:
         attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
     return attribute
+
+
+# DynamoDB: "Using AWS Lambda with Amazon DynamoDB" in the AWS Lambda developer guide.
+
+
+class DynamoDBIdentity(TypedDict):
+    """Who changed an item, where it was the table's time to live."""
+
+    type: str
+    principalId: str
+
+
+class DynamoDBChange(TypedDict):
+    """``record["dynamodb"]``: attribute values are DynamoDB's JSON with binary as base64 text, the time is in whole Unix seconds. Which images
+    there are, the stream's view type says."""
+
+    ApproximateCreationDateTime: int
+    Keys: dict[str, Any]
+    NewImage: NotRequired[dict[str, Any]]
+    OldImage: NotRequired[dict[str, Any]]
+    SequenceNumber: str
+    SizeBytes: int
+    StreamViewType: str
+
+
+class DynamoDBRecord(TypedDict):
+    """One change of one item; ``eventName`` is ``INSERT``, ``MODIFY`` or ``REMOVE``."""
+
+    eventID: str
+    eventName: str
+    eventVersion: str
+    eventSource: str
+    awsRegion: str
+    dynamodb: DynamoDBChange
+    eventSourceARN: str
+    userIdentity: NotRequired[DynamoDBIdentity]
+
+
+class DynamoDBEvent(TypedDict):
+    """What a function on a table's stream receives. A response of ``{"batchItemFailures": [{"itemIdentifier": SequenceNumber}]}`` says from which
+    record on the batch is to come again."""
+
+    Records: list[DynamoDBRecord]
+
+
+def dynamodb_event(records: Iterable[Mapping[str, Any]], *, arn: str) -> DynamoDBEvent:
+    """The event of a batch of stream records as ``GetRecords`` returns them; ``arn`` is the stream's."""
+    return {"Records": [dynamodb_record(record, arn=arn) for record in records]}
+
+
+def dynamodb_record(record: Mapping[str, Any], *, arn: str) -> DynamoDBRecord:
+    """One record of ``GetRecords``, as Lambda writes it."""
+    change = {member: _plain_attribute(value) if isinstance(value, Mapping) else value for member, value in record["dynamodb"].items()}
+    time = change["ApproximateCreationDateTime"]
+    change["ApproximateCreationDateTime"] = int(time.timestamp() if isinstance(time, datetime) else time)
+    found: dict[str, Any] = {**record, "dynamodb": change, "eventSourceARN": arn}
+    if "userIdentity" in record:
+        found["userIdentity"] = {"type": record["userIdentity"]["Type"], "principalId": record["userIdentity"]["PrincipalId"]}
+    return cast("DynamoDBRecord", found)
+
+
+def _plain_attribute(value: Any) -> Any:
+    """Attribute values with binary as base64 text."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {name: _plain_attribute(inner) for name, inner in value.items()}
+    return [_plain_attribute(inner) for inner in value] if isinstance(value, list) else value
 
 
 # EventBridge: "Creating a rule that runs on a schedule" in the Amazon EventBridge user guide.

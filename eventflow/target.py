@@ -17,7 +17,7 @@ from eventflow.dispatch.journal import CursorMove, Journal
 from eventflow.errors import Overloaded
 from eventflow.function import Function
 from eventflow.outcome import Outcome
-from eventflow.trigger import BucketSource, Cursor, QueueSource, Trigger
+from eventflow.trigger import BucketSource, Cursor, QueueSource, StreamSource, Trigger
 
 log = logging.getLogger("eventflow.trigger")
 
@@ -27,10 +27,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
 
 @dataclass(frozen=True)
 class Sources:
-    """Where triggers find the embedded buckets and queues."""
+    """Where triggers find the embedded buckets, queues and tables' streams."""
 
     bucket: Callable[[str], Awaitable[BucketSource]]
     queue: Callable[[str], Awaitable[QueueSource]]
+    stream: Callable[[str, str | None], Awaitable[StreamSource]]
+    #: Puts a message (its body) into an embedded queue.
+    send: Callable[[str, str], Awaitable[None]]
 
 
 class JournalCursor:
@@ -118,6 +121,13 @@ class FunctionTarget:
 
     async def queue(self, name: str) -> QueueSource:
         return await self._sources.queue(name)
+
+    async def stream(self, table: str, arn: str | None = None) -> StreamSource:
+        return await self._sources.stream(table, arn)
+
+    async def send(self, queue: str, body: str) -> None:
+        await self._sources.send(queue, body)
+        faultpoint.reach(f"{self._kind}.sent")
 
 
 def owner_of(function: str, trigger: Trigger) -> str:

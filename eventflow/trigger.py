@@ -15,7 +15,8 @@ from eventflow.outcome import Outcome
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table`` or ``queue``."""
+    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table``, ``queue`` or ``stream`` (that of
+    the table with this name)."""
 
     kind: str
     name: str
@@ -129,6 +130,22 @@ class QueueSource(Protocol):
     async def change_visibility(self, receipt_handles: Sequence[str], seconds: int) -> None: ...
 
 
+class StreamSource(Protocol):
+    """One stream of a table as its trigger sees it. Records are those of DynamoDB Streams' ``GetRecords`` as boto3 returns them; sequence numbers are
+    its texts of digits, which count up without a gap.
+
+    ``edge`` is the sequence number to begin after: that of the newest record, or the one before the oldest that is kept. ``read`` waits up to
+    ``wait`` seconds for the first record after a sequence number; its second value says that the stream is closed and has no more.
+    """
+
+    arn: str
+    region: str
+    shard: str
+
+    async def edge(self, latest: bool) -> str: ...
+    async def read(self, after: str, limit: int, wait: float) -> tuple[Sequence[Mapping[str, Any]], bool]: ...
+
+
 class Target(Protocol):
     """One function as its trigger sees it.
 
@@ -139,7 +156,8 @@ class Target(Protocol):
     the first event's request id. ``invoke`` runs the function now and returns how it ended; it raises ``Throttled`` when there is no free
     concurrency.
     ``report`` tells the daemon's log and status (a warning that people should see, once per text). ``trace`` continues a chain of causes,
-    so that a loop is recognised: pass on what the source gives you.
+    so that a loop is recognised: pass on what the source gives you. ``stream`` is the newest stream of a table, or the one with that ARN.
+    ``send`` puts a message into a queue of the application and returns once it is on disk.
     """
 
     function: str
@@ -156,3 +174,5 @@ class Target(Protocol):
     def report(self, message: str) -> None: ...
     async def bucket(self, name: str) -> BucketSource: ...
     async def queue(self, name: str) -> QueueSource: ...
+    async def stream(self, table: str, arn: str | None = None) -> StreamSource: ...
+    async def send(self, queue: str, body: str) -> None: ...

@@ -7,8 +7,9 @@ if TYPE_CHECKING:
     from triggers.bucket import Bucket
     from triggers.queue import Queue
     from triggers.schedule import Schedule
+    from triggers.stream import Stream
 
-__all__ = ["Bucket", "Queue", "Schedule"]
+__all__ = ["Bucket", "Queue", "Schedule", "Stream"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from eventflow.clock import Clock
 from eventflow.outcome import Outcome, Status
-from eventflow.trigger import BucketSource, Cursor, QueueSource
+from eventflow.trigger import BucketSource, Cursor, QueueSource, StreamSource
 
 Handler = Callable[[Any], Any]
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class RecordingTarget:
     invocation, or raises to make it a function error. ``refuse(StorageError(...))`` lets everything that would write fail until ``accept()``.
     After ``crash_after(n)`` the n-th write from then on (of an event or of the cursor) is kept but never acknowledged: ``crashed`` turns true, the
     trigger hangs there, and whoever runs it cancels it: what a ``kill -9`` at the worst moment leaves behind. Sources of real services go into
-    ``buckets`` and ``queues`` by name.
+    ``buckets``, ``queues`` and ``streams`` by name (of a stream, by its ARN too); messages that were sent are in ``sent``, with their queue.
     """
 
     clock: Clock
@@ -95,6 +95,8 @@ class RecordingTarget:
     reports: list[str] = field(default_factory=list)
     buckets: dict[str, BucketSource] = field(default_factory=dict)
     queues: dict[str, QueueSource] = field(default_factory=dict)
+    streams: dict[str, StreamSource] = field(default_factory=dict)
+    sent: list[tuple[str, str]] = field(default_factory=list)
     is_ready: bool = False
 
     def __post_init__(self) -> None:
@@ -160,6 +162,12 @@ class RecordingTarget:
 
     async def queue(self, name: str) -> QueueSource:
         return self.queues[name]
+
+    async def stream(self, table: str, arn: str | None = None) -> StreamSource:
+        return self.streams[arn or table]
+
+    async def send(self, queue: str, body: str) -> None:
+        await self._disk.write(lambda: self.sent.append((queue, body)))
 
 
 def encode(value: Any) -> str:

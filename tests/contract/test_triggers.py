@@ -17,10 +17,12 @@ from eventflow.database import Database
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.queues.sends import Outgoing
+from eventflow.services.tables import Tables
 from eventflow.testing.trigger_contract import GROUP, TriggerContract
 from triggers.bucket import Bucket
 from triggers.queue import Queue
 from triggers.schedule import Schedule
+from triggers.stream import Stream
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "samples" / "tail-trigger"
@@ -71,6 +73,52 @@ class TestQueue(TriggerContract):
 
     def events(self, payload: Any) -> list[str]:
         return [record["body"] for record in payload["Records"]]
+
+
+class TestStream(TriggerContract):
+    """On the stream of a real table. The first run writes down where it begins; a batch that failed comes again after seconds."""
+
+    pace = 1.0
+    bad_settings = (
+        {"table": "x"},
+        {"table": "orders", "batch_size": 0},
+        {"table": "orders", "window": 301},
+        {"table": "orders", "starting_position": "AT_TIMESTAMP"},
+        {"table": "orders", "parallelization_factor": 11},
+        {"table": "orders", "maximum_record_age": 5},
+        {"table": "orders", "maximum_retry_attempts": -2},
+        {"table": "orders", "on_failure": "no.queue"},
+        {"table": "orders", "filters": [{"eventName": "INSERT"}]},
+    )
+
+    def make(self) -> Stream:
+        return Stream("orders", batch_size=2)
+
+    async def prepare(self) -> None:
+        self.written = 0
+        self.database = Database(":memory:")
+        self.tables = Tables(self.database, self.clock, self.target.account)
+        await self.tables.prepare()
+        await self.tables.ensure(REGION, "orders", key="id")
+        await self.tables.ensure_stream(REGION, "orders")
+        source = await self.tables.streams.source(REGION, "orders")
+        self.target.streams["orders"] = self.target.streams[source.arn] = source
+
+    async def dispose(self) -> None:
+        self.database.close()
+
+    async def cause(self, n: int) -> None:
+        for _ in range(n):
+            self.written += 1
+            await self.tables.put_item(REGION, {"TableName": "orders", "Item": {"id": {"S": f"order {self.written}"}}})
+
+    def events(self, payload: Any) -> list[str]:
+        return [record["dynamodb"]["NewImage"]["id"]["S"] for record in payload["Records"]]
+
+
+class TestParallelStream(TestStream):
+    def make(self) -> Stream:
+        return Stream("orders", batch_size=2, parallelization_factor=3)
 
 
 class BucketContract(TriggerContract):
@@ -126,7 +174,7 @@ class TestPolledBucket(BucketContract):
 
 def test_every_trigger_that_ships_is_put_through_the_contract() -> None:
     ours = {entry.name for entry in entry_points(group=GROUP) if entry.module.startswith("triggers.")}
-    cases = {Schedule.kind, Queue.kind, Bucket.kind}
+    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind}
     assert ours - cases == set(), "write a contract case for each"
 
 
