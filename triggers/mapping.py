@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eventflow import EventflowError, Outcome, QueueSource, ServiceError, Status, StorageError, Target, Throttled
+from eventflow import EventflowError, Filters, Outcome, QueueSource, ServiceError, Status, StorageError, Target, Throttled
 from triggers.batch import Batch, Message
 
 #: SQS lets a receive wait 20 seconds.
@@ -33,11 +33,12 @@ class Mapping:
     """``run`` goes on until it is cancelled. One poller waits while the queue is empty; while there are messages more of them fetch, and as many
     batches run as the limits allow."""
 
-    def __init__(self, source: QueueSource, target: Target, limits: Limits) -> None:
+    def __init__(self, source: QueueSource, target: Target, limits: Limits, filters: Filters) -> None:
         self._source = source
         self._target = target
         self._clock = target.clock
         self._limits = limits
+        self._filters = filters
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._helpers = 0
         self._stopping = False
@@ -57,7 +58,8 @@ class Mapping:
         """Run the function on all that is visible now, one batch after the other; how many messages that were."""
         swept = 0
         while messages := await self._source.receive(self._limits.batch_size, 0):
-            for part in self._batch(messages).parts():
+            wanted = await self._wanted(messages)
+            for part in self._batch(wanted).parts() if wanted else ():
                 swept += len(part) if await self._attempt(part) is not None else 0
         return swept
 
@@ -92,12 +94,28 @@ class Mapping:
             self._helpers -= 1
 
     async def _collect(self, wait: float) -> Batch | None:
-        messages = list(await self._source.receive(self._limits.batch_size, wait))
-        if not messages:
-            return None
+        messages: list[Message] = []
+        while not messages:
+            received = await self._source.receive(self._limits.batch_size, wait)
+            if not received:
+                return None
+            messages = await self._wanted(received)
         if self._limits.window:
             await self._gather(messages)
         return self._batch(messages)
+
+    async def _wanted(self, messages: Sequence[Message]) -> list[Message]:
+        """Those that the filters let through; the others are deleted (Lambda developer guide, "Using event filtering with an Amazon SQS event
+        source")."""
+        if not self._filters:
+            return list(messages)
+        wanted: list[Message] = []
+        others: list[Message] = []
+        for message, record in zip(messages, self._batch(messages).event()["Records"], strict=True):
+            (wanted if self._filters.matches(record) else others).append(message)
+        if others:
+            await self._delete(others)
+        return wanted
 
     async def _gather(self, messages: list[Message]) -> None:
         """Add to the first messages of a batch until it is full or the window, which began with them, is over. What is collected stays hidden
@@ -107,7 +125,7 @@ class Mapping:
         try:
             while len(messages) < self._limits.batch_size and (left := end - self._clock.monotonic()) > 0:
                 patience = min(left, LONGEST_POLL, max(1.0, self._source.visibility_timeout * RENEWAL))
-                messages += await self._source.receive(self._limits.batch_size - len(messages), patience)
+                messages += await self._wanted(await self._source.receive(self._limits.batch_size - len(messages), patience))
                 if self._clock.monotonic() - hidden_at >= self._source.visibility_timeout * RENEWAL:
                     await self._hide(messages, self._source.visibility_timeout)
                     hidden_at = self._clock.monotonic()
@@ -180,11 +198,14 @@ class Mapping:
             return False
         good = batch.succeeded(outcome.payload) if self._limits.partial_failures else batch
         if len(good):
-            try:
-                await self._source.delete(good.handles)
-            except ServiceError as error:
-                self._target.report(f"Messages of {self._source.arn} were handled and could not be deleted; they will come again: {error}")
+            await self._delete(good.messages)
         return len(good) == len(batch)
+
+    async def _delete(self, messages: Sequence[Message]) -> None:
+        try:
+            await self._source.delete([message["ReceiptHandle"] for message in messages])
+        except ServiceError as error:
+            self._target.report(f"Messages of {self._source.arn} were handled and could not be deleted; they will come again: {error}")
 
     async def _hide(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for so many seconds from now; 0 returns them. One that is gone by now only needs no hiding."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import abc
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from eventflow import QueueSource, Resource, SettingError, Target, Trigger
+from eventflow import Filters, QueueSource, Resource, SettingError, Target, Trigger
 from triggers.mapping import Limits, Mapping
 from triggers.remote_queue import RemoteQueue, is_url
 
@@ -28,8 +29,9 @@ class Queue(Trigger):
     ``name`` is a queue of this application, or with ``endpoint_url`` one at that endpoint, or a queue's URL. ``window`` is how many seconds a batch
     may be collected for. After an error the batch comes again when the queue's visibility timeout ends; with ``partial_failures`` the function
     answers ``{"batchItemFailures": [{"itemIdentifier": messageId}]}`` and only those come again. ``maximum_concurrency`` bounds how many batches
-    run at once below what the function itself may. ``region`` goes with a queue elsewhere, where its URL does not tell. Numbers and rules are those
-    of Lambda's event source mappings for SQS.
+    run at once below what the function itself may. ``region`` goes with a queue elsewhere, where its URL does not tell. ``filters`` are patterns, of
+    which a message must match one; the others are deleted, and the function never sees them. A pattern is asked of the record as Lambda's event has
+    it, its ``body`` read as JSON where that is an object or array. Numbers and rules are those of Lambda's event source mappings for SQS.
     """
 
     kind: ClassVar[str] = "queue"
@@ -41,6 +43,7 @@ class Queue(Trigger):
     maximum_concurrency: int | None = None
     endpoint_url: str | None = None
     region: str | None = None
+    filters: Sequence[str | abc.Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -52,6 +55,11 @@ class Queue(Trigger):
             check_number("maximum_concurrency", self.maximum_concurrency, *CONCURRENCY, "batches at once")
         self._check_batch()
         self._check_place()
+        try:
+            Filters(self.filters)
+        except SettingError as error:
+            raise SettingError(f"Queue: {error}") from error
+        object.__setattr__(self, "filters", tuple(self.filters))
 
     def _check_batch(self) -> None:
         fifo = self.name.endswith(".fifo")
@@ -79,6 +87,9 @@ class Queue(Trigger):
                 f"Queue: region={self.region!r} is refused: {self.name!r} is a queue of this application; regions go with a queue's URL."
             )
 
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "filters": list(self.filters)}
+
     @property
     def embedded(self) -> bool:
         return not is_url(self.name) and self.endpoint_url is None
@@ -102,7 +113,8 @@ class Queue(Trigger):
                 f"Function timeout: {target.timeout:g} seconds. Raise the queue's visibility timeout (six times the function's timeout is advised)."
             )
         concurrency = min(target.concurrency, self.maximum_concurrency or target.concurrency)
-        return Mapping(source, target, Limits(self.batch_size, self.window, concurrency, self.partial_failures))
+        limits = Limits(self.batch_size, self.window, concurrency, self.partial_failures)
+        return Mapping(source, target, limits, Filters(self.filters, "body"))
 
     async def _source(self, target: Target) -> QueueSource:
         if self.embedded:

@@ -105,6 +105,15 @@ def test_a_queue_by_name_at_an_endpoint_with_partial_failures(sqs: Any, moto: st
     drive(trigger, target, lambda: counted(target) == 2 and left(sqs, url) == (0, 1))
 
 
+def test_filters_of_a_queue_elsewhere(sqs: Any) -> None:
+    url = address(sqs, "filtered")
+    for number in range(12):
+        sqs.send_message(QueueUrl=url, MessageBody=f'{{"n": {number}}}')
+    target = RecordingTarget(SystemClock())
+    trigger = Queue(url, region=REGION, filters=[{"body": {"n": [{"numeric": [">=", 10]}]}}])
+    drive(trigger, target, lambda: counted(target) == 2 and left(sqs, url) == (0, 0))
+
+
 def test_a_failed_batch_stays_hidden(sqs: Any) -> None:
     url = address(sqs, "failing")
     sqs.send_message(QueueUrl=url, MessageBody="x")

@@ -94,6 +94,58 @@ def place(scenario: Callable[[Place], Awaitable[None]], *, attributes: dict[str,
     run(whole)
 
 
+FILTERS = [{"body": {"kind": ["order"], "total": [{"numeric": [">", 10]}]}}, {"messageAttributes": {"vip": {"stringValue": ["yes"]}}}]
+
+
+def test_what_no_filter_lets_through_is_deleted_unseen() -> None:
+    async def scenario(at: Place) -> None:
+        async with at.running():
+            await at.send('{"kind": "order", "total": 5}', "not json", '{"kind": "invoice", "total": 50}')
+            await at.send('{"kind": "order", "total": 50}')
+            await at.send("plain", attributes={"vip": {"DataType": "String", "StringValue": "yes"}})
+            await at.clock.settle()
+        assert {body for batch in at.batches for body in batch} == {"plain", '{"kind": "order", "total": 50}'}
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, filters=FILTERS)
+
+
+def test_a_filter_of_plain_text_wants_the_text() -> None:
+    async def scenario(at: Place) -> None:
+        await at.send("stop", "go", '"go"', '{"go": 1}')
+        assert await at.trigger.sweep(at.target) == 1
+        assert at.batches == [["go"]]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, filters=['{"body": ["go"]}'])
+
+
+def test_a_batch_is_collected_past_what_the_filters_drop() -> None:
+    async def scenario(at: Place) -> None:
+        async with at.running():
+            for number in range(4):
+                await at.send(f'{{"n": {number % 2}}}')
+                await at.clock.advance(1)
+            assert at.batches == []
+            await at.clock.advance(10)
+        assert at.batches == [['{"n": 1}', '{"n": 1}']]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, filters=[{"body": {"n": [1]}}], window=10)
+
+
+def test_a_fifo_queue_goes_on_behind_what_is_dropped() -> None:
+    async def scenario(at: Place) -> None:
+        for body in ("a", "b", "c"):
+            await at.send(body, group="g")
+        async with at.running():
+            await at.clock.settle()
+        assert [body for batch in at.batches for body in batch] == ["a", "c"]
+        assert await at.counts() == (0, 0, 0)
+
+    place(scenario, name="orders.fifo", filters=[{"body": [{"anything-but": "b"}]}], batch_size=1)
+
+
 def failure(error_type: str = "ValueError") -> Outcome:
     return Outcome(Status.FUNCTION_ERROR, b'{"errorMessage": "bad"}', error_type, "bad")
 
@@ -534,6 +586,7 @@ GOOD = [
     {"name": "http://127.0.0.1:5000/123456789012/orders.fifo", "region": "eu-west-1"},
     {"name": "orders", "endpoint_url": "http://127.0.0.1:5000", "region": "eu-west-1"},
     {"name": "orders", "maximum_concurrency": 2, "partial_failures": True},
+    {"name": "orders", "filters": [{"body": ["go"]}, '{"messageAttributes": {"a": {"stringValue": ["b"]}}}']},
 ]
 BAD = [
     {"name": ""},
@@ -549,6 +602,10 @@ BAD = [
     {"name": "orders.fifo", "batch_size": 11, "window": 1},
     {"name": "orders.fifo", "window": 1},
     {"name": "orders", "partial_failures": "yes"},
+    {"name": "orders", "filters": {"body": ["go"]}},
+    {"name": "orders", "filters": ["not JSON"]},
+    {"name": "orders", "filters": [{"body": "go"}]},
+    {"name": "orders", "filters": [{"body": ["go"]}] * 11},
     {"name": "orders", "maximum_concurrency": 1},
     {"name": "orders", "maximum_concurrency": 1_001},
     {"name": "orders", "endpoint_url": "localhost"},
