@@ -18,6 +18,7 @@ from eventflow.aws.protocols.s3 import s3_resource
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import NotText, Request
 from eventflow.aws.routing import Router
+from eventflow.aws.s3.browsers import Browsers, is_from_browser
 from eventflow.aws.sigv2 import OldClaim, OldSignature, old_claim, read_old_signature
 from eventflow.aws.sigv4 import Claim, Reason, Refused, Signature, Verifier, read_signature
 from eventflow.aws.unserved import unserved
@@ -115,11 +116,18 @@ class Endpoint:
         if service is None:
             return unserved(name, self._services, request, call.request_id)
         spoken = self._wires.of(name).spoken(request)
+        browsers: Browsers | None = getattr(service, "browsers", None) if is_from_browser(request) else None
         try:
-            admitted = await self._admit(call, request, arriving, signature, share)
-            reply = await perform(service, spoken, call, request, admitted)
+            credentials = None if self._open else self._credentials
+            answered = await browsers.serve(call, request, arriving, spoken, credentials, self._clock) if browsers else None
+            if answered is None:
+                admitted = await self._admit(call, request, arriving, signature, share)
+                answered = await perform(service, spoken, call, request, admitted)
+            reply = answered
         except Exception as error:
             reply = told(error, spoken.dialect, call)
+        if browsers is not None:
+            browsers.allow(request, reply)
         return finished(reply, spoken.dialect, call)
 
     def _call(self, service: str, request: Request, signature: AnySignature | Refused | None) -> Call:
