@@ -219,7 +219,6 @@ UNENFORCED: list[dict[str, Any]] = [
     {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32},
     {"StorageClass": "GLACIER"},
     {"ObjectLockMode": "GOVERNANCE"},
-    {"Tagging": "a=b"},
     {"WebsiteRedirectLocation": "/elsewhere"},
 ]
 
@@ -236,9 +235,8 @@ def test_what_cannot_be_enforced_is_refused_by_name(s3: Any) -> None:
 def test_what_is_so_anyway_may_be_asked_for(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="k", ACL="bucket-owner-full-control", StorageClass="STANDARD", BucketKeyEnabled=False)
     s3.get_object(Bucket=BUCKET, Key="k", VersionId="null", RequestPayer="requester", ExpectedBucketOwner="000000000000")
-    assert refused(s3.get_object, Bucket=BUCKET, Key="k", VersionId="other") == ("NotImplemented", 501)
+    assert refused(s3.get_object, Bucket=BUCKET, Key="k", VersionId="other") == ("InvalidArgument", 400)
     assert refused(s3.get_object, Bucket=BUCKET, Key="k", ExpectedBucketOwner="111111111111") == ("AccessDenied", 403)
-    assert refused(s3.get_object_tagging, Bucket=BUCKET, Key="k") == ("NotImplemented", 501)
 
 
 def test_keys_that_are_too_long(s3: Any) -> None:
@@ -311,8 +309,7 @@ def test_copies(s3: Any) -> None:
     assert refused(s3.copy_object, **into | {"CopySource": {"Bucket": BUCKET, "Key": "none"}}) == ("NoSuchKey", 404)
     assert refused(s3.copy_object, **into | {"CopySource": {"Bucket": "absent", "Key": "k"}}) == ("NoSuchBucket", 404)
     assert refused(s3.copy_object, **into | {"CopySource": BUCKET}) == ("InvalidArgument", 400)
-    assert refused(s3.copy_object, **into | {"CopySource": {**source, "VersionId": "v"}}) == ("NotImplemented", 501)
-    assert refused(s3.copy_object, **into, TaggingDirective="REPLACE", Tagging="a=b") == ("NotImplemented", 501)
+    assert refused(s3.copy_object, **into | {"CopySource": {**source, "VersionId": "v"}}) == ("InvalidArgument", 400)
 
 
 def test_presigned_addresses(s3: Any, server: Any) -> None:

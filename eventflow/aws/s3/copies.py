@@ -23,10 +23,8 @@ COPY_PARAMETERS = frozenset(
 
 
 def copy_source(params: Mapping[str, Any]) -> CopySource:
-    """``bucket/key`` or ``/bucket/key``, percent-encoded, perhaps with ``?versionId=null`` behind it."""
+    """``bucket/key`` or ``/bucket/key``, percent-encoded, perhaps with ``?versionId=`` and an id behind it."""
     path, _, version = params["CopySource"].partition("?versionId=")
-    if version not in ("", "null"):
-        raise ServiceError("NotImplemented", "CopySource names a version, and buckets have no versions here. Leave ?versionId= out.", 501)
     try:
         bucket, _, key = unquote(path, errors="strict").removeprefix("/").partition("/")
     except UnicodeDecodeError:
@@ -38,4 +36,4 @@ def copy_source(params: Mapping[str, Any]) -> CopySource:
             ArgumentName="x-amz-copy-source",
             ArgumentValue=params["CopySource"],
         )
-    return CopySource(bucket, key, read_conditions(params, "CopySource"))
+    return CopySource(bucket, key, read_conditions(params, "CopySource"), version or None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
 from eventflow.aws.operation import Call, operation
 from eventflow.aws.s3.copies import COPY_PARAMETERS, copy_source
+from eventflow.aws.s3.lifecycle import expiration_members
 from eventflow.aws.s3.parameters import (
     ATTRIBUTES,
     CHECKSUM_VALUES,
@@ -24,8 +26,11 @@ from eventflow.aws.s3.parameters import (
     refuse_unenforced,
     write_conditions,
 )
+from eventflow.aws.s3.tagging import header_tags, replaced_tags, tag_count
+from eventflow.aws.s3.versions import copied_from, deletion_members, headers_of_markers, version_members
 from eventflow.errors import ServiceError
 from eventflow.services.objects import Objects
+from eventflow.services.objects.history import Deletion
 from eventflow.services.objects.ranges import ByteRange, part_range, resolve_range
 from eventflow.services.objects.stored import StoredObject
 from eventflow.services.objects.writer import Expected, Writing
@@ -38,9 +43,9 @@ OVERRIDES = {
     "ResponseContentType": "ContentType",
     "ResponseExpires": "Expires",
 }
-READING = READ_CONDITIONS.union(OVERRIDES, ("Range", "PartNumber", "ChecksumMode"))
-WRITING = ATTRIBUTES | WRITE_CONDITIONS | CHECKSUM_VALUES | {"Body", "ContentLength", "ContentMD5", "ChecksumAlgorithm"}
-COPYING = COPY_PARAMETERS | ATTRIBUTES | WRITE_CONDITIONS | {"MetadataDirective", "ChecksumAlgorithm"}
+READING = READ_CONDITIONS.union(OVERRIDES, ("Range", "PartNumber", "ChecksumMode", "VersionId"))
+WRITING = ATTRIBUTES | WRITE_CONDITIONS | CHECKSUM_VALUES | {"Body", "ContentLength", "ContentMD5", "ChecksumAlgorithm", "Tagging"}
+COPYING = COPY_PARAMETERS | ATTRIBUTES | WRITE_CONDITIONS | {"MetadataDirective", "ChecksumAlgorithm", "Tagging", "TaggingDirective"}
 MOST_DELETED = 1000
 #: How many keys of a batch are deleted at once: they share the database's fsync.
 DELETED_AT_ONCE = 50
@@ -54,18 +59,19 @@ class ObjectOperations:
     @operation("PutObject")
     async def put_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, WRITING, self.objects.account)
-        writing = Writing(attributes(call, params), author(call), write_conditions(params), expected(call, params))
+        said = replace(attributes(call, params), tags=header_tags(params))
+        writing = Writing(said, author(call), write_conditions(params), expected(call, params))
         stored = await self.objects.put(params["Bucket"], params["Key"], body_of(call), writing)
-        return {"ETag": quoted(stored.version.etag), **checksum_members(stored.checksum)}
+        return {"ETag": quoted(stored.version.etag), **checksum_members(stored.checksum), **written(self.objects, params["Bucket"], stored)}
 
     @operation("GetObject")
     async def get_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, READING, self.objects.account)
-        with headers_of_304(call):
-            opened = await self.objects.get(params["Bucket"], params["Key"], read_conditions(params))
+        with headers_of_304(call), headers_of_markers(call):
+            opened = await self.objects.get(params["Bucket"], params["Key"], read_conditions(params), params.get("VersionId"))
         try:
             wanted = wanted_range(params, opened.stored)
-            answer = described(call, params, opened.stored, wanted)
+            answer = described(call, params, opened.stored, wanted) | read(self.objects, params["Bucket"], opened.stored)
         except BaseException:
             await opened.content.aclose()
             raise
@@ -76,15 +82,15 @@ class ObjectOperations:
     @operation("HeadObject")
     async def head_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, READING, self.objects.account)
-        with headers_of_304(call):
-            stored = await self.objects.head(params["Bucket"], params["Key"], read_conditions(params))
-        return described(call, params, stored, wanted_range(params, stored))
+        with headers_of_304(call), headers_of_markers(call):
+            stored = await self.objects.head(params["Bucket"], params["Key"], read_conditions(params), params.get("VersionId"))
+        return described(call, params, stored, wanted_range(params, stored)) | read(self.objects, params["Bucket"], stored)
 
     @operation("CopyObject")
     async def copy_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, COPYING, self.objects.account)
         source, replaces = copy_source(params), replaces_attributes(params)
-        if (source.bucket, source.key) == (params["Bucket"], params["Key"]) and not replaces:
+        if (source.bucket, source.key, source.version_id) == (params["Bucket"], params["Key"], None) and not replaces:
             raise ServiceError(
                 "InvalidRequest",
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, "
@@ -92,14 +98,16 @@ class ObjectOperations:
             )
         writing = Writing(author=author(call), conditions=write_conditions(params), expected=Expected(algorithm=params.get("ChecksumAlgorithm")))
         given = attributes(call, params) if replaces else None
-        stored = await self.objects.copy(source, params["Bucket"], params["Key"], writing, given)
+        copied = await self.objects.copy(source, params["Bucket"], params["Key"], writing, given, replaced_tags(params))
+        stored = copied.stored
         result = {"ETag": quoted(stored.version.etag), "LastModified": int(stored.modified), **checksum_members(stored.checksum)}
-        return {"CopyObjectResult": result}
+        return {"CopyObjectResult": result, **written(self.objects, params["Bucket"], stored), **copied_from(self.objects, source, copied.source)}
 
     @operation("DeleteObject")
-    async def delete_object(self, call: Call, params: dict[str, Any]) -> None:
-        refuse_unenforced(call, params, ("IfMatch",), self.objects.account)
-        await self.objects.delete(params["Bucket"], params["Key"], author(call), params.get("IfMatch"))
+    async def delete_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        refuse_unenforced(call, params, ("IfMatch", "VersionId"), self.objects.account)
+        deletion = await self.objects.delete(params["Bucket"], params["Key"], author(call), params.get("IfMatch"), params.get("VersionId"))
+        return deletion_members(deletion)
 
     @operation("DeleteObjects")
     async def delete_objects(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -112,19 +120,28 @@ class ObjectOperations:
             )
         at_once = asyncio.Semaphore(DELETED_AT_ONCE)
 
-        async def delete(entry: Mapping[str, Any]) -> ServiceError | None:
+        async def delete(entry: Mapping[str, Any]) -> Deletion | ServiceError:
             async with at_once:
                 return await self._delete_entry(call, bucket, entry)
 
         return deleted(wanted, await asyncio.gather(*map(delete, wanted)), quiet=bool(params["Delete"].get("Quiet")))
 
-    async def _delete_entry(self, call: Call, bucket: str, entry: Mapping[str, Any]) -> ServiceError | None:
+    async def _delete_entry(self, call: Call, bucket: str, entry: Mapping[str, Any]) -> Deletion | ServiceError:
         try:
-            refuse_unenforced(call, entry, ("ETag",), self.objects.account)
-            await self.objects.delete(bucket, entry["Key"], author(call), entry.get("ETag"))
+            refuse_unenforced(call, entry, ("ETag", "VersionId"), self.objects.account)
+            return await self.objects.delete(bucket, entry["Key"], author(call), entry.get("ETag"), entry.get("VersionId"))
         except ServiceError as error:
             return error
-        return None
+
+
+def written(objects: Objects, bucket: str, stored: StoredObject) -> dict[str, Any]:
+    """What every answer says of an object that was just written."""
+    return version_members(objects, bucket, stored) | expiration_members(objects, bucket, stored)
+
+
+def read(objects: Objects, bucket: str, stored: StoredObject) -> dict[str, Any]:
+    """And of one that is read."""
+    return written(objects, bucket, stored) | tag_count(stored)
 
 
 @contextmanager
@@ -190,10 +207,14 @@ def replaces_attributes(params: Mapping[str, Any]) -> bool:
     return bool(directive == "REPLACE")
 
 
-def deleted(wanted: Sequence[Mapping[str, Any]], errors: Sequence[ServiceError | None], *, quiet: bool) -> dict[str, Any]:
+def deleted(wanted: Sequence[Mapping[str, Any]], ends: Sequence[Deletion | ServiceError], *, quiet: bool) -> dict[str, Any]:
     """The answer to a batch: what went, unless the caller is not interested, and what did not."""
-    ended = list(zip(wanted, errors, strict=True))
-    return {
-        "Deleted": [] if quiet else [{"Key": entry["Key"]} for entry, error in ended if error is None],
-        "Errors": [{"Key": entry["Key"], "Code": error.code, "Message": error.message} for entry, error in ended if error is not None],
-    }
+    gone, errors = [], []
+    for entry, end in zip(wanted, ends, strict=True):
+        named = {name: entry[name] for name in ("Key", "VersionId") if name in entry}
+        if isinstance(end, ServiceError):
+            errors.append(named | {"Code": end.code, "Message": end.message})
+        elif not quiet:
+            marked = {"DeleteMarker": True, "DeleteMarkerVersionId": end.version_id} if end.marker else {}
+            gone.append(named | marked)
+    return {"Deleted": gone, "Errors": errors}

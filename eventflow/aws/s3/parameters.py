@@ -30,8 +30,6 @@ HARMLESS: Mapping[str, frozenset[Any]] = {
     "ObjectLockLegalHoldStatus": frozenset(("OFF",)),
     "ObjectOwnership": frozenset(("BucketOwnerEnforced",)),
     "StorageClass": frozenset(("STANDARD",)),
-    "TaggingDirective": frozenset(("COPY", "REPLACE")),
-    "VersionId": frozenset(("null",)),
 }
 KEPT_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
 CHECKSUM_VALUES = frozenset(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from eventflow.aws.operation import operations_of
 from eventflow.aws.s3.access import AccessOperations
 from eventflow.aws.s3.buckets import BucketOperations
+from eventflow.aws.s3.lifecycle import LifecycleOperations
 from eventflow.aws.s3.listings import ListingOperations
 from eventflow.aws.s3.objects import ObjectOperations
+from eventflow.aws.s3.summary import SummaryOperations
+from eventflow.aws.s3.tagging import TaggingOperations
 from eventflow.aws.s3.unconfigured import UnconfiguredOperations
 from eventflow.aws.s3.uploads import UploadOperations
+from eventflow.aws.s3.versions import VersionOperations
 from eventflow.services.objects import Objects
 
 
@@ -19,6 +23,10 @@ class S3Service(
     UploadOperations,
     AccessOperations,
     UnconfiguredOperations,
+    VersionOperations,
+    TaggingOperations,
+    LifecycleOperations,
+    SummaryOperations,
 ):
     """Buckets are global, as S3's names are: every region's endpoint serves all of them, where S3 would redirect to the bucket's own."""
 

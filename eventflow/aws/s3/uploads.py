@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from eventflow.aws.operation import Call, operation
 from eventflow.aws.s3.copies import COPY_PARAMETERS, copy_source
-from eventflow.aws.s3.objects import body_of
+from eventflow.aws.s3.objects import body_of, written
 from eventflow.aws.s3.parameters import (
     ATTRIBUTES,
     CHECKSUM_VALUES,
@@ -24,6 +25,8 @@ from eventflow.aws.s3.parameters import (
     stated_checksum,
     write_conditions,
 )
+from eventflow.aws.s3.tagging import header_tags
+from eventflow.aws.s3.versions import copied_from
 from eventflow.errors import ServiceError
 from eventflow.services.objects import Objects
 from eventflow.services.objects.ranges import exact_range
@@ -43,11 +46,10 @@ class UploadOperations:
 
     @operation("CreateMultipartUpload")
     async def create_multipart_upload(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        refuse_unenforced(call, params, ATTRIBUTES | {"ChecksumAlgorithm", "ChecksumType"}, self.objects.account)
+        refuse_unenforced(call, params, ATTRIBUTES | {"ChecksumAlgorithm", "ChecksumType", "Tagging"}, self.objects.account)
         bucket = self.objects.bucket(params["Bucket"])
-        upload = await self.objects.uploads.begin(
-            bucket, params["Key"], attributes(call, params), params.get("ChecksumAlgorithm"), params.get("ChecksumType")
-        )
+        said = replace(attributes(call, params), tags=header_tags(params))
+        upload = await self.objects.uploads.begin(bucket, params["Key"], said, params.get("ChecksumAlgorithm"), params.get("ChecksumType"))
         return {"Bucket": bucket.name, "Key": upload.key, "UploadId": upload.id, **algorithm_members(upload)}
 
     @operation("UploadPart")
@@ -65,7 +67,7 @@ class UploadOperations:
         refuse_unenforced(call, params, COPY_PARAMETERS | {"CopySourceRange", "PartNumber", "UploadId"}, self.objects.account)
         bucket, uploads, source = self.objects.bucket(params["Bucket"]), self.objects.uploads, copy_source(params)
         upload = await uploads.find(bucket, params["Key"], params["UploadId"])
-        opened = await self.objects.get(source.bucket, source.key)
+        opened = await self.objects.open_source(source)
         try:
             source.conditions.check_source(opened.stored)
             if wanted := exact_range(params.get("CopySourceRange"), opened.stored.version.size):
@@ -75,7 +77,8 @@ class UploadOperations:
             await opened.content.aclose()
         members = checksum_members(checksum)
         members.pop("ChecksumType", None)
-        return {"CopyPartResult": {"ETag": quoted(part.etag), "LastModified": int(part.modified_at), **members}}
+        result = {"ETag": quoted(part.etag), "LastModified": int(part.modified_at), **members}
+        return {"CopyPartResult": result, **copied_from(self.objects, source, opened.stored)}
 
     @operation("CompleteMultipartUpload")
     async def complete_multipart_upload(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -96,6 +99,7 @@ class UploadOperations:
             "Key": upload.key,
             "ETag": quoted(stored.version.etag),
             **checksum_members(stored.checksum),
+            **written(self.objects, bucket.name, stored),
         }
 
     @operation("AbortMultipartUpload")

@@ -49,6 +49,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 DELETE_OTHERS = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind IN ('file', 'folder') AND state NOT IN (?, ?)"
 DELETE_ROW = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'removed'"
+DELETE_FOLDER = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'folder'"
+UPDATE_ATTRIBUTES = "UPDATE objects SET attributes = ? WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 DELETE_BUCKET = "DELETE FROM objects WHERE bucket = ?"
 SELECT_FORGOTTEN = "SELECT bucket, key, sequencer FROM objects WHERE kind = 'removed' AND removed_at < ? LIMIT ?"
 DELETE_FORGOTTEN = "DELETE FROM objects WHERE bucket = ? AND key = ? AND sequencer <= ?"
@@ -165,6 +167,18 @@ class ObjectIndex:
         if not written.cancelled() and (error := written.exception()) is not None:
             log.warning("what is known of %s in bucket %s was not kept; it is found out again when it is asked for: %s", name[1], name[0], error)
 
+    async def set_tags(self, bucket: str, stored: StoredObject, tags: Mapping[str, str]) -> None:
+        """Replace the tags of an object as it is now; the caller holds the key, and found it so."""
+        was = stored.version
+        state = FileState(was.size, was.mtime_ns, was.inode)
+
+        def change(connection: sqlite3.Connection) -> None:
+            for row in rows_of(connection, bucket, was.key):
+                if row[1] != REMOVED and row[2] == str(state):
+                    connection.execute(UPDATE_ATTRIBUTES, (retagged(row[6], tags), bucket, was.key, row[1], row[2]))
+
+        await self.write(change)
+
     async def forget(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
         """Take back the row of a write that failed after it."""
         await self.write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
@@ -202,6 +216,18 @@ def recorded(connection: sqlite3.Connection, bucket: str, draft: Draft, standing
     connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
     insert(connection, bucket, draft, sequencer)
     return draft_object(draft, sequencer)
+
+
+def forget_folder(connection: sqlite3.Connection, bucket: str, key: str) -> None:
+    """Within a transaction: the directory of a key that ends in a slash is no object any more."""
+    connection.execute(DELETE_FOLDER, (bucket, key))
+
+
+def retagged(attributes: str, tags: Mapping[str, str]) -> str:
+    """The attributes of a row with these tags instead of theirs."""
+    values = json.loads(attributes)
+    values.pop("tags", None)
+    return json.dumps(values | ({"tags": dict(tags)} if tags else {}))
 
 
 def rows_of(connection: sqlite3.Connection, bucket: str, key: str) -> list[Row]:

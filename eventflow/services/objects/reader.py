@@ -17,6 +17,7 @@ from eventflow.services.objects.index import FOLDER, Draft, KnownKey, ObjectInde
 from eventflow.services.objects.keys import is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.outgoing import Outgoing
+from eventflow.services.objects.settings import ENABLED, BucketSettings, made_id
 from eventflow.services.objects.stored import Attributes, StoredObject
 
 #: How often a file may be replaced between our look at it and our word on it.
@@ -32,10 +33,11 @@ class Opened:
 
 
 class ObjectReader:
-    def __init__(self, index: ObjectIndex, disk: Disk, locks: KeyLocks) -> None:
+    def __init__(self, index: ObjectIndex, disk: Disk, locks: KeyLocks, settings: BucketSettings) -> None:
         self._index = index
         self._disk = disk
         self._locks = locks
+        self._settings = settings
         self._content_types = ContentTypes()
 
     async def open(self, bucket: Bucket, key: str) -> Opened:
@@ -72,7 +74,8 @@ class ObjectReader:
         if summed is None:
             summed = await self._disk.run(compute_etag, content.descriptor, bucket.directory)
         etag, state, settled = summed
-        draft = Draft(key, state, etag, Attributes(self._content_types.guess(key)), settled=settled)
+        id = made_id(bucket.name, key, str(state)) if self._settings.versioning(bucket.name) == ENABLED else None
+        draft = Draft(key, state, etag, Attributes(self._content_types.guess(key)), settled=settled, version_id=id)
         async with nullcontext() if locked else self._locks.key(bucket.name, key):
             # Where nothing was waited for since the file was opened, it has just been seen in its place.
             waited = not (at_once and self._index.holds(known))

@@ -8,6 +8,7 @@ from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.services.objects.buckets import Bucket
 from eventflow.services.objects.disk import to_the_end
+from eventflow.services.objects.history import History
 from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader
@@ -17,12 +18,13 @@ from eventflow.trigger import ObjectVersion
 class StoredBucket:
     """A ``BucketSource`` on the object store, with one thing more: ``removed``."""
 
-    def __init__(self, bucket: Bucket, index: ObjectIndex, reader: ObjectReader, locks: KeyLocks, clock: Clock) -> None:
+    def __init__(self, bucket: Bucket, index: ObjectIndex, reader: ObjectReader, history: History, locks: KeyLocks, clock: Clock) -> None:
         self.name: str = bucket.name
         self.path: Path = bucket.path
         self._bucket = bucket
         self._index = index
         self._reader = reader
+        self._history = history
         self._locks = locks
         self._clock = clock
 
@@ -38,4 +40,6 @@ class StoredBucket:
         async with self._locks.key(self.name, key):
             if await self._reader.find(self._bucket, key, locked=True) is not None:
                 return None
+            if self._history.keeps(self._bucket):
+                await to_the_end(self._history.notice_removal(self._bucket, key))
             return await to_the_end(self._index.removed(self.name, key, self._clock.now()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,18 +12,22 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError, SettingError
 from eventflow.services.objects.buckets import Bucket, Buckets, check_bucket_name
-from eventflow.services.objects.conditions import ReadConditions, no_such_key
-from eventflow.services.objects.disk import Disk
+from eventflow.services.objects.conditions import ReadConditions
+from eventflow.services.objects.disk import Disk, to_the_end
+from eventflow.services.objects.history import Deletion, History
 from eventflow.services.objects.incoming import LARGEST_BODY
 from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.listing import ObjectListing, Page, Query
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader, Opened
-from eventflow.services.objects.settings import BucketSettings
+from eventflow.services.objects.settings import VERSIONING, BucketSettings
 from eventflow.services.objects.source import StoredBucket
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
 from eventflow.services.objects.upload_index import UploadIndex
 from eventflow.services.objects.uploads import Uploads
+from eventflow.services.objects.version_files import VersionFiles
+from eventflow.services.objects.version_index import VersionIndex
+from eventflow.services.objects.version_listing import VersionListing, VersionPage, VersionQuery
 from eventflow.services.objects.writer import Expected, ObjectWriter, Writing
 
 HOME_REGION = "us-east-1"
@@ -36,6 +40,15 @@ class CopySource:
     bucket: str
     key: str
     conditions: ReadConditions = field(default_factory=ReadConditions)
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy, and the version that it was made of."""
+
+    stored: StoredObject
+    source: StoredObject
 
 
 class Objects:
@@ -55,20 +68,27 @@ class Objects:
         self._locks = KeyLocks()
         self._naming = asyncio.Lock()
         self._index = ObjectIndex(database)
-        self._reader = ObjectReader(self._index, self._disk, self._locks)
-        self._writer = ObjectWriter(self._buckets, self._index, self._reader, self._disk, self._locks, clock)
+        self.settings = BucketSettings(database)
+        self._reader = ObjectReader(self._index, self._disk, self._locks, self.settings)
+        self._versions = VersionIndex(database)
+        self.history = History(self._index, self._versions, self._reader, self.settings, self._disk, self._locks, clock)
+        self._writer = ObjectWriter(self._buckets, self._index, self._reader, self.history, self._disk, self._locks, clock)
         self._upload_index = UploadIndex(database)
         self.uploads = Uploads(self._upload_index, self._writer, self._disk, clock)
         self._listing = ObjectListing(self._index, self._reader, self._disk)
+        self._version_listing = VersionListing(self._listing, self._versions, self.history, self._reader, self._disk, self._locks)
 
     async def open(self) -> None:
         """Bring the tables up to date and sweep away what an interrupted daemon left unfinished."""
         await self._database.migrate("objects", "eventflow.services")
         await self._buckets.load()
         await self.settings.load()
+        await self.settings.load()
         for bucket in self._buckets.all().values():
             if await self._disk.run(bucket.path.is_dir):
                 await self._disk.run(bucket.directory.sweep, await self._upload_index.files(bucket.name))
+                if self.history.keeps(bucket):
+                    await self.history.recover(bucket)
 
     def close(self) -> None:
         self._disk.close()
@@ -140,16 +160,20 @@ class Objects:
                 await self._empty_directory(bucket, ours)
             await self._buckets.remove(name)
             self.settings.forget(name)
+            self.settings.forget(name)
 
     async def _empty_directory(self, bucket: Bucket, ours: bool) -> None:
         if not await self._listing.is_empty(bucket):
             raise bucket_not_empty(bucket, "The bucket you tried to delete is not empty")
+        if await self._versions.any(bucket.name):
+            raise bucket_not_empty(bucket, "The bucket you tried to delete is not empty. You must delete all versions in the bucket.")
+        await self._disk.run(VersionFiles(bucket.directory).leave)
         if not await self._disk.run(vanished if ours else left, bucket):
             raise bucket_not_empty(bucket, f"The bucket holds no objects, but its directory {bucket.path} holds other things. Remove those first.")
 
     async def source(self, name: str) -> StoredBucket:
         """The bucket for its trigger."""
-        return StoredBucket(self._buckets.get(name), self._index, self._reader, self._locks, self._clock)
+        return StoredBucket(self._buckets.get(name), self._index, self._reader, self.history, self._locks, self._clock)
 
     # Objects.
 
@@ -157,9 +181,9 @@ class Objects:
         """Store a whole body under a key; returns once that is on the disk."""
         return await self._writer.put(self._buckets.get(bucket), key, body, writing or Writing())
 
-    async def get(self, bucket: str, key: str, conditions: ReadConditions | None = None) -> Opened:
+    async def get(self, bucket: str, key: str, conditions: ReadConditions | None = None, version_id: str | None = None) -> Opened:
         """An object and its bytes; read them to the end or close them."""
-        opened = await self._reader.open(self._buckets.get(bucket), key)
+        opened = await self._open(bucket, key, version_id)
         try:
             (conditions or ReadConditions()).check(opened.stored)
         except ServiceError:
@@ -167,41 +191,82 @@ class Objects:
             raise
         return opened
 
-    async def head(self, bucket: str, key: str, conditions: ReadConditions | None = None) -> StoredObject:
+    async def _open(self, bucket: str, key: str, version_id: str | None) -> Opened:
+        place = self._buckets.get(bucket)
+        if version_id is not None:
+            return await self.history.open(place, key, version_id)
+        try:
+            return await self._reader.open(place, key)
+        except ServiceError as error:
+            if error.code == "NoSuchKey":
+                raise await self.history.absent(place, key) from None
+            raise
+
+    async def open_source(self, source: CopySource) -> Opened:
+        """The source of a copy; its conditions are not looked at."""
+        try:
+            return await self._open(source.bucket, source.key, source.version_id)
+        except ServiceError as error:
+            if error.code != "MethodNotAllowed":
+                raise
+            text = "The source of a copy request may not specifically refer to a delete marker by version id."
+            raise ServiceError("InvalidRequest", text) from None
+
+    async def head(self, bucket: str, key: str, conditions: ReadConditions | None = None, version_id: str | None = None) -> StoredObject:
         """What is known of an object."""
-        stored = await self._reader.find(self._buckets.get(bucket), key)
-        if stored is None:
-            raise no_such_key(key)
-        (conditions or ReadConditions()).check(stored)
-        return stored
+        opened = await self.get(bucket, key, conditions, version_id)
+        await opened.content.aclose()
+        return opened.stored
 
-    async def delete(self, bucket: str, key: str, author: Author | None = None, if_match: str | None = None) -> None:
-        """Remove an object; returns once it is gone from the disk. One that is not there is no error."""
-        await self._writer.delete(self._buckets.get(bucket), key, author or Author(), if_match)
+    async def delete(
+        self, bucket: str, key: str, author: Author | None = None, if_match: str | None = None, version_id: str | None = None
+    ) -> Deletion:
+        """Remove an object, or one version of it; returns once it is gone from the disk. One that is not there is no error."""
+        return await self._writer.delete(self._buckets.get(bucket), key, author or Author(), if_match, version_id)
 
-    async def copy(self, source: CopySource, bucket: str, key: str, writing: Writing, attributes: Attributes | None = None) -> StoredObject:
-        """Store an object's bytes under another key (or another bucket). ``attributes`` replace those of the source."""
+    async def copy(
+        self, source: CopySource, bucket: str, key: str, writing: Writing, attributes: Attributes | None = None, tags: Mapping[str, str] | None = None
+    ) -> Copied:
+        """Store an object's bytes under another key (or another bucket). ``attributes`` replace those of the source but for its tags, which ``tags``
+        replace."""
         target = self._buckets.get(bucket)
-        opened = await self._reader.open(self._buckets.get(source.bucket), source.key)
+        opened = await self.open_source(source)
         try:
             source.conditions.check_source(opened.stored)
             if opened.stored.version.size > LARGEST_BODY:
                 raise ServiceError(
                     "InvalidRequest", f"The specified copy source is larger than the maximum allowable size for a copy source: {LARGEST_BODY}"
                 )
-            return await self._writer.put(target, key, opened.content, copied(writing, opened.stored, attributes))
+            stored = await self._writer.put(target, key, opened.content, copied(writing, opened.stored, attributes, tags))
+            return Copied(stored, opened.stored)
         finally:
             await opened.content.aclose()
+
+    async def set_versioning(self, bucket: str, status: str) -> None:
+        """``Enabled`` or ``Suspended``. Every change of a key that is under way ends first."""
+        place = self._buckets.get(bucket)
+        async with self._locks.bucket(bucket):
+            self._buckets.confirm(place)
+            await self.settings.put(bucket, VERSIONING, status)
+
+    async def tag(self, bucket: str, key: str, version_id: str | None, tags: Mapping[str, str]) -> str:
+        """Replace the tags of an object, or of one version of it; the version's id."""
+        return await to_the_end(self.history.tag(self._buckets.get(bucket), key, version_id, tags))
+
+    async def list_versions(self, bucket: str, query: VersionQuery) -> VersionPage:
+        """A page of a bucket's versions and delete markers."""
+        return await self._version_listing.page(self._buckets.get(bucket), query)
 
     async def list(self, bucket: str, query: Query) -> Page:
         """A page of a bucket's keys."""
         return await self._listing.page(self._buckets.get(bucket), query)
 
 
-def copied(writing: Writing, source: StoredObject, attributes: Attributes | None) -> Writing:
-    """A copy keeps what its source has: what was said of it, and which checksum."""
+def copied(writing: Writing, source: StoredObject, attributes: Attributes | None, tags: Mapping[str, str] | None) -> Writing:
+    """A copy keeps what its source has: what was said of it, its tags, and which checksum."""
     algorithm = writing.expected.algorithm or (source.checksum.algorithm if source.checksum else None)
-    return replace(writing, attributes=attributes or source.attributes, expected=Expected(algorithm=algorithm), action="Copy")
+    attributes = replace(attributes or source.attributes, tags=source.attributes.tags if tags is None else tags)
+    return replace(writing, attributes=attributes, expected=Expected(algorithm=algorithm), action="Copy")
 
 
 def resolved(path: Path | str) -> Path:

@@ -17,7 +17,8 @@ NULL = "null"
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What a writer says of an object. ``headers`` are kept and returned as they came, under S3's member names
-    (``CacheControl``, ``ContentDisposition``, ``ContentEncoding``, ``ContentLanguage``, ``Expires``); ``metadata`` are the user's own, ``tags`` those of PutObjectTagging."""
+    (``CacheControl``, ``ContentDisposition``, ``ContentEncoding``, ``ContentLanguage``, ``Expires``); ``metadata`` are the user's own, ``tags``
+    those of PutObjectTagging."""
 
     content_type: str = UNKNOWN_CONTENT
     headers: Mapping[str, str] = field(default_factory=dict)

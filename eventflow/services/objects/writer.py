@@ -14,12 +14,13 @@ from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.conditions import WriteConditions, etag_matches, precondition_failed
 from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import Disk, to_the_end
+from eventflow.services.objects.history import Deletion, History, check_id
 from eventflow.services.objects.incoming import SMALL, Incoming, check_size, pieces, receive
 from eventflow.services.objects.index import FILE, FOLDER, Draft, ObjectIndex
 from eventflow.services.objects.keys import check_writable, is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader
-from eventflow.services.objects.stored import Attributes, Author, StoredObject
+from eventflow.services.objects.stored import NULL, Attributes, Author, StoredObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,13 @@ class Writing:
 
 
 class ObjectWriter:
-    def __init__(self, buckets: Buckets, index: ObjectIndex, reader: ObjectReader, disk: Disk, locks: KeyLocks, clock: Clock) -> None:
+    def __init__(
+        self, buckets: Buckets, index: ObjectIndex, reader: ObjectReader, history: History, disk: Disk, locks: KeyLocks, clock: Clock
+    ) -> None:
         self._buckets = buckets
         self._index = index
         self._reader = reader
+        self._history = history
         self._disk = disk
         self._locks = locks
         self._clock = clock
@@ -124,7 +128,7 @@ class ObjectWriter:
 
     async def _commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         # A directory is an object without content; a key that ends in a slash and has some lies in a file of its own.
-        if is_folder(draft.key) and not incoming.size:
+        if is_folder(draft.key) and not incoming.size and not self._history.keeps(bucket):
             made = await self._commit_folder(bucket, draft, incoming, conditions)
             if made is not None:
                 return made
@@ -138,6 +142,8 @@ class ObjectWriter:
         draft = replace(draft, state=state)
         async with self._locks.key(bucket.name, draft.key):
             standing = await self._check(bucket, draft.key, conditions)
+            if self._history.keeps(bucket):
+                return await self._history.replace(bucket, draft, incoming.name, await self._reader.find(bucket, draft.key, locked=True))
             stored = await self._index.record(bucket.name, draft, standing)
             faultpoint.reach("object.recorded")
             try:
@@ -169,28 +175,41 @@ class ObjectWriter:
         state = await self._disk.brief(bucket.path, bucket.directory.state, key)
         return state or (await self._reader.folder_state(bucket, key) if is_folder(key) else None)
 
-    async def delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None = None) -> None:
-        """Remove an object; one that is not there is removed already, unless ``if_match`` is ``*``, which asks for one."""
-        await to_the_end(self._delete(bucket, key, author, if_match))
+    async def delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None = None, version_id: str | None = None) -> Deletion:
+        """Remove an object, or one version of it; one that is not there is removed already, unless ``if_match`` is ``*``, which asks for one. In a
+        bucket with versioning an object is hidden behind a delete marker."""
+        return await to_the_end(self._delete(bucket, key, author, if_match, version_id))
 
-    async def _delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None) -> None:
+    async def _delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None, version_id: str | None) -> Deletion:
         async with self._locks.key(bucket.name, key):
-            states = await self._standing(bucket, key)
-            if not states:
-                if if_match == "*":
-                    raise precondition_failed("If-Match")
-                return
             if if_match is not None:
                 current = await self._reader.find(bucket, key, locked=True)
-                if current and not etag_matches(if_match, current.version.etag):
+                if (current is None and if_match == "*") or (current and not etag_matches(if_match, current.version.etag)):
                     raise precondition_failed("If-Match")
-            for kind, state in states:
-                await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
-                faultpoint.reach("object.buried")
-                if kind == FILE:
-                    await self._disk.run(bucket.directory.remove, key)
-                    faultpoint.reach("object.removed")
+            if self._history.keeps(bucket):
+                deletion = await self._delete_version(bucket, key, author, version_id)
+            else:
+                deletion = await self._delete_object(bucket, key, author, version_id)
             await self._tidy(bucket, key)
+            return deletion
+
+    async def _delete_version(self, bucket: Bucket, key: str, author: Author, version_id: str | None) -> Deletion:
+        current = await self._reader.find(bucket, key, locked=True)
+        if version_id is None:
+            return await self._history.mark(bucket, key, author, current)
+        return await self._history.delete(bucket, key, version_id, author, current)
+
+    async def _delete_object(self, bucket: Bucket, key: str, author: Author, version_id: str | None) -> Deletion:
+        if version_id not in (None, NULL):
+            check_id(version_id or "")
+            return Deletion(version_id)
+        for kind, state in await self._standing(bucket, key):
+            await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
+            faultpoint.reach("object.buried")
+            if kind == FILE:
+                await self._disk.run(bucket.directory.remove, key)
+                faultpoint.reach("object.removed")
+        return Deletion(version_id)
 
     async def _standing(self, bucket: Bucket, key: str) -> list[tuple[str, FileState]]:
         """What a key is now. A folder's key may be both, a file with its content and a directory that was the object before."""
