@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from eventflow.aws.operation import operations_of
 from eventflow.aws.s3.access import AccessOperations
+from eventflow.aws.s3.browsers import Browsers
 from eventflow.aws.s3.buckets import BucketOperations
+from eventflow.aws.s3.cors import CorsOperations
 from eventflow.aws.s3.lifecycle import LifecycleOperations
 from eventflow.aws.s3.listings import ListingOperations
 from eventflow.aws.s3.objects import ObjectOperations
+from eventflow.aws.s3.post_object import PostObject
 from eventflow.aws.s3.summary import SummaryOperations
 from eventflow.aws.s3.tagging import TaggingOperations
 from eventflow.aws.s3.unconfigured import UnconfiguredOperations
@@ -23,6 +26,7 @@ class S3Service(
     UploadOperations,
     AccessOperations,
     UnconfiguredOperations,
+    CorsOperations,
     VersionOperations,
     TaggingOperations,
     LifecycleOperations,
@@ -35,3 +39,4 @@ class S3Service(
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
         self.operations = operations_of(self)
+        self.browsers = Browsers(objects, PostObject(self.put_object))
