@@ -62,6 +62,14 @@ class DynamoDB:
     async def batch_get_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         return await self._tables.batch_get_item(call.region, params)
 
+    @operation("TransactWriteItems")
+    async def transact_write_items(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.transactions.write_items(call.region, params)
+
+    @operation("TransactGetItems")
+    async def transact_get_items(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.transactions.get_items(call.region, params)
+
     @operation("BatchWriteItem")
     async def batch_write_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         return await self._tables.batch_write_item(call.region, params)

@@ -23,6 +23,7 @@ from eventflow.services.tables.older import check_older, older_projection
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
 from eventflow.services.tables.streams import Streams, refuse_specification
+from eventflow.services.tables.transactions import Transactions
 from eventflow.services.tables.writes import DeleteItem, PutItem, UpdateItem, Write
 
 T = TypeVar("T")
@@ -46,11 +47,13 @@ class Tables:
         self.streams = Streams(database, clock, account)
         self._catalog = Catalog(account, self.streams.writer)
         self._compiler = Compiler()
+        self.transactions = Transactions(database, clock, account, self._catalog, self._compiler)
 
     async def prepare(self) -> None:
         """Bring the schema up to date, and finish a deletion that a crash interrupted. To be called once, before anything else."""
         await self._database.migrate("tables", "eventflow.services")
         await self.streams.open()
+        await self.transactions.open()
         await self._purge()
 
     # Tables
