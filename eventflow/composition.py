@@ -11,6 +11,7 @@ from eventflow.aws.dynamodbstreams import DynamoDBStreams
 from eventflow.aws.lambda_ import LambdaService
 from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
+from eventflow.aws.scheduler import SchedulerService
 from eventflow.aws.sqs import SqsService
 from eventflow.clock import Clock, iso
 from eventflow.database import Database
@@ -23,6 +24,7 @@ from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest, required_resources
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
+from eventflow.services.schedules import DaemonTargets, Schedules
 from eventflow.services.tables import Tables
 from eventflow.target import FunctionTarget, Sources
 from eventflow.trigger import Resource, Trigger
@@ -42,6 +44,7 @@ class Core:
         self.journal = SqliteJournal(database, clock, self._send_message)
         self.dispatcher = Dispatcher(self.journal, clock, self.arn, lambda queue: self.queues.wake(region, queue))
         self.concurrency = Concurrency()
+        self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues))
 
     async def open(self) -> None:
         await self.journal.open()
@@ -49,6 +52,7 @@ class Core:
         await self.tables.prepare()
         self.tables.streams.start()
         await self.objects.open()
+        await self.schedules.open()
 
     def close(self) -> None:
         self.tables.streams.close()
@@ -61,7 +65,14 @@ class Core:
         """The services behind the AWS endpoint; ``runtime`` is what Lambda says the functions run on."""
         loaded_at = iso(self.clock.now())
         functions = LambdaService(self.dispatcher, self.concurrency, self.account, self.region, loaded_at, runtime)
-        return [functions, S3Service(self.objects), DynamoDB(self.tables), DynamoDBStreams(self.tables.streams), SqsService(self.queues)]
+        return [
+            functions,
+            S3Service(self.objects),
+            DynamoDB(self.tables),
+            DynamoDBStreams(self.tables.streams),
+            SqsService(self.queues),
+            SchedulerService(self.schedules),
+        ]
 
     async def ensure(self, manifest: Manifest, triggers: Iterable[tuple[str, Trigger]]) -> None:
         """Make what the application declares and its triggers need, where it is not there yet."""

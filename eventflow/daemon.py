@@ -149,6 +149,7 @@ class Daemon:
 
     async def _start(self) -> None:
         await self.load()
+        self._core.schedules.start()
         faultpoint.reach("daemon.loaded")
         self._state.announce(
             {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
@@ -184,6 +185,7 @@ class Daemon:
         """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
         self._notifier.stopping(self._grace)
         await self._supervisor.stop()
+        await self._core.schedules.close()
         faultpoint.reach("daemon.stopping")
         started = self._manifest is not None
         if started:

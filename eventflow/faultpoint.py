@@ -65,6 +65,10 @@ POINTS: Mapping[str, str] = {
     "message.sent": "messages are on disk, the sender was not told yet",
     "message.hidden": "received messages are hidden on disk, the receiver was not told yet",
     "message.deleted": "deletes are on disk, nobody was told yet",
+    # EventBridge Scheduler fires.
+    "fire.planned": "within its transaction, an instant was written down and its schedule moved on",
+    "fire.delivered": "within its transaction, a fire's queue or bus has it, and the fire is ended",
+    "fire.emitted": "a function's event is on disk, its fire is not ended yet",
     # The daemon begins and ends.
     "daemon.opened": "the state file is open, the application is not loaded yet",
     "daemon.loaded": "the application is loaded and its triggers run, the daemon was not announced yet",

@@ -146,6 +146,7 @@ class Harness:
         endpoint = Endpoint(self._core.aws_services("python3.11"), Credentials(ACCESS_KEY, SECRET_KEY), self.clock, ACCOUNT, REGION, open=True)
         self._server.serve(endpoint)
         self.clock.also_settle(self._core.objects.settle)
+        self.clock.also_settle(self._core.schedules.settle)
         self.clock.also_settle(self._settle)
 
     async def _start(self, app: App) -> None:
@@ -158,6 +159,7 @@ class Harness:
         self._runner = InlineRunner(core.dispatcher, self.clock, core.concurrency, core.arn, app.handler)
         core.dispatcher.attach(self._runner)
         await core.dispatcher.start(functions)
+        core.schedules.start()
         for name, trigger in triggers:
             target = core.target(functions[name], trigger)
             if trigger.clocked:
@@ -187,6 +189,7 @@ class Harness:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        await self._core.schedules.close()
         await self._core.dispatcher.stop(0.0)
         if self._runner is not None:
             self._runner.close()

@@ -23,7 +23,8 @@ def asked(call: Callable[..., Any], **params: Any) -> Any:
     except ReadTimeoutError:
         raise  # a request that may still be worked on leaves nothing to be judged
     except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+        # Where the error has no name the daemon was killed behind the head of its answer.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500 and not error.response["Error"]["Code"].isdecimal():
             raise
         raise Unanswered from error
     except (BotoCoreError, OSError) as error:
