@@ -51,10 +51,12 @@ class Core:
         await self.queues.open()
         await self.tables.prepare()
         self.tables.streams.start()
+        self.tables.upkeep.start()
         await self.objects.open()
         await self.schedules.open()
 
     def close(self) -> None:
+        self.tables.upkeep.close()
         self.tables.streams.close()
         self.objects.close()
 

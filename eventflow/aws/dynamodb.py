@@ -34,6 +34,43 @@ class DynamoDB:
     async def delete_table(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         return await self._tables.delete_table(call.region, params)
 
+    @operation("UpdateTable")
+    async def update_table(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.administration.update_table(call.region, params)
+
+    @operation("UpdateTimeToLive")
+    async def update_time_to_live(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.administration.update_time_to_live(call.region, params)
+
+    @operation("DescribeTimeToLive")
+    async def describe_time_to_live(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.administration.describe_time_to_live(call.region, params)
+
+    @operation("TagResource")
+    async def tag_resource(self, call: Call, params: dict[str, Any]) -> None:
+        await self._tables.administration.tag_resource(call.region, params)
+
+    @operation("UntagResource")
+    async def untag_resource(self, call: Call, params: dict[str, Any]) -> None:
+        await self._tables.administration.untag_resource(call.region, params)
+
+    @operation("ListTagsOfResource")
+    async def list_tags_of_resource(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.administration.list_tags_of_resource(call.region, params)
+
+    @operation("DescribeLimits")
+    async def describe_limits(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.administration.describe_limits(call.region, params)
+
+    @operation("DescribeContinuousBackups")
+    async def describe_continuous_backups(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.administration.describe_continuous_backups(call.region, params)
+
+    @operation("DescribeEndpoints")
+    async def describe_endpoints(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        """The endpoint that was asked, for a day."""
+        return {"Endpoints": [{"Address": call.base_url.partition("://")[2], "CachePeriodInMinutes": 1440}]}
+
     @operation("PutItem")
     async def put_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         return await self._tables.put_item(call.region, params)

@@ -146,6 +146,7 @@ class Harness:
         endpoint = Endpoint(self._core.aws_services("python3.11"), Credentials(ACCESS_KEY, SECRET_KEY), self.clock, ACCOUNT, REGION, open=True)
         self._server.serve(endpoint)
         self.clock.also_settle(self._core.objects.settle)
+        self.clock.also_settle(self._core.tables.upkeep.settle)
         self.clock.also_settle(self._core.schedules.settle)
         self.clock.also_settle(self._settle)
 

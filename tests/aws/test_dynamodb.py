@@ -124,7 +124,7 @@ def test_errors_arrive_as_dynamodbs_exceptions(client: Any) -> None:
     with pytest.raises(ClientError, match=r'ValidationException.*Syntax error; token: "INVALID", near: "INVALID SYNTAX"'):
         client.update_item(TableName="people", Key={"team": {"S": "a"}, "number": {"N": "1"}}, UpdateExpression="INVALID SYNTAX HERE")
     with pytest.raises(ClientError) as caught:
-        client.describe_limits()
+        client.list_global_tables()
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 

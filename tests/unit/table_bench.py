@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventflow.clock import SystemClock
+from eventflow.clock import Clock, SystemClock
 from eventflow.database import MEMORY, Database
 from eventflow.errors import ServiceError
 from eventflow.services.tables import Tables
@@ -26,9 +26,9 @@ class FrozenClock(SystemClock):
 class Bench:
     """Tables, with the region filled in: ``await bench("PutItem", TableName=..., Item=...)``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self.database = database
-        self.tables = Tables(database, FrozenClock(), ACCOUNT)
+        self.tables = Tables(database, clock or FrozenClock(), ACCOUNT)
         self.methods: dict[str, Callable[[str, Any], Awaitable[Any]]] = {
             "CreateTable": self.tables.create_table,
             "DescribeTable": self.tables.describe_table,
@@ -42,6 +42,14 @@ class Bench:
             "Scan": self.tables.scan,
             "BatchGetItem": self.tables.batch_get_item,
             "BatchWriteItem": self.tables.batch_write_item,
+            "UpdateTable": self.tables.administration.update_table,
+            "UpdateTimeToLive": self.tables.administration.update_time_to_live,
+            "DescribeTimeToLive": self.tables.administration.describe_time_to_live,
+            "TagResource": self.tables.administration.tag_resource,
+            "UntagResource": self.tables.administration.untag_resource,
+            "ListTagsOfResource": self.tables.administration.list_tags_of_resource,
+            "DescribeLimits": self.tables.administration.describe_limits,
+            "DescribeContinuousBackups": self.tables.administration.describe_continuous_backups,
         }
 
     async def __call__(self, operation: str, **params: Any) -> dict[str, Any]:
@@ -116,11 +124,11 @@ def index(name: str, *keys: str, projection: str = "ALL", attributes: list[str] 
     return {"IndexName": name, "KeySchema": schema(*keys), "Projection": shape}
 
 
-def run(scenario: Callable[[Bench], Coroutine[Any, Any, None]], path: Path | str = MEMORY) -> None:
+def run(scenario: Callable[[Bench], Coroutine[Any, Any, None]], path: Path | str = MEMORY, clock: Clock | None = None) -> None:
     async def main() -> None:
         database = Database(path)
         try:
-            bench = Bench(database)
+            bench = Bench(database, clock)
             await bench.tables.prepare()
             await scenario(bench)
         finally:

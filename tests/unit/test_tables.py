@@ -266,9 +266,6 @@ def test_definitions_that_dynamodb_refuses(changes: dict[str, Any], message: str
     ("member", "setting", "harmless"),
     [
         ("SSESpecification", {"Enabled": True, "SSEType": "KMS"}, {"Enabled": False}),
-        ("TableClass", "STANDARD_INFREQUENT_ACCESS", "STANDARD"),
-        ("DeletionProtectionEnabled", True, False),
-        ("Tags", [{"Key": "a", "Value": "b"}], []),
         ("OnDemandThroughput", {"MaxReadRequestUnits": 1}, None),
         ("WarmThroughput", {"ReadUnitsPerSecond": 1}, None),
         ("ResourcePolicy", "{}", None),

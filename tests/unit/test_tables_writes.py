@@ -315,13 +315,19 @@ def test_units_round_up_by_size_and_count_the_larger_image() -> None:
     run(scenario)
 
 
-def test_item_collection_metrics_are_refused_where_there_would_be_any() -> None:
+def test_item_collection_metrics_are_those_of_tables_with_local_indexes() -> None:
     async def scenario(bench: Bench) -> None:
         await indexed(bench)
         await bench("CreateTable", **definition("plain", "p:S"))
         assert await bench("PutItem", TableName="plain", Item=item(p="1"), ReturnItemCollectionMetrics="SIZE") == {}
-        refusal = await bench.refusal("PutItem", TableName="ttt", Item=item(p="1", q="1"), ReturnItemCollectionMetrics="SIZE")
-        assert refusal.startswith("ReturnItemCollectionMetrics SIZE is not supported for table ttt")
+        metrics = {"ItemCollectionKey": item(p="1"), "SizeEstimateRangeGB": [0.0, 1.0]}
+        put = await bench("PutItem", TableName="ttt", Item=item(p="1", q="1"), ReturnItemCollectionMetrics="SIZE")
+        assert put == {"ItemCollectionMetrics": metrics}
+        requests = [{"PutRequest": {"Item": item(p="1", q=number)}} for number in ("2", "3")]
+        batch = await bench(
+            "BatchWriteItem", RequestItems={"ttt": requests, "plain": [{"PutRequest": {"Item": item(p="1")}}]}, ReturnItemCollectionMetrics="SIZE"
+        )
+        assert batch["ItemCollectionMetrics"] == {"ttt": [metrics]}
 
     run(scenario)
 

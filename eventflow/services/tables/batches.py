@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid
 from eventflow.services.attributes.values import Item, valid_item
 from eventflow.services.expressions.compiler import Compiler
@@ -17,6 +18,7 @@ from eventflow.services.tables.constraints import Constraints, refuse_mixed, ref
 from eventflow.services.tables.definition import Table
 from eventflow.services.tables.keys import RowKey
 from eventflow.services.tables.older import check_older, older_projection
+from eventflow.services.tables.throughput import EXCEEDED, TABLE_EXCEEDED
 from eventflow.services.tables.writes import PUT_TOO_LARGE, Returns
 
 MOST_GETS = 100
@@ -64,7 +66,7 @@ class BatchGet:
             raise invalid("Too many items requested for the BatchGetItem call")
 
     def apply(self, connection: sqlite3.Connection, lookup: Lookup) -> dict[str, Any]:
-        """What was found; keys beyond 16 MB of items come back as unprocessed."""
+        """What was found; keys beyond 16 MB of items, and those of a table without throughput left, come back as unprocessed."""
         tables = {name: lookup(name) for name in self.wishes}
         keys = {name: distinct([tables[name].keys.of_key(key) for key in wish.keys]) for name, wish in self.wishes.items()}
         responses: dict[str, list[Item]] = {}
@@ -78,11 +80,15 @@ class BatchGet:
             consumed.append((tables[name].name, Consumed(units)))
             if len(found) < len(wish.keys):
                 unprocessed[name] = wish.left(wish.keys[len(found) :])
+        if not any(tables[name].meter is None or responses[name] or name not in unprocessed for name in tables):
+            raise ServiceError(EXCEEDED, TABLE_EXCEEDED)
         return {"Responses": responses, "UnprocessedKeys": unprocessed, **reports(self.capacity, consumed)}
 
     def _read(self, connection: sqlite3.Connection, table: Table, wish: _Keys, keys: list[RowKey], room: int) -> tuple[list[Item | None], int, float]:
         found: list[Item | None] = []
         used, units = 0, 0.0
+        if not admitted(table):
+            return found, used, units
         for key in keys:
             if used >= room:
                 break
@@ -91,6 +97,8 @@ class BatchGet:
             used += size
             units += read_units(size, wish.consistent)
             found.append((wish.projection.of(record.item) if wish.projection else record.item) if record else None)
+        if table.meter is not None:
+            table.meter.charge_read(Consumed(units))
         return found, used, units
 
 
@@ -114,6 +122,7 @@ class BatchWrite:
             refuse_writes(name, requests)
         if sum(map(len, requested.values())) > MOST_WRITES:
             raise invalid("Too many items requested for the BatchWriteItem call")
+        self.requested = {name: list(requests) for name, requests in requested.items()}
         self.writes = {name: [write_from(request) for request in requests] for name, requests in requested.items()}
         if sum(write.size for writes in self.writes.values() for write in writes if isinstance(write, _Put)) > LARGEST_BATCH:
             raise invalid("Item collection too large: the items of one BatchWriteItem call may have 16 MB together")
@@ -122,16 +131,29 @@ class BatchWrite:
         tables = {name: lookup(name) for name in self.writes}
         planned = {name: self._keys(tables[name], writes) for name, writes in self.writes.items()}
         consumed: list[tuple[str, Consumed]] = []
+        metrics: dict[str, list[dict[str, Any]]] = {}
+        unprocessed: dict[str, Any] = {}
         for name, writes in self.writes.items():
             total = Consumed()
-            for key, write in zip(planned[name], writes, strict=True):
+            collections: dict[bytes, dict[str, Any]] = {}
+            for position, (key, write) in enumerate(zip(planned[name], writes, strict=True)):
+                if not admitted(tables[name], writes=True):
+                    unprocessed[name] = list(self.requested[name][position:])
+                    break
                 total.add(self._write(connection, tables[name], key, write))
+                found = self.returns.metrics_of(connection, tables[name], key, write.item if isinstance(write, _Put) else write.key)
+                if found is not None:
+                    collections[key.hash] = found
             consumed.append((tables[name].name, total))
-        return {"UnprocessedItems": {}, **reports(self.returns.capacity, consumed)}
+            if collections:
+                metrics[name] = list(collections.values())
+        if unprocessed == self.requested:
+            raise ServiceError(EXCEEDED, TABLE_EXCEEDED)
+        response = {"UnprocessedItems": unprocessed, **reports(self.returns.capacity, consumed)}
+        return response | {"ItemCollectionMetrics": metrics} if metrics else response
 
     def _keys(self, table: Table, writes: list[_Put | _Delete]) -> list[RowKey]:
         """The keys of all writes of a table; everything that the table says against them comes up before the first is made."""
-        self.returns.refuse_metrics(table)
         keys = []
         for write in writes:
             if isinstance(write, _Put):
@@ -147,6 +169,17 @@ class BatchWrite:
         if isinstance(write, _Put):
             return items.change(connection, table, key, old, write.item, write.size)
         return items.change(connection, table, key, old, None, 0)
+
+
+def admitted(table: Table, *, writes: bool = False) -> bool:
+    """Whether the table's provisioned throughput lets a batch go on with it."""
+    if table.meter is None:
+        return True
+    try:
+        table.meter.admit_write() if writes else table.meter.admit_read(None)
+    except ServiceError:
+        return False
+    return True
 
 
 def requested_items(params: Mapping[str, Any], operation: str) -> Mapping[str, Any]:

@@ -11,46 +11,61 @@ from typing import Any
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid_parameters
 from eventflow.services.tables.constraints import arn
-from eventflow.services.tables.definition import GLOBAL, SCOPES, Table, table_from
+from eventflow.services.tables.definition import GLOBAL, SCOPES, Table, at_rest, not_built, place_of, table_from
 from eventflow.services.tables.streamwriter import StreamWriter
+from eventflow.services.tables.throughput import Throughput
 
 FIND = "SELECT id, version FROM tables WHERE region = ? AND name = ?"
-LOAD = "SELECT region, name, definition, version FROM tables WHERE id = ?"
-REDEFINE = "UPDATE tables SET definition = ?, version = version + 1 WHERE id = ?"
+NAMED = "SELECT region, name FROM tables WHERE id = ?"
+#: One statement, so that indexes and definition are of one state.
+LOAD = """
+SELECT region, name, definition, version, (SELECT json_group_object(x.name, x.id) FROM table_indexes AS x WHERE x.table_id = tables.id)
+FROM tables WHERE id = ?
+"""
+#: A version is a random number: one that was rolled back never comes again with another definition.
+REDEFINE = "UPDATE tables SET definition = ?, version = random() WHERE id = ?"
 LOAD_INDEXES = "SELECT name, id FROM table_indexes WHERE table_id = ?"
-CREATE = "INSERT INTO tables (region, name, definition) VALUES (?, ?, ?)"
+CREATE = "INSERT INTO tables (region, name, definition, version) VALUES (?, ?, ?, random())"
+DELETE_INDEX = "DELETE FROM table_indexes WHERE id = ?"
 CREATE_INDEX = "INSERT INTO table_indexes (table_id, name) VALUES (?, ?)"
 DELETE = "DELETE FROM tables WHERE id = ?"
 LIST = "SELECT name FROM tables WHERE region = ? AND name > ? ORDER BY name LIMIT ?"
 COUNTS = "SELECT items, bytes FROM tables WHERE id = ?"
 INDEX_COUNTS = "SELECT name, items, bytes FROM table_indexes WHERE table_id = ?"
 
-#: Rows of tables and indexes that are gone; a slice at a time, so that other writes get in between.
+#: Rows of what is gone; a slice at a time, so that other writes get in between. From owner to owner it is a step in the key: who has millions of rows
+#: costs no more than who has one.
 SLICE = 2000
-PURGE_ITEMS = f"""
-DELETE FROM table_items WHERE id IN (
-    SELECT id FROM table_items WHERE table_id = (
-        SELECT gone.table_id FROM (SELECT DISTINCT table_id FROM table_items) AS gone
-        WHERE NOT EXISTS (SELECT 1 FROM tables WHERE tables.id = gone.table_id) LIMIT 1
-    ) LIMIT {SLICE}
+PURGE = """
+DELETE FROM {rows} WHERE ({key}) IN (
+    SELECT {key} FROM {rows} WHERE {owner} = (
+        WITH RECURSIVE owners (id) AS (
+            SELECT MIN({owner}) FROM {rows} UNION ALL
+            SELECT (SELECT MIN({owner}) FROM {rows} WHERE {owner} > owners.id) FROM owners WHERE owners.id IS NOT NULL
+        )
+        SELECT owners.id FROM owners
+        WHERE owners.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {owners} WHERE {owners}.id = owners.id) LIMIT 1
+    ) LIMIT {slice}
 )
 """
-PURGE_ENTRIES = f"""
-DELETE FROM table_entries WHERE (index_id, slot, hash, sort, item_hash, item_sort) IN (
-    SELECT index_id, slot, hash, sort, item_hash, item_sort FROM table_entries WHERE index_id = (
-        SELECT gone.index_id FROM (SELECT DISTINCT index_id FROM table_entries) AS gone
-        WHERE NOT EXISTS (SELECT 1 FROM table_indexes WHERE table_indexes.id = gone.index_id) LIMIT 1
-    ) LIMIT {SLICE}
-)
-"""
+PURGES = [
+    PURGE.format(rows=rows, key=key, owner=owner, owners=owners, slice=SLICE)
+    for rows, key, owner, owners in (
+        ("table_items", "id", "table_id", "tables"),
+        ("table_entries", "index_id, slot, hash, sort, item_hash, item_sort", "index_id", "table_indexes"),
+        ("table_expiries", "lifetime_id, instant, item_id", "lifetime_id", "table_lifetimes"),
+        ("table_collections", "table_id, slot, hash", "table_id", "tables"),
+    )
+]
 
 
 class Catalog:
     """What was read of a definition is kept with its version; whether there is the table, and in which version, is asked each time."""
 
-    def __init__(self, account: str, streams: StreamWriter) -> None:
+    def __init__(self, account: str, streams: StreamWriter, throughput: Throughput) -> None:
         self._account = account
         self._streams = streams
+        self._throughput = throughput
         self._tables: dict[int, tuple[int, Table]] = {}
 
     def find(self, connection: sqlite3.Connection, region: str, name: str) -> Table | None:
@@ -60,19 +75,30 @@ class Catalog:
         known = self._tables.get(row[0])
         return known[1] if known is not None and known[0] == row[1] else self._load(connection, row[0])
 
+    def by_id(self, connection: sqlite3.Connection, id: int) -> Table | None:
+        row = connection.execute(NAMED, (id,)).fetchone()
+        return self.find(connection, *row) if row else None
+
     def _load(self, connection: sqlite3.Connection, id: int) -> Table:
-        region, name, definition, version = connection.execute(LOAD, (id,)).fetchone()
-        table = self._table(id, region, name, json.loads(definition), dict(connection.execute(LOAD_INDEXES, (id,))))
+        region, name, definition, version, indexes = connection.execute(LOAD, (id,)).fetchone()
+        table = self._table(id, region, name, json.loads(definition), json.loads(indexes))
         self._tables[id] = version, table
         return table
 
     def _table(self, id: int, region: str, name: str, definition: Mapping[str, Any], index_ids: Mapping[str, int]) -> Table:
-        return replace(table_from(id, region, name, definition, index_ids), stream=self._streams.of(definition))
+        table = table_from(id, region, name, definition, index_ids)
+        return replace(table, stream=self._streams.of(definition), meter=self._throughput.of(id, definition))
 
     def redefine(self, connection: sqlite3.Connection, table: Table, definition: Mapping[str, Any]) -> Table:
         """Give the table another definition; the table that it is from here on."""
         connection.execute(REDEFINE, (json.dumps(definition), table.id))
-        return self._table(table.id, table.region, table.name, definition, dict(connection.execute(LOAD_INDEXES, (table.id,))))
+        known = dict(connection.execute(LOAD_INDEXES, (table.id,)))
+        named = {index["IndexName"] for scope in SCOPES for index in definition.get(scope, ())}
+        for name in named - known.keys():
+            known[name] = connection.execute(CREATE_INDEX, (table.id, name)).lastrowid or 0
+        for name in known.keys() - named:
+            connection.execute(DELETE_INDEX, (known[name],))
+        return self._table(table.id, table.region, table.name, definition, known)
 
     def get(self, connection: sqlite3.Connection, region: str, name: str) -> Table:
         """The table that items are read from or written to."""
@@ -117,17 +143,18 @@ class Catalog:
         self._streams.close(connection, table.definition)
         connection.execute(DELETE, (table.id,))
         self._tables.pop(table.id, None)
+        self._throughput.forget(table.id)
 
     def purge(self, connection: sqlite3.Connection) -> int:
         """Delete some rows of what is gone; how many those were, 0 when none are left."""
-        return connection.execute(PURGE_ITEMS).rowcount + connection.execute(PURGE_ENTRIES).rowcount
+        return sum(connection.execute(statement).rowcount for statement in PURGES)
 
     def list(self, connection: sqlite3.Connection, region: str, after: str, limit: int) -> tuple[list[str], bool]:
         """Names in order, and whether there are more."""
         names = [row[0] for row in connection.execute(LIST, (region, after, limit + 1))]
         return names[:limit], len(names) > limit
 
-    def describe(self, connection: sqlite3.Connection, table: Table, status: str = "ACTIVE") -> dict[str, Any]:
+    def describe(self, connection: sqlite3.Connection, table: Table, status: str | None = None) -> dict[str, Any]:
         """AWS's TableDescription."""
         definition = table.definition
         counted = {name: (items, size) for name, items, size in connection.execute(INDEX_COUNTS, (table.id,))}
@@ -136,18 +163,22 @@ class Catalog:
             "TableName": table.name,
             "TableArn": arn(table.region, self._account, table.name),
             "TableId": definition["TableId"],
-            "TableStatus": status,
+            "TableStatus": status or ("ACTIVE" if at_rest(definition) else "UPDATING"),
             "CreationDateTime": definition["CreationDateTime"],
             "AttributeDefinitions": definition["AttributeDefinitions"],
             "KeySchema": definition["KeySchema"],
             "ProvisionedThroughput": _throughput(definition),
             "ItemCount": items,
             "TableSizeBytes": size,
-            "DeletionProtectionEnabled": False,
+            "DeletionProtectionEnabled": definition.get("DeletionProtectionEnabled", False),
         }
+        since = definition.get("LastUpdateToPayPerRequestDateTime", definition["CreationDateTime"])
         if definition["BillingMode"] == "PAY_PER_REQUEST":
-            since = definition["CreationDateTime"]
             found["BillingModeSummary"] = {"BillingMode": "PAY_PER_REQUEST", "LastUpdateToPayPerRequestDateTime": since}
+        elif "LastUpdateToPayPerRequestDateTime" in definition:
+            found["BillingModeSummary"] = {"BillingMode": "PROVISIONED", "LastUpdateToPayPerRequestDateTime": since}
+        if "TableClass" in definition:
+            found["TableClassSummary"] = {"TableClass": definition["TableClass"]}
         if "StreamSpecification" in definition:
             found["StreamSpecification"] = definition["StreamSpecification"]
         if label := definition.get("LatestStreamLabel"):
@@ -172,5 +203,13 @@ def _describe_index(table_arn: str, scope: str, index: Mapping[str, Any], items:
         "IndexArn": f"{table_arn}/index/{index['IndexName']}",
     }
     if scope == GLOBAL:
-        found |= {"IndexStatus": "ACTIVE", "ProvisionedThroughput": _throughput(index)}
+        found |= {"IndexStatus": _index_status(index), "ProvisionedThroughput": _throughput(index)}
+        if "Built" in index:
+            found["Backfilling"] = place_of(index["Built"]) != place_of(not_built())
     return found
+
+
+def _index_status(index: Mapping[str, Any]) -> str:
+    if "Deleting" in index:
+        return "DELETING"
+    return "CREATING" if "Built" in index else "ACTIVE"

@@ -20,9 +20,6 @@ PROJECTIONS = ("ALL", "INCLUDE", "KEYS_ONLY")
 #: Members that promise something that is not done here, and what to do instead. A member is refused when it asks for it.
 UNSUPPORTED = {
     "SSESpecification": "encryption with KMS keys: leave it out and encrypt the disk that holds the state",
-    "TableClass": "STANDARD_INFREQUENT_ACCESS, which differs in price alone: leave it out or use STANDARD",
-    "DeletionProtectionEnabled": "deletion protection: leave it out",
-    "Tags": "tags on tables: leave them out",
     "ResourcePolicy": "resource policies on tables: leave it out",
     "OnDemandThroughput": "limits on on-demand throughput: leave it out",
     "WarmThroughput": "warm throughput: leave it out",
@@ -32,9 +29,6 @@ UNSUPPORTED = {
 }
 HARMLESS: Mapping[str, Sequence[Any]] = {
     "SSESpecification": ({"Enabled": False}, {}),
-    "TableClass": ("STANDARD",),
-    "DeletionProtectionEnabled": (False,),
-    "Tags": ([],),
 }
 
 
@@ -55,6 +49,7 @@ def definition_from(params: Mapping[str, Any]) -> dict[str, Any]:
         "KeySchema": [dict(element) for element in params["KeySchema"]],
         "BillingMode": billing,
         "ProvisionedThroughput": throughput,
+        **{member: params[member] for member in ("TableClass", "DeletionProtectionEnabled") if params.get(member) is not None},
     }
     return definition | {scope: found for scope, found in indexes.items() if found}
 
@@ -67,25 +62,25 @@ def refuse_unsupported(params: Mapping[str, Any], where: str) -> None:
 
 
 def refuse_malformed(params: Mapping[str, Any]) -> None:
-    constraints = Constraints(params).required("AttributeDefinitions", "KeySchema").choices("BillingMode")
+    constraints = Constraints(params).required("AttributeDefinitions", "KeySchema").choices("BillingMode", "TableClass")
     for position, attribute in enumerate(params.get("AttributeDefinitions") or (), 1):
-        _check_attribute(constraints, attribute, f"attributeDefinitions.{position}.member")
+        check_attribute(constraints, attribute, f"attributeDefinitions.{position}.member")
     _check_schema(constraints, params.get("KeySchema"), "keySchema")
     for scope in SCOPES:
         for position, index in enumerate(params.get(scope) or (), 1):
-            _check_index(constraints, index, f"{scope[0].lower()}{scope[1:]}.{position}.member")
-    _check_throughput(constraints, params.get("ProvisionedThroughput"), "provisionedThroughput")
+            check_index(constraints, index, f"{scope[0].lower()}{scope[1:]}.{position}.member")
+    check_throughput(constraints, params.get("ProvisionedThroughput"), "provisionedThroughput")
     constraints.refuse()
 
 
-def _check_attribute(constraints: Constraints, attribute: Mapping[str, Any], place: str) -> None:
-    _check_name(constraints, attribute.get("AttributeName"), f"{place}.attributeName")
+def check_attribute(constraints: Constraints, attribute: Mapping[str, Any], place: str) -> None:
+    check_name(constraints, attribute.get("AttributeName"), f"{place}.attributeName")
     if attribute.get("AttributeType") is None:
         constraints.problem(None, f"{place}.attributeType", "not be null")
     constraints.choice(attribute.get("AttributeType"), f"{place}.attributeType", ("B", "N", "S"))
 
 
-def _check_name(constraints: Constraints, name: str | None, place: str) -> None:
+def check_name(constraints: Constraints, name: str | None, place: str) -> None:
     if name is None:
         constraints.problem(None, place, "not be null")
     elif not name:
@@ -96,7 +91,7 @@ def _check_name(constraints: Constraints, name: str | None, place: str) -> None:
 
 def _check_schema(constraints: Constraints, schema: Sequence[Mapping[str, Any]] | None, place: str) -> None:
     for position, element in enumerate(schema or (), 1):
-        _check_name(constraints, element.get("AttributeName"), f"{place}.{position}.member.attributeName")
+        check_name(constraints, element.get("AttributeName"), f"{place}.{position}.member.attributeName")
         if element.get("KeyType") is None:
             constraints.problem(None, f"{place}.{position}.member.keyType", "not be null")
         constraints.choice(element.get("KeyType"), f"{place}.{position}.member.keyType", ("HASH", "RANGE"))
@@ -106,7 +101,7 @@ def _check_schema(constraints: Constraints, schema: Sequence[Mapping[str, Any]] 
         constraints.problem(f"[{shown}]", place, f"have length {rule}")
 
 
-def _check_index(constraints: Constraints, index: Mapping[str, Any], place: str) -> None:
+def check_index(constraints: Constraints, index: Mapping[str, Any], place: str) -> None:
     name = index.get("IndexName")
     if name is None:
         constraints.problem(None, f"{place}.indexName", "not be null")
@@ -120,10 +115,10 @@ def _check_index(constraints: Constraints, index: Mapping[str, Any], place: str)
     constraints.choice(projection.get("ProjectionType"), f"{place}.projection.projectionType", PROJECTIONS)
     if projection.get("NonKeyAttributes") == []:
         constraints.problem("[]", f"{place}.projection.nonKeyAttributes", "have length greater than or equal to 1")
-    _check_throughput(constraints, index.get("ProvisionedThroughput"), f"{place}.provisionedThroughput")
+    check_throughput(constraints, index.get("ProvisionedThroughput"), f"{place}.provisionedThroughput")
 
 
-def _check_throughput(constraints: Constraints, throughput: Mapping[str, Any] | None, place: str) -> None:
+def check_throughput(constraints: Constraints, throughput: Mapping[str, Any] | None, place: str) -> None:
     if throughput is None:
         return
     for member in ("ReadCapacityUnits", "WriteCapacityUnits"):
@@ -177,16 +172,16 @@ def indexes_of(params: Mapping[str, Any], scope: str, attributes: list[str], bil
         raise invalid_parameters(f"List of {scope} is empty")
     if scope == LOCAL and len(params["KeySchema"]) != 2:
         raise invalid_parameters("Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex")
-    found = [_index(index, scope, params["KeySchema"][0]["AttributeName"], attributes, billing) for index in requested]
+    found = [index_from(index, scope, params["KeySchema"][0]["AttributeName"], attributes, billing) for index in requested]
     if scope == LOCAL and len(found) > MOST_LOCAL:
         raise invalid_parameters(f"Number of LocalSecondaryIndexes exceeds per-table limit of {MOST_LOCAL}")
     if scope == GLOBAL and len(found) > MOST_GLOBAL:
         raise invalid_parameters(f"GlobalSecondaryIndex count exceeds the per-table limit of {MOST_GLOBAL}")
-    _refuse_wide([index["Projection"] for index in found])
+    refuse_wide([index["Projection"] for index in found])
     return found
 
 
-def _index(index: Mapping[str, Any], scope: str, table_hash: str, attributes: list[str], billing: str) -> dict[str, Any]:
+def index_from(index: Mapping[str, Any], scope: str, table_hash: str, attributes: list[str], billing: str) -> dict[str, Any]:
     name = index["IndexName"]
     refuse_unsupported(index, f" of index {name}")
     refuse_keys(index["KeySchema"], attributes)
@@ -228,7 +223,7 @@ def _projection(projection: Mapping[str, Any]) -> dict[str, Any]:
     return {"ProjectionType": kind, "NonKeyAttributes": list(attributes)}
 
 
-def _refuse_wide(projections: list[dict[str, Any]]) -> None:
+def refuse_wide(projections: list[dict[str, Any]]) -> None:
     if sum(len(projection.get("NonKeyAttributes", ())) for projection in projections) > MOST_PROJECTED:
         raise invalid_parameters(f"The number of projected attributes exceeds the per-table limit of {MOST_PROJECTED}")
 

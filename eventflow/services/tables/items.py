@@ -13,7 +13,9 @@ from eventflow import faultpoint
 from eventflow.services.attributes.refusals import invalid
 from eventflow.services.attributes.values import Item, item_size
 from eventflow.services.tables.capacity import Consumed, write_units
+from eventflow.services.tables.collections import change_collection
 from eventflow.services.tables.definition import Entry, Index, Table
+from eventflow.services.tables.expiries import change_expiry
 from eventflow.services.tables.keys import RowKey
 
 LARGEST_ITEM = 400 * 1024
@@ -93,18 +95,27 @@ def change(
     All changes of items come through here, in the transaction that they belong to, with both images: what must happen together with a
     change has its place here. ``size`` is that of the new image; ``expired`` says that the item's time to live is over.
     """
+    if table.meter is not None and not expired:
+        table.meter.admit_write()
     item_id = _change_row(connection, table, key, old, new, size)
     faultpoint.reach("item.written")
     consumed = Consumed(write_units(max(size, old.bytes if old else 0)))
     if table.indexes:
         before = old.item if old else None
         for index in table.indexes.values():
-            consumed.charge(index, _change_entry(connection, index, key, item_id, before, new))
+            if index.covers(key):
+                consumed.charge(index, _change_entry(connection, index, key, item_id, before, new))
+    if table.lifetime is not None:
+        change_expiry(connection, table.lifetime, key, item_id, old.item if old else None, new)
+    if table.has_collections:
+        change_collection(connection, table, key, old.item if old else None, new)
     grown = (new is not None) - (old is not None), size - (old.bytes if old else 0)
     if any(grown):
         connection.execute(COUNT, (*grown, table.id))
     if table.stream is not None:
         table.stream.record(connection, table, old.item if old else None, new, expired)
+    if table.meter is not None and not expired:
+        table.meter.charge_write(consumed)
     faultpoint.reach("item.indexed")
     return consumed
 

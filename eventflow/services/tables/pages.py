@@ -136,6 +136,8 @@ class View:
 
 def read_page(reading: Reading, table: Table, index: Index | None, rows: Iterable[Row]) -> dict[str, Any]:
     """Read until the limit or a megabyte is reached, the item that reaches it included; all that is read counts, found or filtered out."""
+    if table.meter is not None:
+        table.meter.admit_read(index.name if index is not None and index.is_global else None)
     view = View(reading, index)
     found: list[Item] = []
     matched = scanned = size = 0
@@ -160,7 +162,10 @@ def read_page(reading: Reading, table: Table, index: Index | None, rows: Iterabl
         response["Items"] = found
     if last is not None:
         response["LastEvaluatedKey"] = {name: last[name] for name in key_names(table, index)}
-    report = _consumed(index, read_units(size, reading.consistent), fetched).report(reading.capacity, table.name)
+    consumed = _consumed(index, read_units(size, reading.consistent), fetched)
+    if table.meter is not None:
+        table.meter.charge_read(consumed)
+    report = consumed.report(reading.capacity, table.name)
     return response if report is None else response | {"ConsumedCapacity": report}
 
 

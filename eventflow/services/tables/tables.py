@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import SettingError
+from eventflow.services.attributes.refusals import invalid
 from eventflow.services.attributes.values import valid_item
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.tables import items
+from eventflow.services.tables.administration import Administration
+from eventflow.services.tables.alteration import refuse_busy
 from eventflow.services.tables.batches import BatchGet, BatchWrite
 from eventflow.services.tables.capacity import Consumed, read_units
 from eventflow.services.tables.catalog import Catalog
@@ -23,7 +26,10 @@ from eventflow.services.tables.older import check_older, older_projection
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
 from eventflow.services.tables.streams import Streams, refuse_specification
+from eventflow.services.tables.tags import checked_tags, set_tags
+from eventflow.services.tables.throughput import Throughput
 from eventflow.services.tables.transactions import Transactions
+from eventflow.services.tables.upkeep import Upkeep
 from eventflow.services.tables.writes import DeleteItem, PutItem, UpdateItem, Write
 
 T = TypeVar("T")
@@ -45,7 +51,9 @@ class Tables:
         self._clock = clock
         self._account = account
         self.streams = Streams(database, clock, account)
-        self._catalog = Catalog(account, self.streams.writer)
+        self._catalog = Catalog(account, self.streams.writer, Throughput(clock))
+        self.upkeep = Upkeep(database, clock, self._catalog)
+        self.administration = Administration(database, clock, account, self._catalog, self.upkeep)
         self._compiler = Compiler()
         self.transactions = Transactions(database, clock, account, self._catalog, self._compiler)
 
@@ -55,6 +63,7 @@ class Tables:
         await self.streams.open()
         await self.transactions.open()
         await self._purge()
+        await self.upkeep.resume()
 
     # Tables
 
@@ -62,9 +71,11 @@ class Tables:
         name = table_name(params.get("TableName"), region, self._account, shortest=3)
         view = refuse_specification(params.get("StreamSpecification"))
         definition = self._complete(definition_from(params))
+        tags = checked_tags(params.get("Tags") or ())
 
         def create(connection: sqlite3.Connection) -> Response:
             table = self._catalog.create(connection, region, name, definition)
+            set_tags(connection, table.id, tags)
             if view is not None:
                 table = self._catalog.set_stream(connection, table, view)
             return {"TableDescription": self._catalog.describe(connection, table)}
@@ -127,6 +138,9 @@ class Tables:
 
         def delete(connection: sqlite3.Connection) -> Response:
             table = self._catalog.named(connection, region, name)
+            refuse_busy(name, table.definition)
+            if table.definition.get("DeletionProtectionEnabled"):
+                raise invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
             description = self._catalog.describe(connection, table, "DELETING")
             self._catalog.delete(connection, table)
             return {"TableDescription": description}
@@ -168,8 +182,13 @@ class Tables:
 
         def get(connection: sqlite3.Connection) -> Response:
             table = self._catalog.get(connection, region, name)
-            record = items.fetch(connection, table, table.keys.of_key(key))
+            row_key = table.keys.of_key(key)
+            if table.meter is not None:
+                table.meter.admit_read(None)
+            record = items.fetch(connection, table, row_key)
             units = Consumed(read_units(record.bytes if record else 0, bool(params.get("ConsistentRead"))))
+            if table.meter is not None:
+                table.meter.charge_read(units)
             report = units.report(params.get("ReturnConsumedCapacity"), table.name)
             response: Response = {} if report is None else {"ConsumedCapacity": report}
             if record is not None:

@@ -15,9 +15,11 @@ from eventflow.services.expressions.paths import Path
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.expressions.projections import Projection
 from eventflow.services.tables import items
+from eventflow.services.tables.collections import collection_metrics
 from eventflow.services.tables.constraints import Constraints, refuse_mixed, refuse_stray_placeholders
-from eventflow.services.tables.definition import LOCAL, Table
+from eventflow.services.tables.definition import Table
 from eventflow.services.tables.items import Record
+from eventflow.services.tables.keys import RowKey
 from eventflow.services.tables.older import check_older, older_condition, older_update, refuse_idle_operator
 
 PUT_TOO_LARGE = "Item size has exceeded the maximum allowed size"
@@ -39,12 +41,9 @@ class Returns:
         self.capacity: str | None = params.get("ReturnConsumedCapacity")
         self.metrics: str = params.get("ReturnItemCollectionMetrics") or "NONE"
 
-    def refuse_metrics(self, table: Table) -> None:
-        """Item collections are those of tables with local indexes; of other tables there is nothing to report."""
-        if self.metrics == "SIZE" and any(index.scope == LOCAL for index in table.indexes.values()):
-            raise invalid(
-                f"ReturnItemCollectionMetrics SIZE is not supported for table {table.name}, which has local secondary indexes: leave it out."
-            )
+    def metrics_of(self, connection: sqlite3.Connection, table: Table, key: RowKey, item: Item) -> dict[str, Any] | None:
+        """What is to be reported of the collection of an item that was written; nothing, where the table has no local indexes."""
+        return collection_metrics(connection, table, key, item) if self.metrics == "SIZE" else None
 
 
 def accept(params: Mapping[str, Any], subject: str, expressions: tuple[str, ...]) -> Returns:
@@ -92,13 +91,15 @@ def refuse_nested_keys(table: Table, paths: list[Path]) -> None:
                 raise invalid(f"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: {name}")
 
 
-def response(attributes: Item | None, returns: Returns, consumed: Any, table: Table) -> dict[str, Any]:
+def response(attributes: Item | None, returns: Returns, consumed: Any, table: Table, metrics: dict[str, Any] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if attributes:
         found["Attributes"] = attributes
     report = consumed.report(returns.capacity, table.name)
     if report is not None:
         found["ConsumedCapacity"] = report
+    if metrics is not None:
+        found["ItemCollectionMetrics"] = metrics
     return found
 
 
@@ -114,14 +115,14 @@ class PutItem:
         placeholders.refuse_unused()
 
     def apply(self, connection: sqlite3.Connection, table: Table) -> dict[str, Any]:
-        self.returns.refuse_metrics(table)
         key = table.keys.of_item(self.item)
         for index in table.indexes.values():
             index.refuse_keys(self.item)
         old = items.fetch(connection, table, key)
         guard(self.condition, table, old, self.returns)
         consumed = items.change(connection, table, key, old, self.item, self.size)
-        return response(old.item if old and self.returns.values == "ALL_OLD" else None, self.returns, consumed, table)
+        metrics = self.returns.metrics_of(connection, table, key, self.item)
+        return response(old.item if old and self.returns.values == "ALL_OLD" else None, self.returns, consumed, table, metrics)
 
 
 class DeleteItem:
@@ -135,12 +136,12 @@ class DeleteItem:
         placeholders.refuse_unused()
 
     def apply(self, connection: sqlite3.Connection, table: Table) -> dict[str, Any]:
-        self.returns.refuse_metrics(table)
         key = table.keys.of_key(self.key)
         old = items.fetch(connection, table, key)
         guard(self.condition, table, old, self.returns)
         consumed = items.change(connection, table, key, old, None, 0)
-        return response(old.item if old and self.returns.values == "ALL_OLD" else None, self.returns, consumed, table)
+        metrics = self.returns.metrics_of(connection, table, key, self.key)
+        return response(old.item if old and self.returns.values == "ALL_OLD" else None, self.returns, consumed, table, metrics)
 
 
 class UpdateItem:
@@ -154,7 +155,6 @@ class UpdateItem:
         placeholders.refuse_unused()
 
     def apply(self, connection: sqlite3.Connection, table: Table) -> dict[str, Any]:
-        self.returns.refuse_metrics(table)
         key = table.keys.of_key(self.key)
         self._refuse_keys(table)
         old = items.fetch(connection, table, key)
@@ -162,7 +162,8 @@ class UpdateItem:
         new = self._next(table, old)
         size = items.fitting(new, UPDATE_TOO_LARGE) if new is not None else 0
         consumed = items.change(connection, table, key, old, new, size)
-        return response(self._attributes(old, new), self.returns, consumed, table)
+        metrics = self.returns.metrics_of(connection, table, key, self.key)
+        return response(self._attributes(old, new), self.returns, consumed, table, metrics)
 
     def _next(self, table: Table, old: Record | None) -> Item | None:
         """The item after the update. Where there was none, one of REMOVE and DELETE alone makes none, and its paths need not lead anywhere."""
@@ -205,4 +206,5 @@ class UpdateItem:
             for name, kind in index.keys.parts:
                 if name in touched and name in new and type_of(new[name]) != kind:
                     raise invalid("The update expression attempted to update the secondary index key to unsupported type")
-            index.refuse_keys(new)
+            if touched & set(index.keys.names):
+                index.refuse_keys(new)
