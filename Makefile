@@ -37,7 +37,7 @@ chaos: $(VENV)/.with-test ## Kill everything at every step under load, and count
 conformance: $(VENV)/.with-test ## Run the conformance tests of the AWS services; PEER=moto runs them against moto's server
 	@$(BIN)/python -m pytest -m '' tests/aws/conformance --peer=$(PEER)
 
-chaos-services: $(VENV)/.with-test ## Kill the daemon in the middle of S3, DynamoDB and SQS writes; KILLS=1000 for long, SEED=7 to repeat
+chaos-services: $(VENV)/.with-test ## Kill the daemon in the middle of writes to its AWS services; KILLS=1000 for long, SEED=7 to repeat
 	@$(BIN)/python -m tests.chaos.services --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.with-check ## Check format, lint, types and import contracts

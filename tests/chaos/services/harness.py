@@ -14,15 +14,22 @@ from tests.chaos.services.items import ItemWriter, count_of, create_table, has_t
 from tests.chaos.services.messages import HIDDEN, MessageWriter
 from tests.chaos.services.objects import ObjectWriter, stray_files
 from tests.chaos.services.register import Unanswered
+from tests.chaos.services.schedules import ScheduleWriter
 from tests.process.daemon_process import DaemonProcess
 
 #: The points that these writers pass.
-OF_WRITES = tuple(point for point in POINTS if point.startswith(("transaction.", "object.", "part.", "upload.", "item.", "message.")))
+OF_WRITES = tuple(point for point in POINTS if point.startswith(("transaction.", "object.", "part.", "upload.", "item.", "message.", "fire.")))
 RANDOM = ("random moment", "random moment", "random moment", "start-up")
 #: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
 REACHING, TRIES = 20.0, 3
 PAUSE = 0.02
 TABLE, BUCKET = "things", "things"
+APPLICATION = """
+@app.function(timeout=5)
+def note(event, context):
+    with open({noted!r}, "a") as file:
+        file.write(event["name"] + " " + context.aws_request_id + "\\n")
+"""
 
 
 class Writer(Protocol):
@@ -61,7 +68,8 @@ class ServicesChaos:
         self._folder = folder
         self._chance = random.Random(seed)
         self._port = str(free_port())
-        self._daemon = DaemonProcess(folder, "@app.function()\ndef idle(event, context): ...\n")
+        self._noted = folder / "noted"
+        self._daemon = DaemonProcess(folder, APPLICATION.format(noted=str(self._noted)))
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -98,6 +106,7 @@ class ServicesChaos:
         for name, attributes in (("standard", {}), ("ordered.fifo", {"FifoQueue": "true"})):
             url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
             self.writers.append(MessageWriter(sqs, url, name.partition(".")[0], f"{self.seed} {name}"))
+        self.writers.append(ScheduleWriter(self._client("scheduler"), sqs, self._noted, f"{self.seed} schedules"))
 
     def _client(self, service: str) -> Any:
         return self._daemon.client(service, connect_timeout=5, read_timeout=60)
