@@ -71,7 +71,7 @@ class ObjectOperations:
             opened = await self.objects.get(params["Bucket"], params["Key"], read_conditions(params), params.get("VersionId"))
         try:
             wanted = wanted_range(params, opened.stored)
-            answer = described(call, params, opened.stored, wanted) | read(self.objects, params["Bucket"], opened.stored)
+            answer = described(call, params, opened.stored, wanted) | read(self.objects, params, opened.stored)
         except BaseException:
             await opened.content.aclose()
             raise
@@ -84,7 +84,7 @@ class ObjectOperations:
         refuse_unenforced(call, params, READING, self.objects.account)
         with headers_of_304(call), headers_of_markers(call):
             stored = await self.objects.head(params["Bucket"], params["Key"], read_conditions(params), params.get("VersionId"))
-        return described(call, params, stored, wanted_range(params, stored)) | read(self.objects, params["Bucket"], stored)
+        return described(call, params, stored, wanted_range(params, stored)) | read(self.objects, params, stored)
 
     @operation("CopyObject")
     async def copy_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -139,9 +139,10 @@ def written(objects: Objects, bucket: str, stored: StoredObject) -> dict[str, An
     return version_members(objects, bucket, stored) | expiration_members(objects, bucket, stored)
 
 
-def read(objects: Objects, bucket: str, stored: StoredObject) -> dict[str, Any]:
-    """And of one that is read."""
-    return written(objects, bucket, stored) | tag_count(stored)
+def read(objects: Objects, params: Mapping[str, Any], stored: StoredObject) -> dict[str, Any]:
+    """And of one that is read. One that is asked for by its version is not said to expire: it may be none of the current ones."""
+    expires = {} if "VersionId" in params else expiration_members(objects, params["Bucket"], stored)
+    return version_members(objects, params["Bucket"], stored) | expires | tag_count(stored)
 
 
 @contextmanager

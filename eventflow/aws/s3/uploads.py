@@ -8,6 +8,7 @@ from typing import Any
 
 from eventflow.aws.operation import Call, operation
 from eventflow.aws.s3.copies import COPY_PARAMETERS, copy_source
+from eventflow.aws.s3.lifecycle import abortion_members
 from eventflow.aws.s3.objects import body_of, written
 from eventflow.aws.s3.parameters import (
     ATTRIBUTES,
@@ -50,7 +51,13 @@ class UploadOperations:
         bucket = self.objects.bucket(params["Bucket"])
         said = replace(attributes(call, params), tags=header_tags(params))
         upload = await self.objects.uploads.begin(bucket, params["Key"], said, params.get("ChecksumAlgorithm"), params.get("ChecksumType"))
-        return {"Bucket": bucket.name, "Key": upload.key, "UploadId": upload.id, **algorithm_members(upload)}
+        return {
+            "Bucket": bucket.name,
+            "Key": upload.key,
+            "UploadId": upload.id,
+            **algorithm_members(upload),
+            **abortion_members(self.objects, upload),
+        }
 
     @operation("UploadPart")
     async def upload_part(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -128,6 +135,7 @@ class UploadOperations:
             "Owner": owner(self.objects.account),
             "StorageClass": "STANDARD",
             **algorithm_members(upload),
+            **abortion_members(self.objects, upload),
         }
 
     @operation("ListMultipartUploads")

@@ -146,15 +146,15 @@ class History:
         await self._confirm(bucket, version)
         return stored
 
-    async def mark(self, bucket: Bucket, key: str, author: Author, standing: StoredObject | None) -> Deletion:
-        """Hide a key behind a delete marker."""
+    async def mark(self, bucket: Bucket, key: str, author: Author, standing: StoredObject | None, action: str = MARKED) -> Deletion:
+        """Hide a key behind a delete marker. ``action`` is what the event of it is called."""
         new, kept, now = self._new_id(bucket), self._clock.new_id(), self._clock.now()
         if standing is None:
             await self.notice_removal(bucket, key)
 
         def change(connection: sqlite3.Connection) -> tuple[Version | None, Version]:
             old = keep(connection, bucket.name, standing, kept) if standing and standing.version.version_id != new else None
-            marker = make_marker(connection, bucket.name, key, new, author, now, standing)
+            marker = make_marker(connection, bucket.name, key, new, author, now, standing, action)
             insert(connection, bucket.name, marker, pending=standing is not None)
             forget_folder(connection, bucket.name, key)
             return old, marker
@@ -314,13 +314,20 @@ def keep_current(files: VersionFiles, key: str, old: Version | None) -> None:
 
 
 def make_marker(
-    connection: sqlite3.Connection, bucket: str, key: str, id: str | None, author: Author, now: float, hidden: StoredObject | None
+    connection: sqlite3.Connection,
+    bucket: str,
+    key: str,
+    id: str | None,
+    author: Author,
+    now: float,
+    hidden: StoredObject | None,
+    action: str = MARKED,
 ) -> Version:
     """A delete marker behind all that the key was, whose removal is recorded too, for triggers."""
     state, etag = (state_of(hidden), hidden.version.etag) if hidden else (NOTHING, "")
     least = following(connection, bucket, key)
     if hidden:
-        sequencer = removal(connection, bucket, Draft(key, state, etag, author=author, version_id=id), now, MARKED, least)
+        sequencer = removal(connection, bucket, Draft(key, state, etag, author=author, version_id=id), now, action, least)
     else:
         sequencer = f"{max(least, int(now * 1e9)):016x}"
     return Version(key, sequencer, id or NULL, True, None, state, "", "{}", MARKED, author, now)

@@ -183,12 +183,12 @@ class ObjectIndex:
         """Take back the row of a write that failed after it."""
         await self.write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
 
-    async def bury(self, bucket: str, key: str, state: FileState, author: Author, now: float, kind: str = FILE) -> None:
+    async def bury(self, bucket: str, key: str, state: FileState, author: Author, now: float, kind: str = FILE, action: str = "Delete") -> None:
         """Record that a key is about to be removed, and by whom. The row of its present state holds until the file is gone."""
 
         def change(connection: sqlite3.Connection) -> None:
             row = row_of(rows_of(connection, bucket, key), state, kind)
-            removal(connection, bucket, Draft(key, state, row[4] if row else "", author=author), now)
+            removal(connection, bucket, Draft(key, state, row[4] if row else "", author=author), now, action)
             if kind == FOLDER:
                 connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
             forget_old_removals(connection, now - REMEMBERED)

@@ -54,6 +54,12 @@ class ObjectListing:
         prefixes = [item for item in items if isinstance(item, str)]
         return Page(await self._objects(bucket, found), prefixes, name_of(items[-1]) if more else None)
 
+    async def found(self, bucket: Bucket, query: Query) -> tuple[list[Found], str | None]:
+        """The keys of a page with the states of their files and nothing more, and where the next page begins."""
+        folders = await self._index.folders(bucket.name, query.prefix)
+        items, more = await self._disk.run(scan, bucket.directory, query, folders)
+        return [item for item in items if isinstance(item, Found)], name_of(items[-1]) if more else None
+
     async def is_empty(self, bucket: Bucket) -> bool:
         folders = await self._index.folders(bucket.name)
         items, _more = await self._disk.run(scan, bucket.directory, Query(limit=1), folders)

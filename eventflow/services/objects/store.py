@@ -17,6 +17,7 @@ from eventflow.services.objects.disk import Disk, to_the_end
 from eventflow.services.objects.history import Deletion, History
 from eventflow.services.objects.incoming import LARGEST_BODY
 from eventflow.services.objects.index import ObjectIndex
+from eventflow.services.objects.lifecycle_sweep import LifecycleSweep
 from eventflow.services.objects.listing import ObjectListing, Page, Query
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader, Opened
@@ -78,6 +79,8 @@ class Objects:
         self._listing = ObjectListing(self._index, self._reader, self._disk)
         self._version_listing = VersionListing(self._listing, self._versions, self.history, self._reader, self._disk, self._locks)
 
+        self.lifecycle = LifecycleSweep(self._buckets, self.settings, self._listing, self._version_listing, self._writer, self.uploads, clock)
+
     async def open(self) -> None:
         """Bring the tables up to date and sweep away what an interrupted daemon left unfinished."""
         await self._database.migrate("objects", "eventflow.services")
@@ -91,6 +94,7 @@ class Objects:
                     await self.history.recover(bucket)
 
     def close(self) -> None:
+        self.lifecycle.close()
         self._disk.close()
 
     async def settle(self) -> bool:
@@ -241,6 +245,10 @@ class Objects:
             return Copied(stored, opened.stored)
         finally:
             await opened.content.aclose()
+
+    def new_rule_id(self) -> str:
+        """The id of a lifecycle rule that came without."""
+        return self._clock.new_id()
 
     async def set_versioning(self, bucket: str, status: str) -> None:
         """``Enabled`` or ``Suspended``. Every change of a key that is under way ends first."""

@@ -17,6 +17,7 @@ PART = "number, file, size, etag, checksum, modified_at"
 INSERT_UPLOAD = f"INSERT INTO uploads ({UPLOAD}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 SELECT_UPLOAD = f"SELECT {UPLOAD} FROM uploads WHERE id = ? AND bucket = ? AND key = ?"
 SELECT_UPLOADS = f"SELECT {UPLOAD} FROM uploads WHERE bucket = ? AND key >= ? AND key < ? ORDER BY key, id"
+SELECT_BEGUN = f"SELECT {UPLOAD} FROM uploads WHERE bucket = ? AND (key, id) > (?, ?) ORDER BY key, id LIMIT ?"
 DELETE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
 INSERT_PART = f"INSERT OR REPLACE INTO upload_parts (upload, {PART}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 SELECT_PART_FILE = "SELECT file FROM upload_parts WHERE upload = ? AND number = ?"
@@ -71,6 +72,14 @@ class UploadIndex:
 
         def query(connection: sqlite3.Connection) -> list[Upload]:
             return [upload_of(row) for row in connection.execute(SELECT_UPLOADS, (bucket, prefix, prefix + "\U0010ffff"))]
+
+        return await self._database.read(query)
+
+    async def begun(self, bucket: str, after: tuple[str, str], limit: int) -> list[Upload]:
+        """Some uploads of a bucket, by key and id, behind these."""
+
+        def query(connection: sqlite3.Connection) -> list[Upload]:
+            return [upload_of(row) for row in connection.execute(SELECT_BEGUN, (bucket, *after, limit))]
 
         return await self._database.read(query)
 

@@ -131,6 +131,18 @@ class Uploads:
         async with self._locks.key(bucket.name, id):
             await self._forget(bucket, await self._index.find(bucket.name, key, id))
 
+    async def begun(self, bucket: Bucket, after: tuple[str, str], limit: int) -> list[Upload]:
+        """Some uploads under way, by key and id, behind these."""
+        return await self._index.begun(bucket.name, after, limit)
+
+    async def expire(self, bucket: Bucket, upload: Upload) -> None:
+        """Abort an upload whose time has come; one that was completed or aborted meanwhile is no error."""
+        try:
+            await self.abort(bucket, upload.key, upload.id)
+        except ServiceError as error:
+            if error.code != "NoSuchUpload":
+                raise
+
     async def _forget(self, bucket: Bucket, upload: Upload) -> None:
         parts = await self._index.end(upload)
         faultpoint.reach("upload.ended")

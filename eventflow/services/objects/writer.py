@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field, replace
 
 from eventflow import faultpoint
@@ -21,6 +21,9 @@ from eventflow.services.objects.keys import check_writable, is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader
 from eventflow.services.objects.stored import NULL, Attributes, Author, StoredObject
+
+#: What S3's events call the end of an object by its bucket's lifecycle, for good or behind a delete marker.
+EXPIRED, EXPIRED_MARKED = "LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +196,38 @@ class ObjectWriter:
             await self._tidy(bucket, key)
             return deletion
 
+    async def expire(self, bucket: Bucket, key: str, due: Callable[[StoredObject], bool]) -> bool:
+        """Remove an object whose time has come, if that is still so once the key is held; whether it was."""
+        return await to_the_end(self._expire(bucket, key, due))
+
+    async def _expire(self, bucket: Bucket, key: str, due: Callable[[StoredObject], bool]) -> bool:
+        async with self._locks.key(bucket.name, key):
+            current = await self._reader.find(bucket, key, locked=True)
+            if current is None or not due(current) or self._buckets.all().get(bucket.name) != bucket:
+                return False
+            if self._history.keeps(bucket):
+                await self._history.mark(bucket, key, Author(), current, EXPIRED_MARKED)
+            else:
+                await self._delete_object(bucket, key, Author(), None, EXPIRED)
+            await self._tidy(bucket, key)
+            return True
+
+    async def expire_version(self, bucket: Bucket, key: str, version_id: str) -> None:
+        """Remove a version, or a delete marker, whose time has come."""
+        await self.delete(bucket, key, Author(), version_id=version_id)
+
     async def _delete_version(self, bucket: Bucket, key: str, author: Author, version_id: str | None) -> Deletion:
         current = await self._reader.find(bucket, key, locked=True)
         if version_id is None:
             return await self._history.mark(bucket, key, author, current)
         return await self._history.delete(bucket, key, version_id, author, current)
 
-    async def _delete_object(self, bucket: Bucket, key: str, author: Author, version_id: str | None) -> Deletion:
+    async def _delete_object(self, bucket: Bucket, key: str, author: Author, version_id: str | None, action: str = "Delete") -> Deletion:
         if version_id not in (None, NULL):
             check_id(version_id or "")
             return Deletion(version_id)
         for kind, state in await self._standing(bucket, key):
-            await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind)
+            await self._index.bury(bucket.name, key, state, author, self._clock.now(), kind, action)
             faultpoint.reach("object.buried")
             if kind == FILE:
                 await self._disk.run(bucket.directory.remove, key)
