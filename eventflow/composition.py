@@ -53,6 +53,7 @@ class Core:
         self.tables.streams.start()
         self.tables.upkeep.start()
         await self.objects.open()
+        self.objects.lifecycle.start()
         await self.schedules.open()
 
     def close(self) -> None:
