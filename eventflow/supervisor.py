@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from eventflow.clock import Clock
-from eventflow.target import FunctionTarget
-from eventflow.trigger import Trigger
+from eventflow.trigger import Target, Trigger
 
 log = logging.getLogger("eventflow.trigger")
 
@@ -18,10 +18,18 @@ LONGEST_PAUSE = 60.0
 READY_SECONDS = 15.0
 
 
+class Supervised(Target, Protocol):
+    """A target as it is supervised: ``owner`` tells it from all others, ``is_ready`` and ``reports`` are what the trigger said."""
+
+    owner: str
+    is_ready: asyncio.Event
+    reports: list[str]
+
+
 @dataclass(eq=False)
 class Running:
     trigger: Trigger
-    target: FunctionTarget
+    target: Supervised
     task: asyncio.Task[None]
     failure: str | None = None
 
@@ -32,7 +40,7 @@ class Supervisor:
         self._running: dict[str, Running] = {}
         self._stopped = False
 
-    async def run(self, wanted: Sequence[tuple[Trigger, FunctionTarget]]) -> None:
+    async def run(self, wanted: Sequence[tuple[Trigger, Supervised]]) -> None:
         """Make these the triggers that run: those that already do go on undisturbed, others stop, new ones start. Returns when they watch."""
         kept = {target.owner for trigger, target in wanted if self._goes_on(trigger, target)}
         await self._stop([self._running.pop(owner) for owner in set(self._running) - kept])
@@ -41,7 +49,7 @@ class Supervisor:
         started = [self._start(trigger, target) for trigger, target in wanted if target.owner not in kept]
         await asyncio.gather(*(self._until_ready(one) for one in started))
 
-    def _goes_on(self, trigger: Trigger, target: FunctionTarget) -> bool:
+    def _goes_on(self, trigger: Trigger, target: Supervised) -> bool:
         """Whether this trigger runs already; its function's settings may have changed meanwhile."""
         running = self._running.get(target.owner)
         if running is None or running.trigger != trigger:
@@ -69,7 +77,7 @@ class Supervisor:
             for one in self._running.values()
         ]
 
-    def _start(self, trigger: Trigger, target: FunctionTarget) -> Running:
+    def _start(self, trigger: Trigger, target: Supervised) -> Running:
         running = Running(trigger, target, task=None)  # type: ignore[arg-type]  # set on the next line, which needs the object
         running.task = asyncio.get_running_loop().create_task(self._keep_running(running), name=f"trigger {target.owner}")
         self._running[target.owner] = running

@@ -11,6 +11,7 @@ from eventflow.aws.s3.parameters import GRANTS, owner, refuse_unenforced
 from eventflow.aws.s3.tokens import read_token, write_token
 from eventflow.errors import ServiceError
 from eventflow.services.objects.buckets import Bucket
+from eventflow.services.objects.notification_rules import Notifications
 from eventflow.services.objects.store import HOME_REGION, Objects
 
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
@@ -23,6 +24,7 @@ class BucketOperations:
     """``CreateBucket``, ``HeadBucket``, ``ListBuckets``, ``DeleteBucket`` and ``GetBucketLocation``."""
 
     objects: Objects
+    notifications: Notifications | None
 
     @operation("CreateBucket")
     async def create_bucket(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -50,6 +52,8 @@ class BucketOperations:
     async def delete_bucket(self, call: Call, params: dict[str, Any]) -> None:
         refuse_unenforced(call, params, (), self.objects.account)
         await self.objects.delete_bucket(params["Bucket"])
+        if self.notifications is not None:
+            await self.notifications.refresh()
 
     @operation("ListBuckets")
     async def list_buckets(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:

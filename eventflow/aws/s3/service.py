@@ -9,6 +9,7 @@ from eventflow.aws.s3.buckets import BucketOperations
 from eventflow.aws.s3.cors import CorsOperations
 from eventflow.aws.s3.lifecycle import LifecycleOperations
 from eventflow.aws.s3.listings import ListingOperations
+from eventflow.aws.s3.notifications import NotificationOperations
 from eventflow.aws.s3.objects import ObjectOperations
 from eventflow.aws.s3.post_object import PostObject
 from eventflow.aws.s3.summary import SummaryOperations
@@ -17,6 +18,7 @@ from eventflow.aws.s3.unconfigured import UnconfiguredOperations
 from eventflow.aws.s3.uploads import UploadOperations
 from eventflow.aws.s3.versions import VersionOperations
 from eventflow.services.objects import Objects
+from eventflow.services.objects.notification_rules import Notifications
 
 
 class S3Service(
@@ -27,6 +29,7 @@ class S3Service(
     AccessOperations,
     UnconfiguredOperations,
     CorsOperations,
+    NotificationOperations,
     VersionOperations,
     TaggingOperations,
     LifecycleOperations,
@@ -36,7 +39,8 @@ class S3Service(
 
     name = "s3"
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, notifications: Notifications | None = None) -> None:
         self.objects = objects
+        self.notifications = notifications
         self.operations = operations_of(self)
         self.browsers = Browsers(objects, PostObject(self.put_object))
