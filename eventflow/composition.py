@@ -22,6 +22,7 @@ from eventflow.errors import LoadError
 from eventflow.function import Function
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest, required_resources
+from eventflow.notifications import BucketNotifications
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
@@ -44,6 +45,9 @@ class Core:
         self.journal = SqliteJournal(database, clock, self._send_message)
         self.dispatcher = Dispatcher(self.journal, clock, self.arn, lambda queue: self.queues.wake(region, queue))
         self.concurrency = Concurrency()
+        self.notifications = BucketNotifications(
+            database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region
+        )
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues))
 
     async def open(self) -> None:
@@ -70,7 +74,7 @@ class Core:
         functions = LambdaService(self.dispatcher, self.concurrency, self.account, self.region, loaded_at, runtime)
         return [
             functions,
-            S3Service(self.objects),
+            S3Service(self.objects, self.notifications),
             DynamoDB(self.tables),
             DynamoDBStreams(self.tables.streams),
             SqsService(self.queues),
