@@ -150,6 +150,7 @@ class Daemon:
     async def _start(self) -> None:
         await self.load()
         self._core.schedules.start()
+        await self._core.notifications.start()
         faultpoint.reach("daemon.loaded")
         self._state.announce(
             {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
@@ -185,6 +186,7 @@ class Daemon:
         """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
         self._notifier.stopping(self._grace)
         await self._supervisor.stop()
+        await self._core.notifications.stop()
         await self._core.schedules.close()
         faultpoint.reach("daemon.stopping")
         started = self._manifest is not None
@@ -307,7 +309,7 @@ class Daemon:
     def describe(self) -> dict[str, Any]:
         """The daemon's state for ``eventflow status`` and ``eventflow functions``."""
         counts, environments = self._dispatcher.counts(), self._pool.counts()
-        running = self._supervisor.status()
+        running = [*self._supervisor.status(), *self._core.notifications.status()]
         triggers: dict[object, list[object]] = {}
         for one in running:
             triggers.setdefault(one["function"], []).append(one["trigger"])
