@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from table_bench import ACCOUNT, REGION, Bench, definition, index, item, run, values
 
-from eventflow.services.tables import upkeep
+from eventflow.services.tables import sweeping, upkeep
 from eventflow.testing.virtual_clock import VirtualClock
 
 INVALID = "One or more parameter values were invalid: "
@@ -107,7 +107,7 @@ def test_a_backfill_goes_on_after_a_restart(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_deleted_index_is_gone_with_its_rows_and_its_name_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "SLICE", 4)
+    monkeypatch.setattr(sweeping, "SLICE", 4)
 
     async def scenario(bench: Bench) -> None:
         indexes = [index("gsi", "g"), index("other", "h")]

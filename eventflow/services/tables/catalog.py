@@ -33,31 +33,6 @@ LIST = "SELECT name FROM tables WHERE region = ? AND name > ? ORDER BY name LIMI
 COUNTS = "SELECT items, bytes FROM tables WHERE id = ?"
 INDEX_COUNTS = "SELECT name, items, bytes FROM table_indexes WHERE table_id = ?"
 
-#: Rows of what is gone; a slice at a time, so that other writes get in between. From owner to owner it is a step in the key: who has millions of rows
-#: costs no more than who has one.
-SLICE = 2000
-PURGE = """
-DELETE FROM {rows} WHERE ({key}) IN (
-    SELECT {key} FROM {rows} WHERE {owner} = (
-        WITH RECURSIVE owners (id) AS (
-            SELECT MIN({owner}) FROM {rows} UNION ALL
-            SELECT (SELECT MIN({owner}) FROM {rows} WHERE {owner} > owners.id) FROM owners WHERE owners.id IS NOT NULL
-        )
-        SELECT owners.id FROM owners
-        WHERE owners.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {owners} WHERE {owners}.id = owners.id) LIMIT 1
-    ) LIMIT {slice}
-)
-"""
-PURGES = [
-    PURGE.format(rows=rows, key=key, owner=owner, owners=owners, slice=SLICE)
-    for rows, key, owner, owners in (
-        ("table_items", "id", "table_id", "tables"),
-        ("table_entries", "index_id, slot, hash, sort, item_hash, item_sort", "index_id", "table_indexes"),
-        ("table_expiries", "lifetime_id, instant, item_id", "lifetime_id", "table_lifetimes"),
-        ("table_collections", "table_id, slot, hash", "table_id", "tables"),
-    )
-]
-
 
 class Catalog:
     """What was read of a definition is kept with its version; whether there is the table, and in which version, is asked each time."""
@@ -139,15 +114,11 @@ class Catalog:
         return self.redefine(connection, table, rest)
 
     def delete(self, connection: sqlite3.Connection, table: Table) -> None:
-        """From here on the table is gone; its rows follow with ``purge``."""
+        """From here on the table is gone; its rows follow with ``sweep``."""
         self._streams.close(connection, table.definition)
         connection.execute(DELETE, (table.id,))
         self._tables.pop(table.id, None)
         self._throughput.forget(table.id)
-
-    def purge(self, connection: sqlite3.Connection) -> int:
-        """Delete some rows of what is gone; how many those were, 0 when none are left."""
-        return sum(connection.execute(statement).rowcount for statement in PURGES)
 
     def list(self, connection: sqlite3.Connection, region: str, after: str, limit: int) -> tuple[list[str], bool]:
         """Names in order, and whether there are more."""

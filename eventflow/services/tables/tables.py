@@ -26,6 +26,7 @@ from eventflow.services.tables.older import check_older, older_projection
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
 from eventflow.services.tables.streams import Streams, refuse_specification
+from eventflow.services.tables.sweeping import sweep
 from eventflow.services.tables.tags import checked_tags, set_tags
 from eventflow.services.tables.throughput import Throughput
 from eventflow.services.tables.transactions import Transactions
@@ -150,7 +151,7 @@ class Tables:
         return response
 
     async def _purge(self) -> None:
-        while await self._database.write(self._catalog.purge):
+        while await self._database.write(sweep):
             pass
 
     # Items

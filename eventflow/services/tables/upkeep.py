@@ -13,10 +13,11 @@ from eventflow.clock import Clock, Timer
 from eventflow.database import Database
 from eventflow.errors import StorageError
 from eventflow.services.attributes.values import Item
-from eventflow.services.tables import expiries, items
+from eventflow.services.tables import expiries, items, sweeping
 from eventflow.services.tables.catalog import Catalog
 from eventflow.services.tables.definition import GLOBAL, SCOPES, Index, Lifetime, Place, Table, at_rest, written_place
 from eventflow.services.tables.keys import RowKey
+from eventflow.services.tables.sweeping import ENTRIES, sweep
 
 log = logging.getLogger("eventflow.tables")
 
@@ -32,11 +33,6 @@ LIFETIMES = "SELECT table_id FROM table_lifetimes"
 FOLLOWING = """
 SELECT id, slot, hash, sort, body, binary, bytes FROM table_items
 WHERE table_id = ? AND (slot, hash, sort) > (?, ?, ?) ORDER BY slot, hash, sort LIMIT ?
-"""
-EMPTY = """
-DELETE FROM table_entries WHERE (index_id, slot, hash, sort, item_hash, item_sort) IN (
-    SELECT index_id, slot, hash, sort, item_hash, item_sort FROM table_entries WHERE index_id = ? LIMIT ?
-)
 """
 INDEX_ID = "SELECT id FROM table_indexes WHERE table_id = ? AND name = ?"
 
@@ -105,7 +101,7 @@ class Upkeep:
         for table_id in tuple(self._unfinished):
             while await self._database.write(lambda connection, table_id=table_id: self._advance(connection, table_id)):  # type: ignore[misc]
                 pass
-            while await self._database.write(self._catalog.purge):
+            while await self._database.write(sweep):
                 pass
             self._unfinished.discard(table_id)
         for (table_id,) in await self._database.look(lambda connection: connection.execute(LIFETIMES).fetchall()):
@@ -134,7 +130,7 @@ class Upkeep:
     def _empty(self, connection: sqlite3.Connection, table: Table, number: int) -> None:
         indexes = list(table.definition[GLOBAL])
         (index_id,) = connection.execute(INDEX_ID, (table.id, indexes[number]["IndexName"])).fetchone()
-        if connection.execute(EMPTY, (index_id, SLICE)).rowcount == SLICE:
+        if ENTRIES.slice(connection, index_id) == sweeping.SLICE:
             return
         del indexes[number]
         self._catalog.redefine(connection, table, with_indexes(table.definition, indexes))
