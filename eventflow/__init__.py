@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from eventflow.clock import Clock, iso
     from eventflow.context import Context
     from eventflow.cron import ExpressionError
-    from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError, Throttled
+    from eventflow.errors import EventflowError, PayloadTooLarge, ServiceError, SettingError, StorageError, Throttled
     from eventflow.event import (
         DestinationRecord,
         DynamoDBEvent,
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from eventflow.outcome import Outcome, Status
     from eventflow.pattern import Pattern, compile_pattern
     from eventflow.timetable import Rate, Timetable, parse_timetable, parse_zone
-    from eventflow.trigger import BucketSource, Cursor, ObjectVersion, QueueSource, Resource, StreamSource, Target, Trigger
+    from eventflow.trigger import BucketSource, BusSource, Cursor, ObjectVersion, QueueSource, Resource, StreamSource, Target, Trigger
 
 __all__ = [
     "App",
     "BucketSource",
+    "BusSource",
     "Clock",
     "Context",
     "Cursor",
@@ -45,6 +46,7 @@ __all__ = [
     "ObjectVersion",
     "Outcome",
     "Pattern",
+    "PayloadTooLarge",
     "QueueSource",
     "Rate",
     "Resource",
@@ -76,7 +78,7 @@ _HOMES = {
     "clock": ("Clock", "iso"),
     "context": ("Context",),
     "cron": ("ExpressionError",),
-    "errors": ("EventflowError", "ServiceError", "SettingError", "StorageError", "Throttled"),
+    "errors": ("EventflowError", "PayloadTooLarge", "ServiceError", "SettingError", "StorageError", "Throttled"),
     "event": (
         "DestinationRecord",
         "DynamoDBEvent",
@@ -93,7 +95,7 @@ _HOMES = {
     "outcome": ("Outcome", "Status"),
     "pattern": ("Pattern", "compile_pattern"),
     "timetable": ("Rate", "Timetable", "parse_timetable", "parse_zone"),
-    "trigger": ("BucketSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "StreamSource", "Target", "Trigger"),
+    "trigger": ("BucketSource", "BusSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "StreamSource", "Target", "Trigger"),
 }
 
 if not TYPE_CHECKING:  # mypy would take every name for one that exists

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eventflow.aws.dynamodb import DynamoDB
 from eventflow.aws.dynamodbstreams import DynamoDBStreams
+from eventflow.aws.events import EventsService
 from eventflow.aws.lambda_ import LambdaService
 from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
@@ -23,11 +24,12 @@ from eventflow.function import Function
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest, required_resources
 from eventflow.notifications import BucketNotifications
+from eventflow.services.bus import Buses, Doors
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
 from eventflow.services.tables import Tables
-from eventflow.target import FunctionTarget, Sources
+from eventflow.target import FunctionTarget, Sources, owner_of
 from eventflow.trigger import Resource, Trigger
 
 
@@ -45,6 +47,8 @@ class Core:
         self.journal = SqliteJournal(database, clock, self._send_message)
         self.dispatcher = Dispatcher(self.journal, clock, self.arn, lambda queue: self.queues.wake(region, queue))
         self.concurrency = Concurrency()
+        doors = Doors(self.journal.append_in, self.dispatcher.knows, self.queues.send_in)
+        self.buses = Buses(database, clock, account, doors, self.dispatcher.offer, self.queues.wake)
         self.notifications = BucketNotifications(
             database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region
         )
@@ -58,9 +62,12 @@ class Core:
         self.tables.upkeep.start()
         await self.objects.open()
         self.objects.lifecycle.start()
+        await self.buses.open()
         await self.schedules.open()
 
     def close(self) -> None:
+        self.buses.close()
+        self.queues.close()
         self.tables.upkeep.close()
         self.tables.streams.close()
         self.objects.close()
@@ -79,12 +86,15 @@ class Core:
             DynamoDBStreams(self.tables.streams),
             SqsService(self.queues),
             SchedulerService(self.schedules),
+            EventsService(self.buses),
         ]
 
     async def ensure(self, manifest: Manifest, triggers: Iterable[tuple[str, Trigger]]) -> None:
         """Make what the application declares and its triggers need, where it is not there yet."""
+        triggers = list(triggers)
         for resource in required_resources(manifest, triggers):
             await self._ensure(resource)
+        await self.buses.keep_subscriptions({owner_of(function, trigger) for function, trigger in triggers if trigger.kind == "bus"})
 
     async def _ensure(self, resource: Resource) -> None:
         name, options = resource.name, resource.options
@@ -97,8 +107,10 @@ class Core:
             await self.tables.ensure(self.region, name, **options)
         elif resource.kind == "stream":
             await self.tables.ensure_stream(self.region, name)
+        elif resource.kind == "bus":
+            await self.buses.ensure(self.region, name)
         else:
-            raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues and tables.")
+            raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 
     def target(self, function: Function, trigger: Trigger) -> FunctionTarget:
         sources = Sources(
@@ -106,6 +118,7 @@ class Core:
             queue=lambda name: self.queues.source(self.region, name),
             stream=lambda table, arn: self.tables.streams.source(self.region, table, arn),
             send=self._send,
+            bus=lambda name: self.buses.source(self.region, name, owner_of(function.name, trigger)),
         )
         return FunctionTarget(
             function,

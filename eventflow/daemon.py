@@ -151,6 +151,7 @@ class Daemon:
         await self.load()
         self._core.schedules.start()
         await self._core.notifications.start()
+        self._core.buses.start()
         faultpoint.reach("daemon.loaded")
         self._state.announce(
             {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}

@@ -17,7 +17,7 @@ from eventflow.dispatch.journal import CursorMove, Journal
 from eventflow.errors import Overloaded
 from eventflow.function import Function
 from eventflow.outcome import Outcome
-from eventflow.trigger import BucketSource, Cursor, QueueSource, StreamSource, Trigger
+from eventflow.trigger import BucketSource, BusSource, Cursor, QueueSource, StreamSource, Trigger
 
 log = logging.getLogger("eventflow.trigger")
 
@@ -34,6 +34,7 @@ class Sources:
     stream: Callable[[str, str | None], Awaitable[StreamSource]]
     #: Puts a message (its body) into an embedded queue.
     send: Callable[[str, str], Awaitable[None]]
+    bus: Callable[[str], Awaitable[BusSource]]
 
 
 class JournalCursor:
@@ -121,6 +122,9 @@ class FunctionTarget:
 
     async def queue(self, name: str) -> QueueSource:
         return await self._sources.queue(name)
+
+    async def bus(self, name: str) -> BusSource:
+        return await self._sources.bus(name)
 
     async def stream(self, table: str, arn: str | None = None) -> StreamSource:
         return await self._sources.stream(table, arn)

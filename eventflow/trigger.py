@@ -146,6 +146,31 @@ class StreamSource(Protocol):
     async def read(self, after: str, limit: int, wait: float) -> tuple[Sequence[Mapping[str, Any]], bool]: ...
 
 
+class BusEvent(Protocol):
+    """An event that waits for its reader. ``event`` is EventBridge's envelope, ``position`` its place in the reader's line, ``trace`` its causes."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def event(self) -> Mapping[str, Any]: ...
+    @property
+    def trace(self) -> str | None: ...
+
+
+class BusSource(Protocol):
+    """An event bus as its trigger sees it. From ``subscribe`` on, events that match the pattern (its JSON) wait for this trigger of this function,
+    over restarts too, until ``forget`` says up to which position they are done with. ``receive`` gives the first of them, and waits up to ``wait``
+    seconds for one.
+    """
+
+    name: str
+    region: str
+
+    async def subscribe(self, pattern: str) -> None: ...
+    async def receive(self, limit: int, wait: float) -> Sequence[BusEvent]: ...
+    async def forget(self, position: int) -> None: ...
+
+
 class Target(Protocol):
     """One function as its trigger sees it.
 
@@ -176,3 +201,4 @@ class Target(Protocol):
     async def queue(self, name: str) -> QueueSource: ...
     async def stream(self, table: str, arn: str | None = None) -> StreamSource: ...
     async def send(self, queue: str, body: str) -> None: ...
+    async def bus(self, name: str) -> BusSource: ...

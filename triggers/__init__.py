@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from triggers.bucket import Bucket
+    from triggers.bus import Bus
     from triggers.queue import Queue
     from triggers.schedule import Schedule
     from triggers.stream import Stream
 
-__all__ = ["Bucket", "Queue", "Schedule", "Stream"]
+__all__ = ["Bucket", "Bus", "Queue", "Schedule", "Stream"]
 
 
 def __getattr__(name: str) -> Any:

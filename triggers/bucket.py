@@ -19,6 +19,10 @@ EVENTS = (
     "ObjectCreated:CompleteMultipartUpload",
     "ObjectRemoved:*",
     "ObjectRemoved:Delete",
+    "ObjectRemoved:DeleteMarkerCreated",
+    "LifecycleExpiration:*",
+    "LifecycleExpiration:Delete",
+    "LifecycleExpiration:DeleteMarkerCreated",
 )
 WAYS = ("auto", "events", "poll")
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -39,6 +43,9 @@ class Bucket(Trigger):
     the modification time differs and nobody was seen to write (``utime``, or while the daemon was down), the ETag decides. A rename is a removal and
     a creation. Several changes in a row may become one event, of the last state. A symbolic link to a file of the bucket fires when the link is made,
     not when that file changes; any other link is skipped, and so is what is no regular file or has a name that is not UTF-8.
+
+    In a bucket with versions the events tell the version's id, and a delete that keeps what it hides is ``ObjectRemoved:DeleteMarkerCreated``. What
+    happens to versions that are not the current one is not told, nor is it when one is the current one again.
 
     ``watch`` says how changes are found: by the system's events (``events``), by looking (``poll``), or by events where they can be had (``auto``).
     ``settle`` is for where nobody tells that a file is whole: there it is when it has not changed for so many seconds.

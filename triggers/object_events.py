@@ -26,7 +26,9 @@ UNREADABLE_PAUSE = 30.0
 CLOSE_PATIENCE = 1.0
 #: Longer than a tick of any file system's clock, in seconds; some count in whole ones.
 LONGEST_TICK = 2.0
-REMOVED = "ObjectRemoved:Delete"
+REMOVED = ("ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated")
+#: A version that is the current one again because those after it were deleted: S3 tells nothing of it.
+RETURN = "Return"
 
 
 class Look(NamedTuple):
@@ -158,10 +160,13 @@ class ObjectEvents:
         entry = entry_of(seen, version)
         if seen != look.sight and self.open_files.written(look.path):  # it changes again under our eyes
             self._settling.busy(key, look.sight, self._target.clock.monotonic(), sign)
-        elif entry == known or (sign is Sign.LOOK and same_content(known, entry)) or not self._asked(f"ObjectCreated:{version.action}"):
+        elif entry == known or (sign is Sign.LOOK and same_content(known, entry)) or not self._tells(version):
             self._index.remember(key, entry)
         else:
             await self._emit(key, f"ObjectCreated:{version.action}", version.sequencer, entry, version)
+
+    def _tells(self, version: ObjectVersion) -> bool:
+        return version.action != RETURN and self._asked(f"ObjectCreated:{version.action}")
 
     async def _describe(self, key: str, look: Look, sign: Sign) -> ObjectVersion | None:
         """The object, or None if it went or cannot be read; then it is looked at again."""
@@ -180,13 +185,17 @@ class ObjectEvents:
         return version
 
     async def _removed(self, key: str, known: str) -> None:
-        if not self._asked(REMOVED):
+        if not any(map(self._asked, REMOVED)):
             self._index.remember(key, None)
             return
         removal = await self._source.removed(key)
+        name = removed_event(removal.action if removal else "Delete")
+        if not self._asked(name):
+            self._index.remember(key, None)
+            return
         # What the store never saw gets a sequencer right behind that of the state that went: they are compared as if padded with zeros.
         sequencer = removal.sequencer if removal else sequencer_in(known) + "01"
-        await self._emit(key, REMOVED, sequencer, None, removal)
+        await self._emit(key, name, sequencer, None, removal)
 
     async def _emit(self, key: str, name: str, sequencer: str, entry: str | None, version: ObjectVersion | None) -> None:
         target = self._target
@@ -202,6 +211,7 @@ class ObjectEvents:
             configuration=target.function,
             size=version.size if version and entry else None,
             etag=version.etag if version and entry else None,
+            version=version.version_id if version else None,
             principal=version.principal if version else None,
         )
         # With the ETag, for two writes in one tick of the file system's clock are two states under one time.
@@ -211,6 +221,11 @@ class ObjectEvents:
         await target.emit(event, id=identity, trace=trace, cursor=self._index.moves(key, entry))
         self._index.put(key, entry)
         self.emitted += 1
+
+
+def removed_event(action: str) -> str:
+    """The event's name for what a removal is called: ``Delete`` and ``DeleteMarkerCreated`` are ``ObjectRemoved``, others say what they are."""
+    return action if ":" in action else f"ObjectRemoved:{action}"
 
 
 def is_directory(path: str) -> bool:

@@ -136,6 +136,10 @@ class Dispatcher:
     def functions(self) -> dict[str, Function]:
         return {name: lane.function for name, lane in self._lanes.items()}
 
+    def knows(self, function: str) -> bool:
+        """Whether a function of that name is loaded; may be asked from any thread."""
+        return function in self._lanes
+
     def counts(self) -> dict[str, tuple[int, int]]:
         """For each function how many events are ready in memory and how many run."""
         return {name: (len(lane.ready), len(lane.running)) for name, lane in self._lanes.items()}

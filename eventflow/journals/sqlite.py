@@ -90,6 +90,10 @@ class SqliteJournal:
 
         return await self._database.write(change)
 
+    def append_in(self, connection: sqlite3.Connection, events: Sequence[Event]) -> list[tuple[str, bool]]:
+        """``append`` inside somebody else's ``database.write``: hand those that are new to the dispatcher's ``offer`` once that has committed."""
+        return self._append(connection, events)
+
     async def claim(self, function: str, after: int, limit: int, most_bytes: int = CLAIM_BYTES) -> list[Event]:
         # Through the writer, so that what it returns and the appends acknowledged afterwards never leave a gap between them.
         return await self._database.write(lambda connection: CLAIM(connection, function, after, limit, most_bytes))

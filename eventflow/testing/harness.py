@@ -148,6 +148,7 @@ class Harness:
         self.clock.also_settle(self._core.objects.settle)
         self.clock.also_settle(self._core.tables.upkeep.settle)
         self.clock.also_settle(self._core.schedules.settle)
+        self.clock.also_settle(self._core.buses.settle)
         self.clock.also_settle(self._settle)
 
     async def _start(self, app: App) -> None:
@@ -161,6 +162,7 @@ class Harness:
         core.dispatcher.attach(self._runner)
         await core.dispatcher.start(functions)
         core.schedules.start()
+        core.buses.start()
         for name, trigger in triggers:
             target = core.target(functions[name], trigger)
             if trigger.clocked:

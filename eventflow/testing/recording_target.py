@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from eventflow.clock import Clock
 from eventflow.outcome import Outcome, Status
-from eventflow.trigger import BucketSource, Cursor, QueueSource, StreamSource
+from eventflow.trigger import BucketSource, BusSource, Cursor, QueueSource, StreamSource
 
 Handler = Callable[[Any], Any]
 T = TypeVar("T")
@@ -81,7 +81,8 @@ class RecordingTarget:
     invocation, or raises to make it a function error. ``refuse(StorageError(...))`` lets everything that would write fail until ``accept()``.
     After ``crash_after(n)`` the n-th write from then on (of an event or of the cursor) is kept but never acknowledged: ``crashed`` turns true, the
     trigger hangs there, and whoever runs it cancels it: what a ``kill -9`` at the worst moment leaves behind. Sources of real services go into
-    ``buckets``, ``queues`` and ``streams`` by name (of a stream, by its ARN too); messages that were sent are in ``sent``, with their queue.
+    ``buckets``, ``queues``, ``buses`` and ``streams`` by name (of a stream, by its ARN too);
+    messages that were sent are in ``sent``, with their queue.
     """
 
     clock: Clock
@@ -96,6 +97,7 @@ class RecordingTarget:
     buckets: dict[str, BucketSource] = field(default_factory=dict)
     queues: dict[str, QueueSource] = field(default_factory=dict)
     streams: dict[str, StreamSource] = field(default_factory=dict)
+    buses: dict[str, BusSource] = field(default_factory=dict)
     sent: list[tuple[str, str]] = field(default_factory=list)
     is_ready: bool = False
 
@@ -165,6 +167,9 @@ class RecordingTarget:
 
     async def stream(self, table: str, arn: str | None = None) -> StreamSource:
         return self.streams[arn or table]
+
+    async def bus(self, name: str) -> BusSource:
+        return self.buses[name]
 
     async def send(self, queue: str, body: str) -> None:
         await self._disk.write(lambda: self.sent.append((queue, body)))

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from eventflow.database import Database
+from eventflow.services.bus import Buses, Doors
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.queues.sends import Outgoing
 from eventflow.services.tables import Tables
 from eventflow.testing.trigger_contract import GROUP, TriggerContract
 from triggers.bucket import Bucket
+from triggers.bus import Bus
 from triggers.queue import Queue
 from triggers.schedule import Schedule
 from triggers.stream import Stream
@@ -73,6 +75,41 @@ class TestQueue(TriggerContract):
 
     def events(self, payload: Any) -> list[str]:
         return [record["body"] for record in payload["Records"]]
+
+
+class TestBus(TriggerContract):
+    """On a real bus: what matches waits for the trigger, whether it runs or not."""
+
+    bad_settings = ({"pattern": {"source": "shop"}}, {"pattern": "{"}, {"pattern": 5}, {"pattern": {"source": ["shop"]}, "bus": "no bus"})
+
+    def make(self) -> Bus:
+        return Bus({"source": ["shop"], "detail": {"n": [{"numeric": [">", 0]}]}}, bus="orders")
+
+    async def prepare(self) -> None:
+        self.put = 0
+        self.database = Database(":memory:")
+        doors = Doors(append=lambda connection, events: [], known=lambda name: False, send=lambda *arguments, **options: None)
+        self.buses = Buses(self.database, self.clock, self.target.account, doors, lambda events: None, lambda region, queue: None)
+        await self.buses.open()
+        await self.buses.ensure(REGION, "orders")
+        self.target.buses["orders"] = await self.buses.source(REGION, "orders", "function/bus/1")
+
+    async def dispose(self) -> None:
+        self.buses.close()
+        self.database.close()
+
+    async def cause(self, n: int) -> None:
+        for _ in range(n):
+            self.put += 1
+            await self.buses.put(REGION, "shop", "order", {"n": self.put}, bus="orders")
+            await self.buses.put(REGION, "shop", "order", {"n": -self.put}, bus="orders")
+
+    async def acknowledged(self) -> int:
+        (left,) = await self.database.read(lambda connection: connection.execute("SELECT count(*) FROM bus_waiting").fetchone())
+        return self.put - int(left)
+
+    def events(self, payload: Any) -> list[int]:
+        return [payload["detail"]["n"]]
 
 
 class TestStream(TriggerContract):
