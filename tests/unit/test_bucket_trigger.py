@@ -43,7 +43,7 @@ def test_one_prefix_or_suffix_is_a_list_of_one_and_an_empty_one_is_none():
         ({"name": "Up"}, "3 to 63"),
         ({"name": 7}, "3 to 63"),
         ({"name": "uploads", "events": "ObjectTagging:*"}, "ObjectRemoved:Delete"),
-        ({"name": "uploads", "events": ("ObjectCreated:Put", "s3:ObjectRemoved:DeleteMarkerCreated")}, "DeleteMarkerCreated"),
+        ({"name": "uploads", "events": ("ObjectCreated:Put", "s3:ObjectRemoved:Gone")}, "ObjectRemoved:Gone"),
         ({"name": "uploads", "events": ()}, "nothing would ever fire"),
         ({"name": "uploads", "prefix": "/in"}, "slash"),
         ({"name": "uploads", "suffix": 5}, "one text or several"),

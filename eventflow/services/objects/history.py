@@ -214,7 +214,12 @@ class History:
             else:
                 forget_folder(connection, bucket.name, key)
             if standing and not draft:
-                removal(connection, bucket.name, Draft(key, state_of(standing), standing.version.etag, author=author), now)
+                removal(
+                    connection,
+                    bucket.name,
+                    Draft(key, state_of(standing), standing.version.etag, author=author, version_id=standing.version.version_id),
+                    now,
+                )
 
         try:
             await self._index.write(change)
