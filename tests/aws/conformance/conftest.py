@@ -33,6 +33,8 @@ def peer_of(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if peer_of(config) == "moto":
         for item in items:
+            if "clients" not in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason="asks no server"))
             for mark in item.iter_markers("moto_differs"):
                 item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=True))
 
