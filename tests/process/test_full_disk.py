@@ -30,13 +30,18 @@ SIZE = 24 * 1024 * 1024
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
+    yield from mounted(tmp_path, SIZE)
+
+
+def mounted(tmp_path: Path, size: int) -> Iterator[Path]:
+    """A file system of so many bytes."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("a small file system can be mounted by root on Linux alone")
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)], capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], capture_output=True, text=True, check=False)
+    if mount.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {mount.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=False)
 
