@@ -107,6 +107,18 @@ class DynamoDB:
     async def transact_get_items(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         return await self._tables.transactions.get_items(call.region, params)
 
+    @operation("ExecuteStatement")
+    async def execute_statement(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.statements.execute(call.region, params)
+
+    @operation("BatchExecuteStatement")
+    async def batch_execute_statement(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.statements.batch(call.region, params)
+
+    @operation("ExecuteTransaction")
+    async def execute_transaction(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._tables.statements.transaction(call.region, params)
+
     @operation("BatchWriteItem")
     async def batch_write_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         return await self._tables.batch_write_item(call.region, params)

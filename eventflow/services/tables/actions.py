@@ -22,6 +22,7 @@ LARGEST_TRANSACTION = 4 * 1024 * 1024
 #: What an action's refusal is called among the reasons for which a transaction was cancelled.
 REASONS = {
     "ConditionalCheckFailedException": "ConditionalCheckFailed",
+    "DuplicateItemException": "DuplicateItem",
     "ItemCollectionSizeLimitExceededException": "ItemCollectionSizeLimitExceeded",
     "ProvisionedThroughputExceededException": "ProvisionedThroughputExceeded",
     "ThrottlingException": "ThrottlingError",

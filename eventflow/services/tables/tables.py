@@ -25,6 +25,7 @@ from eventflow.services.tables.definition import Table
 from eventflow.services.tables.older import check_older, older_projection
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
+from eventflow.services.tables.statements import Statements
 from eventflow.services.tables.streams import Streams, refuse_specification
 from eventflow.services.tables.sweeping import sweep
 from eventflow.services.tables.tags import checked_tags, set_tags
@@ -57,6 +58,7 @@ class Tables:
         self.administration = Administration(database, clock, account, self._catalog, self.upkeep)
         self._compiler = Compiler()
         self.transactions = Transactions(database, clock, account, self._catalog, self._compiler)
+        self.statements = Statements(database, account, self._catalog, self.transactions)
 
     async def prepare(self) -> None:
         """Bring the schema up to date, and finish a deletion that a crash interrupted. To be called once, before anything else."""

@@ -6,14 +6,14 @@ import hashlib
 import json
 import sqlite3
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid
-from eventflow.services.attributes.values import valid_item
+from eventflow.services.attributes.values import Item, valid_item
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.tables import items
@@ -22,6 +22,7 @@ from eventflow.services.tables.capacity import read_units
 from eventflow.services.tables.catalog import Catalog
 from eventflow.services.tables.constraints import Constraints, refuse_stray_placeholders, table_name
 from eventflow.services.tables.definition import SCOPES, Table
+from eventflow.services.tables.keys import RowKey
 
 Params = Mapping[str, Any]
 Response = dict[str, Any]
@@ -58,23 +59,23 @@ class Transactions:
 
     async def write_items(self, region: str, params: Params) -> Response:
         constraints = Constraints(params).required("TransactItems").choices("ReturnConsumedCapacity", "ReturnItemCollectionMetrics")
-        token = params.get("ClientRequestToken")
-        if token is not None and not 1 <= len(token) <= LONGEST_TOKEN:
-            rule = "less than or equal to 36" if token else "greater than or equal to 1"
-            constraints.problem(token, "clientRequestToken", f"have length {rule}")
-        constraints.refuse()
+        check_token(constraints, params).refuse()
         refuse_malformed(params["TransactItems"], WRITES, MOST_ACTIONS)
         metrics = {"ReturnItemCollectionMetrics": params.get("ReturnItemCollectionMetrics")}
         members = [{kind: {**action, **metrics} for kind, action in member.items()} for member in params["TransactItems"]]
         actions = [action_of(member, self._compiler) for member in members]
+        return await self.commit(region, params, actions, fingerprint_of(params["TransactItems"]))
+
+    async def commit(self, region: str, params: Params, actions: Sequence[tuple[str, Action]], fingerprint: bytes) -> Response:
+        """Do all of the actions, each with the table that it names, or none. ``params`` has the token and what is to be reported."""
         if sum(action.size for _name, action in actions) > LARGEST_TRANSACTION:
             raise invalid(TOO_LARGE)
-        fingerprint = fingerprint_of(params["TransactItems"])
-        return await self._database.write(lambda connection: self._write(connection, region, params, actions, token, fingerprint))
+        return await self._database.write(lambda connection: self._write(connection, region, params, actions, fingerprint))
 
     def _write(
-        self, connection: sqlite3.Connection, region: str, params: Params, actions: list[tuple[str, Action]], token: str | None, fingerprint: bytes
+        self, connection: sqlite3.Connection, region: str, params: Params, actions: Sequence[tuple[str, Action]], fingerprint: bytes
     ) -> Response:
+        token = params.get("ClientRequestToken")
         tables = [self._table(connection, region, name) for name, _action in actions]
         if token is not None and self._is_repeated(connection, region, token, fingerprint):
             return self._repeated(connection, params, tables, actions)
@@ -110,7 +111,7 @@ class Transactions:
             connection.execute(REMEMBER, (region, token, fingerprint, now))
         return row is not None
 
-    def _repeated(self, connection: sqlite3.Connection, params: Params, tables: list[Table], actions: list[tuple[str, Action]]) -> Response:
+    def _repeated(self, connection: sqlite3.Connection, params: Params, tables: list[Table], actions: Sequence[tuple[str, Action]]) -> Response:
         """A repeated request changes nothing, and reports the units of reading its items."""
         reads = []
         for table, (_name, action) in zip(tables, actions, strict=True):
@@ -126,9 +127,12 @@ class Transactions:
         gets = [Get(member["Get"], self._compiler) for member in params["TransactItems"] if member.get("Get") is not None]
         if len(gets) != len(params["TransactItems"]):
             raise invalid("TransactItems can only contain one of Get")
+        return await self.fetch(region, params, gets)
+
+    async def fetch(self, region: str, params: Params, gets: Sequence[Reading]) -> Response:
         return await self._database.read(lambda connection: self._get(connection, region, params, gets))
 
-    def _get(self, connection: sqlite3.Connection, region: str, params: Params, gets: list[Get]) -> Response:
+    def _get(self, connection: sqlite3.Connection, region: str, params: Params, gets: Sequence[Reading]) -> Response:
         """All items as they were at one moment."""
         alone = not connection.in_transaction
         if alone:
@@ -139,7 +143,7 @@ class Transactions:
             if alone:
                 connection.execute("COMMIT")
 
-    def _read(self, connection: sqlite3.Connection, region: str, params: Params, gets: list[Get]) -> Response:
+    def _read(self, connection: sqlite3.Connection, region: str, params: Params, gets: Sequence[Reading]) -> Response:
         tables = [self._table(connection, region, get.table) for get in gets]
         responses: list[Response] = []
         reads: list[Response] = []
@@ -147,14 +151,15 @@ class Transactions:
         size = 0
         for table, get in zip(tables, gets, strict=True):
             try:
-                record = items.fetch(connection, table, table.keys.of_key(get.key))
+                record = items.fetch(connection, table, get.key(table))
             except ServiceError as error:
                 reasons.append(reason_of(error))
                 continue
             reasons.append({"Code": "None"})
             size += record.bytes if record else 0
             reads.append(single(table, read_units(record.bytes if record else 0, consistent=True)))
-            responses.append({"Item": get.projection.of(record.item) if get.projection else record.item} if record else {})
+            shown = get.shown(record.item) if record else None
+            responses.append({} if shown is None else {"Item": shown})
         if len(responses) < len(gets):
             raise cancelled(reasons)
         if size > LARGEST_TRANSACTION:
@@ -165,20 +170,43 @@ class Transactions:
         return self._catalog.get(connection, region, table_name(name, region, self._account))
 
 
+class Reading(Protocol):
+    """A read of one item of a table; ``shown`` is what is returned of it, None for nothing."""
+
+    @property
+    def table(self) -> str: ...
+    def key(self, table: Table) -> RowKey: ...
+    def shown(self, item: Item) -> Item | None: ...
+
+
 class Get:
     """One read of a TransactGetItems."""
 
     def __init__(self, params: Params, compiler: Compiler) -> None:
         refuse_stray_placeholders(params, ("ProjectionExpression",))
         self.table: str = params["TableName"]
-        self.key = valid_item(params["Key"])
+        self._key = valid_item(params["Key"])
         placeholders = Placeholders(params.get("ExpressionAttributeNames"), None)
         text = params.get("ProjectionExpression")
-        self.projection = compiler.projection(text, placeholders) if text is not None else None
+        self._projection = compiler.projection(text, placeholders) if text is not None else None
         placeholders.refuse_unused()
 
+    def key(self, table: Table) -> RowKey:
+        return table.keys.of_key(self._key)
 
-def refuse_duplicates(tables: list[Table], actions: list[tuple[str, Action]]) -> None:
+    def shown(self, item: Item) -> Item | None:
+        return self._projection.of(item) if self._projection else item
+
+
+def check_token(constraints: Constraints, params: Params) -> Constraints:
+    token = params.get("ClientRequestToken")
+    if token is not None and not 1 <= len(token) <= LONGEST_TOKEN:
+        rule = f"less than or equal to {LONGEST_TOKEN}" if token else "greater than or equal to 1"
+        constraints.problem(token, "clientRequestToken", f"have length {rule}")
+    return constraints
+
+
+def refuse_duplicates(tables: list[Table], actions: Sequence[tuple[str, Action]]) -> None:
     """One action an item. A key that does not fit its table is a reason to cancel."""
     seen = set()
     reasons: list[Response] = []
