@@ -1,4 +1,5 @@
-"""Queues against a model of a few lines, driven by hypothesis: visibility, delay, receipt handles, redrive, FIFO groups."""
+"""Queues against a model of a few lines, driven by hypothesis: visibility, delay, receipt handles, redrive, FIFO groups, receives repeated
+under their attempt id, and dead letters moved back."""
 
 from __future__ import annotations
 
@@ -28,7 +29,15 @@ class ModelMessage:
     visible_at: float
     group: str = ""
     receives: int = 0
-    dead: bool = False
+    key: int | None = None  # of the row, once a receive has told it: a message that was moved is another one
+
+
+@dataclass
+class ModelAttempt:
+    received_at: float
+    hidden_until: float
+    messages: list[ModelMessage]
+    receives: list[int]
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -45,6 +54,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.suffix = ".fifo" if self.fifo else ""
         self.messages: list[ModelMessage] = []
         self.dead: list[str] = []
+        self.attempts: dict[str, ModelAttempt] = {}
         self.sent = 0
         self.do(self.set_up())
 
@@ -71,8 +81,8 @@ class QueueMachine(RuleBasedStateMachine):
     def now(self) -> float:
         return self.bench.clock.monotonic()
 
-    def find(self, body: str) -> ModelMessage | None:
-        return next((message for message in self.messages if message.body == body), None)
+    def find(self, received: Received) -> ModelMessage | None:
+        return next((message for message in self.messages if message.key == received.receipt.id), None)
 
     @rule(delay=st.integers(0, 20), group=st.sampled_from("ab"), number=st.integers(1, 5))
     def send(self, delay: int, group: str, number: int) -> None:
@@ -89,6 +99,8 @@ class QueueMachine(RuleBasedStateMachine):
         expected = self.expected(limit)
         assert [one.body for one in received] == [message.body for message in expected]
         for one, message in zip(received, expected, strict=True):
+            assert message.key in (None, one.receipt.id)
+            message.key = one.receipt.id
             message.receives += 1
             message.visible_at = self.now + (VISIBILITY if visibility is None else visibility)
             assert one.system["ApproximateReceiveCount"] == str(message.receives)
@@ -125,7 +137,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(received=receipts)
     def delete(self, received: Received) -> None:
-        message = self.find(received.body)
+        message = self.find(received)
         try:
             self.do(self.bench.delete(received, name=self.name))
         except ServiceError:
@@ -139,7 +151,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(received=receipts, seconds=st.integers(0, 60))
     def hide(self, received: Received, seconds: int) -> None:
-        message = self.find(received.body)
+        message = self.find(received)
         held = message is not None and message.receives == received.receipt.receives and message.visible_at > self.now
         try:
             self.do(self.bench.hide(received, seconds, self.name))
@@ -149,6 +161,18 @@ class QueueMachine(RuleBasedStateMachine):
         assert held
         assert message is not None
         message.visible_at = self.now + seconds
+
+    @rule()
+    def move_back(self) -> None:
+        """All dead letters return, as new messages behind those that are there."""
+
+        async def move() -> None:
+            await self.bench.queues.moves.start(f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead{self.suffix}")
+            await self.bench.clock.settle()
+
+        self.do(move())
+        self.messages += [ModelMessage(body, self.now, body[0]) for body in self.dead]
+        self.dead.clear()
 
     @rule(seconds=st.integers(0, 20))
     def wait(self, seconds: int) -> None:
@@ -168,6 +192,36 @@ class QueueMachine(RuleBasedStateMachine):
 
 class FifoMachine(QueueMachine):
     fifo = True
+
+    @rule(target=QueueMachine.receipts, attempt_id=st.sampled_from("xy"), limit=st.integers(1, 10), visibility=st.sampled_from((5, 400)))
+    def receive_under_an_id(self, attempt_id: str, limit: int, visibility: int) -> Any:
+        call = self.bench.queues.receive(REGION, self.name, limit=limit, wait=0, visibility=visibility, attempt_id=attempt_id)
+        received = self.do(call)
+        attempt = self.attempts.get(attempt_id)
+        if attempt is not None and self.repeatable(attempt):
+            assert [(one.receipt.id, one.receipt.receives) for one in received] == [
+                (message.key, receives) for message, receives in zip(attempt.messages, attempt.receives, strict=True)
+            ]
+            attempt.hidden_until = self.now + visibility
+            for message in attempt.messages:
+                message.visible_at = attempt.hidden_until
+            return multiple(*received)
+        messages = self.expected(limit)
+        assert [one.body for one in received] == [message.body for message in messages]
+        for one, message in zip(received, messages, strict=True):
+            message.key, message.receives, message.visible_at = one.receipt.id, message.receives + 1, self.now + visibility
+        if messages:
+            receives = [message.receives for message in messages]
+            self.attempts[attempt_id] = ModelAttempt(self.now, self.now + visibility, messages, receives)
+        return multiple(*received)
+
+    def repeatable(self, attempt: ModelAttempt) -> bool:
+        """Within five minutes, while all its messages are in flight as it left them."""
+        return (
+            self.now < min(attempt.hidden_until, attempt.received_at + 300)
+            and all(any(message is other for other in self.messages) and message.visible_at == attempt.hidden_until for message in attempt.messages)
+            and [message.receives for message in attempt.messages] == attempt.receives
+        )
 
 
 QueueMachine.TestCase.settings = FifoMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
