@@ -309,6 +309,8 @@ class Salvage:
         for (name,) in self._target.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%' AND type = 'table'").fetchall():
             greatest = self._target.execute(f'SELECT coalesce(max(rowid), 0) FROM "{name}"').fetchone()[0]
             known = self._target.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()[0]
+            if not greatest and known is None:
+                continue  # none was ever given
             self._target.execute("DELETE FROM sqlite_sequence WHERE name = ?", (name,))
             self._target.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, max(greatest, known or 0)))
 

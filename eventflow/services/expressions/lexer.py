@@ -104,4 +104,4 @@ class Cursor:
     def count_operator(self) -> None:
         self.operators += 1
         if self.operators > MOST_OPERATORS:
-            raise ExpressionError(f"The expression contains too many operators or functions; operator limit: {MOST_OPERATORS}")
+            raise ExpressionError(f"The expression contains too many operators; operator count: {self.operators}")
