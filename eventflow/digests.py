@@ -119,6 +119,11 @@ def native() -> tuple[Callable[[bytes, int], int], Callable[[bytes, int], int]]:
     return checksums.crc32c, checksums.crc64nvme
 
 
+def is_quick(algorithm: str) -> bool:
+    """Whether a digest costs next to nothing while bytes pass: two of the CRCs do only with awscrt."""
+    return algorithm not in ("CRC32C", "CRC64NVME") or not isinstance(native()[1], ReflectedCrc)
+
+
 #: By S3's name of the algorithm.
 ALGORITHMS: Mapping[str, Callable[[], Digest]] = {
     "CRC32": partial(Crc, crc32, 4),

@@ -265,7 +265,7 @@ def bus_event(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         "source-ip-address": record["requestParameters"]["sourceIPAddress"],
     }
     if kind == "ObjectCreated":
-        return "Object Created", detail | {"reason": REASONS[action]}
+        return "Object Created", detail | {"reason": REASONS.get(action, action)}
     marker = action == "DeleteMarkerCreated"
     return "Object Deleted", detail | {"reason": "DeleteObject", "deletion-type": "Delete Marker Created" if marker else "Permanently Deleted"}
 

@@ -46,6 +46,8 @@ OVERRIDES = {
 READING = READ_CONDITIONS.union(OVERRIDES, ("Range", "PartNumber", "ChecksumMode", "VersionId"))
 WRITING = ATTRIBUTES | WRITE_CONDITIONS | CHECKSUM_VALUES | {"Body", "ContentLength", "ContentMD5", "ChecksumAlgorithm", "Tagging"}
 COPYING = COPY_PARAMETERS | ATTRIBUTES | WRITE_CONDITIONS | {"MetadataDirective", "ChecksumAlgorithm", "Tagging", "TaggingDirective"}
+#: What an upload by a form is called; it has no name of its own in the service model.
+POST_OBJECT = "PostObject"
 MOST_DELETED = 1000
 #: How many keys of a batch are deleted at once: they share the database's fsync.
 DELETED_AT_ONCE = 50
@@ -60,7 +62,8 @@ class ObjectOperations:
     async def put_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, WRITING, self.objects.account)
         said = replace(attributes(call, params), tags=header_tags(params))
-        writing = Writing(said, author(call), write_conditions(params), expected(call, params))
+        action = "Post" if call.operation == POST_OBJECT else "Put"
+        writing = Writing(said, author(call), write_conditions(params), expected(call, params), action)
         stored = await self.objects.put(params["Bucket"], params["Key"], body_of(call), writing)
         return {"ETag": quoted(stored.version.etag), **checksum_members(stored.checksum), **written(self.objects, params["Bucket"], stored)}
 

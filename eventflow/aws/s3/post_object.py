@@ -14,6 +14,7 @@ from eventflow.aws.protocols.xml_writer import DECLARATION, element
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
 from eventflow.aws.s3.form import FormBody
+from eventflow.aws.s3.objects import POST_OBJECT
 from eventflow.aws.s3.post_policy import Policy, read_policy
 from eventflow.aws.sigv2 import signed
 from eventflow.aws.sigv4 import ALGORITHM, DATE, HASH, sign, signing_key
@@ -49,7 +50,7 @@ class PostObject:
         self, call: Call, request: Request, arriving: Arriving, spoken: SpokenService, credentials: Mapping[str, str] | None, clock: Clock
     ) -> Reply:
         """Store the form's file; ``credentials`` are None where nobody has to have any. The file is checked as it passes, and never in memory."""
-        call.operation = "PostObject"
+        call.operation = POST_OBJECT
         if "content-length" not in request.headers:
             raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
         bucket, _, rest = s3_resource(request).removeprefix("/").partition("/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from eventflow.aws.operation import Call, operation
 from eventflow.aws.s3.copies import COPY_PARAMETERS, copy_source
@@ -30,6 +31,7 @@ from eventflow.aws.s3.tagging import header_tags
 from eventflow.aws.s3.versions import copied_from
 from eventflow.errors import ServiceError
 from eventflow.services.objects import Objects
+from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.ranges import exact_range
 from eventflow.services.objects.upload_index import Part, Upload
 from eventflow.services.objects.uploads import Completion, NamedPart
@@ -91,6 +93,10 @@ class UploadOperations:
     async def complete_multipart_upload(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, COMPLETING, self.objects.account)
         bucket = self.objects.bucket(params["Bucket"])
+        done = await self.objects.uploads.completed(bucket, params["Key"], params["UploadId"])
+        if done is not None:
+            versions = {"VersionId": done.version_id} if done.version_id else {}
+            return completion_members(call, params, done.etag, done.checksum) | versions
         parts = [named_part(part) for part in (params.get("MultipartUpload") or {}).get("Parts") or ()]
         completion = Completion(parts, author(call), write_conditions(params), params.get("MpuObjectSize"), stated_checksum(params))
         upload = await self.objects.uploads.find(bucket, params["Key"], params["UploadId"])
@@ -99,15 +105,7 @@ class UploadOperations:
                 "InvalidRequest", f"The upload was created using the {upload.checksum_kind} checksum mode. The complete request must use the same."
             )
         stored = await self.objects.uploads.complete(bucket, upload.key, upload.id, completion)
-        location = f"{call.base_url}/{bucket.name}/{upload.key}"
-        return {
-            "Location": location,
-            "Bucket": bucket.name,
-            "Key": upload.key,
-            "ETag": quoted(stored.version.etag),
-            **checksum_members(stored.checksum),
-            **written(self.objects, bucket.name, stored),
-        }
+        return completion_members(call, params, stored.version.etag, stored.checksum) | written(self.objects, bucket.name, stored)
 
     @operation("AbortMultipartUpload")
     async def abort_multipart_upload(self, call: Call, params: dict[str, Any]) -> None:
@@ -178,6 +176,11 @@ class UploadOperations:
             "Initiator": who,
             **algorithm_members(upload),
         }
+
+
+def completion_members(call: Call, params: Mapping[str, Any], etag: str, checksum: Checksum | None) -> dict[str, Any]:
+    bucket, key = params["Bucket"], params["Key"]
+    return {"Location": f"{call.base_url}/{bucket}/{quote(key)}", "Bucket": bucket, "Key": key, "ETag": quoted(etag), **checksum_members(checksum)}
 
 
 def algorithm_members(upload: Upload) -> dict[str, str]:

@@ -22,6 +22,7 @@ INSERT_BUCKET = "INSERT INTO buckets (name, path, region, created_at) VALUES (?,
 DELETE_BUCKET = "DELETE FROM buckets WHERE name = ?"
 DELETE_OBJECTS = "DELETE FROM objects WHERE bucket = ?"
 DELETE_UPLOADS = "DELETE FROM uploads WHERE bucket = ?"
+DELETE_COMPLETED = "DELETE FROM completed_uploads WHERE bucket = ?"
 DELETE_SETTINGS = "DELETE FROM bucket_settings WHERE bucket = ?"
 DELETE_VERSIONS = "DELETE FROM versions WHERE bucket = ?"
 
@@ -101,7 +102,7 @@ class Buckets:
         """Take a bucket and all that is known of its objects out of the database."""
 
         def change(connection: sqlite3.Connection) -> None:
-            for statement in (DELETE_OBJECTS, DELETE_UPLOADS, DELETE_SETTINGS, DELETE_VERSIONS, DELETE_BUCKET):
+            for statement in (DELETE_OBJECTS, DELETE_UPLOADS, DELETE_COMPLETED, DELETE_SETTINGS, DELETE_VERSIONS, DELETE_BUCKET):
                 connection.execute(statement, (name,))
 
         await self._database.write(change)

@@ -12,6 +12,7 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError, SettingError
 from eventflow.services.objects.buckets import Bucket, Buckets, check_bucket_name
+from eventflow.services.objects.checksums import default_algorithm
 from eventflow.services.objects.conditions import ReadConditions
 from eventflow.services.objects.disk import Disk, to_the_end
 from eventflow.services.objects.history import Deletion, History
@@ -183,7 +184,10 @@ class Objects:
 
     async def put(self, bucket: str, key: str, body: AsyncIterable[bytes], writing: Writing | None = None) -> StoredObject:
         """Store a whole body under a key; returns once that is on the disk."""
-        return await self._writer.put(self._buckets.get(bucket), key, body, writing or Writing())
+        writing = writing or Writing()
+        if writing.expected.computed is None and (algorithm := default_algorithm()):
+            writing = replace(writing, expected=replace(writing.expected, algorithm=algorithm))
+        return await self._writer.put(self._buckets.get(bucket), key, body, writing)
 
     async def get(self, bucket: str, key: str, conditions: ReadConditions | None = None, version_id: str | None = None) -> Opened:
         """An object and its bytes; read them to the end or close them."""
@@ -272,7 +276,7 @@ class Objects:
 
 def copied(writing: Writing, source: StoredObject, attributes: Attributes | None, tags: Mapping[str, str] | None) -> Writing:
     """A copy keeps what its source has: what was said of it, its tags, and which checksum."""
-    algorithm = writing.expected.algorithm or (source.checksum.algorithm if source.checksum else None)
+    algorithm = writing.expected.algorithm or (source.checksum.algorithm if source.checksum else default_algorithm())
     attributes = replace(attributes or source.attributes, tags=source.attributes.tags if tags is None else tags)
     return replace(writing, attributes=attributes, expected=Expected(algorithm=algorithm), action="Copy")
 

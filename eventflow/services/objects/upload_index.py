@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from eventflow.database import Database
 from eventflow.errors import ServiceError
+from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.index import decode_attributes, encode_attributes
 from eventflow.services.objects.stored import Attributes
 
@@ -22,6 +23,13 @@ DELETE_UPLOAD = "DELETE FROM uploads WHERE id = ?"
 INSERT_PART = f"INSERT OR REPLACE INTO upload_parts (upload, {PART}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 SELECT_PART_FILE = "SELECT file FROM upload_parts WHERE upload = ? AND number = ?"
 SELECT_PARTS = f"SELECT {PART} FROM upload_parts WHERE upload = ? ORDER BY number"
+#: How long, in seconds, a completed upload is known: longer than anybody who did not hear the answer asks again.
+REMEMBERED = 86_400.0
+#: The most that one completion cleans away.
+FORGOTTEN_AT_ONCE = 100
+INSERT_COMPLETED = "INSERT OR REPLACE INTO completed_uploads (id, bucket, key, answer, completed_at) VALUES (?, ?, ?, ?, ?)"
+SELECT_COMPLETED = "SELECT answer FROM completed_uploads WHERE id = ? AND bucket = ? AND key = ?"
+DELETE_COMPLETED = "DELETE FROM completed_uploads WHERE id IN (SELECT id FROM completed_uploads WHERE completed_at < ? LIMIT ?)"
 SELECT_FILES = "SELECT p.file FROM upload_parts AS p JOIN uploads AS u ON u.id = p.upload WHERE u.bucket = ?"
 
 
@@ -48,6 +56,15 @@ class Part:
     etag: str
     checksum: str | None
     modified_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The object that came of an upload."""
+
+    etag: str
+    checksum: Checksum | None
+    version_id: str | None
 
 
 class UploadIndex:
@@ -101,10 +118,23 @@ class UploadIndex:
 
         return await self._database.read(query)
 
-    async def end(self, upload: Upload) -> Sequence[Part]:
-        """Forget an upload; the parts whose temporaries are to be discarded."""
+    async def completed(self, bucket: str, key: str, id: str) -> Completed | None:
+        """What came of an upload that was completed a short while ago."""
+
+        def query(connection: sqlite3.Connection) -> Completed | None:
+            row = connection.execute(SELECT_COMPLETED, (id, bucket, key)).fetchone()
+            return completed_of(row[0]) if row else None
+
+        return await self._database.read(query)
+
+    async def end(self, upload: Upload, completed: Completed | None = None, now: float = 0.0) -> Sequence[Part]:
+        """Forget an upload, but for what came of it; the parts whose temporaries are to be discarded."""
 
         def change(connection: sqlite3.Connection) -> list[Part]:
+            if completed is not None:
+                answer = json.dumps([completed.etag, completed.checksum and astuple(completed.checksum), completed.version_id])
+                connection.execute(INSERT_COMPLETED, (upload.id, upload.bucket, upload.key, answer, now))
+                connection.execute(DELETE_COMPLETED, (now - REMEMBERED, FORGOTTEN_AT_ONCE))
             parts = [Part(*row) for row in connection.execute(SELECT_PARTS, (upload.id,))]
             connection.execute(DELETE_UPLOAD, (upload.id,))
             return parts
@@ -135,3 +165,8 @@ def existing(connection: sqlite3.Connection, bucket: str, key: str, id: str) -> 
 def upload_of(row: tuple[str, str, str, str, str | None, str | None, float]) -> Upload:
     identifier, bucket, key, attributes, algorithm, checksum_kind, initiated_at = row
     return Upload(identifier, bucket, key, decode_attributes(json.loads(attributes)), algorithm, checksum_kind, initiated_at)
+
+
+def completed_of(answer: str) -> Completed:
+    etag, checksum, version_id = json.loads(answer)
+    return Completed(etag, Checksum(*checksum) if checksum else None, version_id)

@@ -21,7 +21,7 @@ from eventflow.services.objects.index import Draft
 from eventflow.services.objects.keys import check_writable
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
-from eventflow.services.objects.upload_index import Part, Upload, UploadIndex
+from eventflow.services.objects.upload_index import Completed, Part, Upload, UploadIndex
 from eventflow.services.objects.writer import Expected, ObjectWriter
 
 MOST_PARTS = 10_000
@@ -124,7 +124,7 @@ class Uploads:
             )
             stored = await self._writer.commit(bucket, draft, incoming, completion.conditions)
             faultpoint.reach("upload.placed")
-            await self._forget(bucket, upload)
+            await self._forget(bucket, upload, Completed(stored.version.etag, stored.checksum, stored.version.version_id))
             return stored
 
     async def abort(self, bucket: Bucket, key: str, id: str) -> None:
@@ -143,8 +143,12 @@ class Uploads:
             if error.code != "NoSuchUpload":
                 raise
 
-    async def _forget(self, bucket: Bucket, upload: Upload) -> None:
-        parts = await self._index.end(upload)
+    async def completed(self, bucket: Bucket, key: str, id: str) -> Completed | None:
+        """What came of an upload that is completed already: whoever did not hear so asks again."""
+        return await self._index.completed(bucket.name, key, id)
+
+    async def _forget(self, bucket: Bucket, upload: Upload, completed: Completed | None = None) -> None:
+        parts = await self._index.end(upload, completed, self._clock.now())
         faultpoint.reach("upload.ended")
         for part in parts:
             await self._disk.run(bucket.directory.discard, part.file)
