@@ -20,8 +20,15 @@ from eventflow.services.tables.older import check_older, older_filter, older_pro
 PAGE = 1024 * 1024
 BAD_START = "The provided starting key is invalid"
 
+#: A page of so many items is read on the event loop itself: the way to a thread and back takes longer.
+SHORT = 64
+
 #: The item's JSON and whether it has binary in it, its size where it was found (the table or an index), and its size in the table.
 Row = tuple[str, int, int, int]
+
+
+class Lengthy(Exception):
+    """There is more to read than a short page."""
 
 
 class Reading:
@@ -37,6 +44,7 @@ class Reading:
         self.capacity: str | None = params.get("ReturnConsumedCapacity")
         self.start = start_key(params.get("ExclusiveStartKey"))
         self.placeholders = Placeholders(params.get("ExpressionAttributeNames"), params.get("ExpressionAttributeValues"))
+        self.most: int | None = None  # more items than this are Lengthy
         self._compiler = compiler
         self._params = params
 
@@ -144,6 +152,8 @@ def read_page(reading: Reading, table: Table, index: Index | None, rows: Iterabl
     fetched = 0.0
     last: Item | None = None
     for body, binary, bytes_here, bytes_in_table in rows:
+        if scanned == reading.most:
+            raise Lengthy
         scanned += 1
         size += bytes_here
         fetched += read_units(bytes_in_table, reading.consistent) if view.fetches else 0.0

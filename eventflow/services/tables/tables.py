@@ -23,6 +23,7 @@ from eventflow.services.tables.constraints import Constraints, refuse_mixed, ref
 from eventflow.services.tables.creation import definition_from
 from eventflow.services.tables.definition import Table
 from eventflow.services.tables.older import check_older, older_projection
+from eventflow.services.tables.pages import SHORT, Lengthy
 from eventflow.services.tables.query import Query
 from eventflow.services.tables.scan import Scan
 from eventflow.services.tables.statements import Statements
@@ -198,7 +199,7 @@ class Tables:
                 response["Item"] = projection.of(record.item) if projection else record.item
             return response
 
-        return await self._database.read(get)
+        return await self._database.look(get)
 
     async def query(self, region: str, params: Params) -> Response:
         return await self._read(region, params, Query)
@@ -209,7 +210,17 @@ class Tables:
     async def _read(self, region: str, params: Params, kind: type[Query] | type[Scan]) -> Response:
         name = table_name(params.get("TableName"), region, self._account)
         reading = kind(params, self._compiler)
-        return await self._database.read(lambda connection: reading.apply(connection, self._catalog.get(connection, region, name)))
+
+        def read(connection: sqlite3.Connection) -> Response:
+            return reading.apply(connection, self._catalog.get(connection, region, name))
+
+        if kind is Query:
+            reading.reading.most = SHORT
+            try:
+                return await self._database.look(read)
+            except Lengthy:
+                reading.reading.most = None
+        return await self._database.read(read)
 
     async def batch_get_item(self, region: str, params: Params) -> Response:
         batch = BatchGet(params, self._compiler)
