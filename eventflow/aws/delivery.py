@@ -11,6 +11,8 @@ from eventflow.aws.reply import Reply
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BODILESS = frozenset((204, 304))
+#: A streamed body of up to so many bytes is gathered and sent with its head, like any other small answer.
+SMALL = 64 * 1024
 
 
 async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -> None:
@@ -20,6 +22,9 @@ async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -
         await deliver_bytes(reply, b"" if head_only else body, head_only, send)
         return
     try:
+        if not head_only and (whole := await gathered(reply, body)) is not None:
+            await deliver_bytes(reply, whole, False, send)
+            return
         await send_start(reply, send)
         if head_only:
             await send({"type": "http.response.body", "body": b""})
@@ -27,6 +32,17 @@ async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -
             await stream(body, receive, send)
     finally:
         await close(body)
+
+
+async def gathered(reply: Reply, body: AsyncIterator[bytes]) -> bytes | None:
+    """The whole body, if its head says that it is small."""
+    length = reply.headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit() and len(length) <= 6 and int(length) <= SMALL):
+        return None
+    whole = b"".join([piece async for piece in body])
+    if len(whole) != int(length):
+        raise EOFError(f"A body of {length} bytes had {len(whole)}.")
+    return whole
 
 
 async def deliver_bytes(reply: Reply, body: bytes, head_only: bool, send: Send) -> None:
