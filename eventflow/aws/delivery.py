@@ -15,6 +15,19 @@ BODILESS = frozenset((204, 304))
 SMALL = 64 * 1024
 
 
+async def gather(reply: Reply) -> None:
+    """Make one piece of a streamed body, if its head says that it is small. What goes wrong with it can still be told then."""
+    body, length = reply.body, reply.headers.get("content-length", "")
+    if isinstance(body, bytes) or not (length.isascii() and length.isdigit() and len(length) <= 6 and int(length) <= SMALL):
+        return
+    try:
+        reply.body = b"".join([piece async for piece in body])
+    finally:
+        await close(body)
+    if len(reply.body) != int(length):
+        raise EOFError(f"A body of {length} bytes had {len(reply.body)}.")
+
+
 async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -> None:
     """Send a reply. Of the request's body ``receive`` must have nothing left."""
     body = reply.body
@@ -22,9 +35,6 @@ async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -
         await deliver_bytes(reply, b"" if head_only else body, head_only, send)
         return
     try:
-        if not head_only and (whole := await gathered(reply, body)) is not None:
-            await deliver_bytes(reply, whole, False, send)
-            return
         await send_start(reply, send)
         if head_only:
             await send({"type": "http.response.body", "body": b""})
@@ -32,17 +42,6 @@ async def deliver(reply: Reply, head_only: bool, receive: Receive, send: Send) -
             await stream(body, receive, send)
     finally:
         await close(body)
-
-
-async def gathered(reply: Reply, body: AsyncIterator[bytes]) -> bytes | None:
-    """The whole body, if its head says that it is small."""
-    length = reply.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit() and len(length) <= 6 and int(length) <= SMALL):
-        return None
-    whole = b"".join([piece async for piece in body])
-    if len(whole) != int(length):
-        raise EOFError(f"A body of {length} bytes had {len(whole)}.")
-    return whole
 
 
 async def deliver_bytes(reply: Reply, body: bytes, head_only: bool, send: Send) -> None:

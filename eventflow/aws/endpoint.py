@@ -9,7 +9,7 @@ from typing import Any
 
 from eventflow.aws.admission import Admitted
 from eventflow.aws.body import Arriving, Receive, check_whole, kept, promises
-from eventflow.aws.delivery import Send, deliver
+from eventflow.aws.delivery import Send, deliver, gather
 from eventflow.aws.express import Express, is_invoke
 from eventflow.aws.faults import finished, told
 from eventflow.aws.operation import Call, Operation, Service
@@ -124,6 +124,8 @@ class Endpoint:
                 admitted = await self._admit(call, request, arriving, signature, share)
                 answered = await perform(service, spoken, call, request, admitted)
             reply = answered
+            if request.method != "HEAD":
+                await gather(reply)
         except Exception as error:
             reply = told(error, spoken.dialect, call)
         if browsers is not None:

@@ -262,12 +262,25 @@ def test_a_stream_that_breaks_breaks_the_connection(server: Any, caplog: pytest.
         raise OSError("the disk is gone")
 
     async def answer(call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        return {"Body": pieces(), "ContentLength": 100}
+        return {"Body": pieces(), "ContentLength": 1 << 20}
 
     script(server, "s3").on("GetObject", answer)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         sent(signed(server, "GET", "/bucket/k"))
     assert any(record.name == "eventflow.aws" and "the disk is gone" in str(record.exc_info) for record in caplog.records)
+
+
+def test_a_short_stream_that_breaks_is_answered_with_the_error(server: Any) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"begin"
+        raise StorageError("The disk is gone.")
+
+    async def answer(call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        return {"Body": pieces(), "ContentLength": 100}
+
+    script(server, "s3").on("GetObject", answer)
+    answered = sent(signed(server, "GET", "/bucket/k"))
+    assert (answered.status_code, "The disk is gone." in answered.text) == (503, True)
 
 
 def test_a_reader_that_leaves_ends_the_stream(server: Any) -> None:

@@ -61,8 +61,8 @@ def test_a_put_that_dies_leaves_the_old_object_or_the_new_one(
             await world.put("d/k", b"old", OLD)
         place = BucketDirectory.place
 
-        def placed_and_dead(self: BucketDirectory, temporary: str, key: str) -> None:
-            place(self, temporary, key)
+        def placed_and_dead(self: BucketDirectory, temporary: str, key: str, sync: Callable[[int], object]) -> None:
+            place(self, temporary, key, sync)
             raise Killed
 
         # Nothing may be tidied up after the death.

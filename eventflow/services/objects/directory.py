@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,26 +126,26 @@ class BucketDirectory:
                 raise
         return None
 
-    def place(self, temporary: str, key: str) -> None:
-        """Rename a temporary to a key, and make that last beyond a power cut."""
+    def place(self, temporary: str, key: str, sync: Callable[[int], object] = os.fsync) -> None:
+        """Rename a temporary to a key, and make that last beyond a power cut: ``sync`` is called with the directory's descriptor."""
         path, encoded = plain_path(key), encoded_segments(key)
         try:
             if path and self._may_be_made(path):
-                self._place(temporary, path)
+                self._place(temporary, path, sync)
                 self._unlink(encoded)
                 return
         except OSError as error:
             if error.errno not in NO_PLACE:
                 raise
-        self._place(temporary, encoded)
+        self._place(temporary, encoded, sync)
 
-    def _place(self, temporary: str, path: Path_) -> None:
+    def _place(self, temporary: str, path: Path_, sync: Callable[[int], object]) -> None:
         for attempt in range(ATTEMPTS):
             try:
                 with self._parent((TEMPORARY, temporary)) as source, self._parent(path, make=True) as parent:
                     self._check_free(parent, path[-1])
                     os.rename(temporary, path[-1], src_dir_fd=source, dst_dir_fd=parent)
-                    os.fsync(parent)
+                    sync(parent)
                 return
             except FileNotFoundError:
                 # A delete beside us found the directory empty, rightly, and took it away.

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from eventflow.errors import ServiceError
 from eventflow.services.objects.checksums import Checksum, encoded, new_digest
 from eventflow.services.objects.directory import BucketDirectory, FileState
-from eventflow.services.objects.disk import Disk
+from eventflow.services.objects.disk import Disk, Sync
 
 PIECE = 1024 * 1024
 LARGEST_COPY = 64 * PIECE
@@ -77,13 +77,13 @@ class Incoming:
     def checksum(self) -> Checksum | None:
         return Checksum(self._algorithm, encoded(self._digest.digest())) if self._algorithm and self._digest else None
 
-    def seal(self, mtime_ns: int) -> FileState:
+    def seal(self, mtime_ns: int, sync: Sync = os.fsync) -> FileState:
         """Give the file its time of change and put it on the disk."""
         if self._descriptor == -1:
             self.open()
             self._write(self._kept)
         os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
-        os.fsync(self._descriptor)
+        sync(self._descriptor)
         state = FileState.of(os.fstat(self._descriptor))
         self._close()
         return state

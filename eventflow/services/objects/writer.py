@@ -119,7 +119,7 @@ class ObjectWriter:
         """Put a received body on the disk."""
         async with self._locks.inside(bucket.name):
             self._buckets.confirm(bucket)
-            return await self._disk.run(incoming.seal, self._now_ns())
+            return await self._disk.together(bucket.path, incoming.seal, self._now_ns())
 
     async def commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         """Make a received body the object, or discard it."""
@@ -150,7 +150,7 @@ class ObjectWriter:
             stored = await self._index.record(bucket.name, draft, standing)
             faultpoint.reach("object.recorded")
             try:
-                await self._disk.run(bucket.directory.place, incoming.name, draft.key)
+                await self._disk.together(bucket.path, bucket.directory.place, incoming.name, draft.key)
             except BaseException:
                 await self._index.forget(bucket.name, draft.key, state)
                 raise
