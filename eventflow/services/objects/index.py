@@ -35,9 +35,10 @@ NEVER = -1
 
 COLUMNS = "key, kind, state, sequencer, etag, settled, attributes, action, trace, principal"
 SELECT_KEY = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? ORDER BY sequencer DESC"
+# CROSS JOIN: SQLite takes the list first then, and finds each row by its key; else it may go through all rows of the bucket.
 SELECT_STATES = f"""
 SELECT {", ".join("o." + name for name in COLUMNS.split(", "))} FROM json_each(?) AS wanted
-JOIN objects AS o ON o.bucket = ? AND o.key = json_extract(wanted.value, '$[0]')
+CROSS JOIN objects AS o ON o.bucket = ? AND o.key = json_extract(wanted.value, '$[0]')
     AND o.kind = json_extract(wanted.value, '$[1]') AND o.state = json_extract(wanted.value, '$[2]')
 """
 SELECT_NEWEST = f"SELECT {COLUMNS} FROM objects WHERE bucket = ? AND key = ? ORDER BY sequencer DESC LIMIT 1"

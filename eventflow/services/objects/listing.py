@@ -11,9 +11,10 @@ from eventflow.services.objects.buckets import Bucket
 from eventflow.services.objects.directory import BucketDirectory, FileState
 from eventflow.services.objects.disk import Disk
 from eventflow.services.objects.index import ObjectIndex
+from eventflow.services.objects.names import BEHIND, NameCache
 from eventflow.services.objects.reader import ObjectReader
 from eventflow.services.objects.stored import StoredObject
-from eventflow.services.objects.walk import BEHIND, BucketWalk, Found
+from eventflow.services.objects.walk import BucketWalk, Found
 
 #: How many files that the index does not know are read at once.
 RECOGNISED_AT_ONCE = 8
@@ -43,13 +44,14 @@ class ObjectListing:
         self._index = index
         self._reader = reader
         self._disk = disk
+        self._names = NameCache()
 
     async def page(self, bucket: Bucket, query: Query) -> Page:
         """One page. A file that is gone, or still being written, by the time of the second look at it is left out."""
         if query.limit == 0:
             return Page((), (), None)
         folders = await self._index.folders(bucket.name, query.prefix)
-        items, more = await self._disk.run(scan, bucket.directory, query, folders)
+        items, more = await self._disk.run(scan, bucket.directory, query, folders, self._names)
         found = [item for item in items if isinstance(item, Found)]
         prefixes = [item for item in items if isinstance(item, str)]
         return Page(await self._objects(bucket, found), prefixes, name_of(items[-1]) if more else None)
@@ -57,12 +59,12 @@ class ObjectListing:
     async def found(self, bucket: Bucket, query: Query) -> tuple[list[Found], str | None]:
         """The keys of a page with the states of their files and nothing more, and where the next page begins."""
         folders = await self._index.folders(bucket.name, query.prefix)
-        items, more = await self._disk.run(scan, bucket.directory, query, folders)
+        items, more = await self._disk.run(scan, bucket.directory, query, folders, self._names)
         return [item for item in items if isinstance(item, Found)], name_of(items[-1]) if more else None
 
     async def is_empty(self, bucket: Bucket) -> bool:
         folders = await self._index.folders(bucket.name)
-        items, _more = await self._disk.run(scan, bucket.directory, Query(limit=1), folders)
+        items, _more = await self._disk.run(scan, bucket.directory, Query(limit=1), folders, self._names)
         return not items
 
     async def _objects(self, bucket: Bucket, found: Sequence[Found]) -> list[StoredObject]:
@@ -85,11 +87,13 @@ class ObjectListing:
         return [stored for stored in objects if stored is not None]
 
 
-def scan(directory: BucketDirectory, query: Query, folders: Mapping[str, FileState]) -> tuple[list[Found | str], bool]:
+def scan(
+    directory: BucketDirectory, query: Query, folders: Mapping[str, FileState], names: NameCache | None = None
+) -> tuple[list[Found | str], bool]:
     """The keys and common prefixes of a page, and whether there are more."""
     items: list[Found | str] = []
     after = query.after.encode()
-    walk = BucketWalk(directory, query.prefix.encode(), after, folders)
+    walk = BucketWalk(directory, query.prefix.encode(), after, folders, names)
     try:
         for found in walk:
             prefix = common_prefix(found.key, query)

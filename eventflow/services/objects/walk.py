@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from eventflow.services.objects.directory import ABSENT, DIRECTORY, BucketDirectory, FileState
 from eventflow.services.objects.index import FILE, FOLDER
 from eventflow.services.objects.keys import DIRECTORY_MARK, ENCODED, LONGEST_KEY, RESERVED, decoded_piece
+from eventflow.services.objects.names import BEHIND, NameCache, Names
 
-#: Greater than any byte of UTF-8: a prefix with this after it sorts behind every key that begins with the prefix.
-BEHIND = b"\xff"
 MARK = DIRECTORY_MARK.encode()
 
 
@@ -31,7 +30,16 @@ class Found:
 
 @dataclass(slots=True)
 class Level:
-    """A directory that the walk is in: its descriptor, its key (with the slash), and the names in it that are still to come, last first."""
+    """A directory that the walk is in: its descriptor, its key (with the slash), and the names in it that are still to come."""
+
+    descriptor: int
+    key: bytes
+    names: Names
+
+
+@dataclass(slots=True)
+class EncodedLevel:
+    """The same of encoded names, last first."""
 
     descriptor: int
     key: bytes
@@ -44,9 +52,11 @@ class BucketWalk:
     on; ``close`` gives the descriptors back.
     """
 
-    def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes, folders: Mapping[str, FileState]) -> None:
+    def __init__(
+        self, directory: BucketDirectory, prefix: bytes, after: bytes, folders: Mapping[str, FileState], cache: NameCache | None = None
+    ) -> None:
         self._passed = after
-        self._walks = (PlainWalk(directory, prefix, after, folders), EncodedWalk(directory, prefix, after))
+        self._walks = (PlainWalk(directory, prefix, after, folders, cache or NameCache(0)), EncodedWalk(directory, prefix, after))
 
     def __iter__(self) -> Iterator[Found]:
         walks = [iter(walk) for walk in self._walks]
@@ -80,7 +90,8 @@ class PlainWalk:
     are passed over.
     """
 
-    def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes, folders: Mapping[str, FileState]) -> None:
+    def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes, folders: Mapping[str, FileState], cache: NameCache) -> None:
+        self._cache = cache
         self._directory = directory
         self._prefix = prefix
         self._after = after
@@ -101,6 +112,8 @@ class PlainWalk:
     def skip_to(self, bound: bytes) -> None:
         """Go on with the first key behind ``bound``."""
         self._after = max(self._after, bound)
+        for level in self._levels:
+            level.names.skip_to(self._after)
 
     def close(self) -> None:
         while self._levels:
@@ -108,7 +121,9 @@ class PlainWalk:
 
     def _visit(self, level: Level, name: bytes) -> Found | None:
         key = level.key + name
-        if not self._wanted(key):
+        if len(key) > LONGEST_KEY or not self._wanted(key):
+            return None
+        if not level.key and name.startswith(b".") and name.decode().casefold().startswith(RESERVED):
             return None
         if name.endswith(b"/"):
             return self._descend(level, name, key)
@@ -137,11 +152,9 @@ class PlainWalk:
         return Found(key, folder, FOLDER) if folder and is_object else None
 
     def _enter(self, descriptor: int, key: bytes) -> None:
-        with os.scandir(descriptor) as entries:
-            names = [name for entry in entries if (name := sortable(entry)) is not None and len(key) + len(name) <= LONGEST_KEY]
-        if not key:
-            names = [name for name in names if not name.decode().casefold().startswith(RESERVED)]
-        self._levels.append(Level(descriptor, key, sorted(names, reverse=True)))
+        names = Names(self._cache.read(descriptor), key, self._prefix)
+        names.skip_to(self._after)
+        self._levels.append(Level(descriptor, key, names))
 
     def _state(self, level: Level, name: bytes, key: bytes) -> FileState | None:
         try:
@@ -155,22 +168,13 @@ class PlainWalk:
         return FileState.of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def sortable(entry: os.DirEntry[str]) -> bytes | None:
-    """A name as it stands in keys: a directory's with its slash, so that ``a-b`` sorts before all that is in ``a``. None if it is not UTF-8."""
-    try:
-        name = entry.name.encode()
-    except UnicodeEncodeError:
-        return None
-    return name + b"/" if entry.is_dir(follow_symlinks=False) else name
-
-
 class EncodedWalk:
     """The objects under encoded names, which sort as their keys do."""
 
     def __init__(self, directory: BucketDirectory, prefix: bytes, after: bytes) -> None:
         self._prefix = prefix
         self._after = after
-        self._levels: list[Level] = []
+        self._levels: list[EncodedLevel] = []
         descriptor = directory.descriptor()
         try:
             self._enter(descriptor, ENCODED.encode(), b"")
@@ -195,7 +199,7 @@ class EncodedWalk:
         while self._levels:
             os.close(self._levels.pop().descriptor)
 
-    def _visit(self, level: Level, name: bytes) -> Found | None:
+    def _visit(self, level: EncodedLevel, name: bytes) -> Found | None:
         key = level.key + (decoded_piece(name.decode()) or b"")
         if name.endswith(MARK):
             if key + BEHIND > self._after and (key.startswith(self._prefix) or self._prefix.startswith(key)):
@@ -219,7 +223,7 @@ class EncodedWalk:
         with os.scandir(descriptor) as entries:
             names = [entry.name.encode() for entry in entries if entry.name.isascii() and decoded_piece(entry.name) is not None]
         # A file sorts before the directory of the keys that go on where it ends.
-        self._levels.append(Level(descriptor, key, sorted(names, key=lambda name: (name.removesuffix(MARK), name), reverse=True)))
+        self._levels.append(EncodedLevel(descriptor, key, sorted(names, key=lambda name: (name.removesuffix(MARK), name), reverse=True)))
 
 
 def is_utf8(octets: bytes) -> bool:

@@ -1,0 +1,152 @@
+"""The names in a directory, sorted as keys are; those of large directories are kept until the directory changes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from eventflow.services.objects.etags import LONG_TICK, TICK
+
+#: Greater than any byte of UTF-8: a prefix with this after it sorts behind every key that begins with the prefix.
+BEHIND = b"\xff"
+#: Fewer names are read anew each time, in about a millisecond.
+FEWEST_KEPT = 1000
+#: So many bytes of names are kept, of all buckets together: those of some three million files.
+MOST_BYTES = 96 * 1024 * 1024
+
+
+class PackedNames(Sequence[bytes]):
+    """Many sorted names in two pieces of memory: as objects of their own they would take four times as much."""
+
+    def __init__(self, names: Sequence[bytes]) -> None:
+        self._text = b"".join(names)
+        self._ends = array("Q", [0])
+        end = 0
+        for name in names:
+            end += len(name)
+            self._ends.append(end)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return len(self._text) + self._ends.itemsize * len(self._ends)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        return self._text[self._ends[place] : self._ends[place + 1]]
+
+
+class Names:
+    """The names of one directory that are still to come. ``key`` is the directory's (with its slash); those that cannot lead to a key that begins
+    with ``prefix`` are passed over."""
+
+    def __init__(self, names: Sequence[bytes], key: bytes, prefix: bytes) -> None:
+        self._names = names
+        self._key = key
+        self._next, self._stop = 0, len(names)
+        if prefix.startswith(key):
+            self.skip_to(prefix)
+            self._stop = bisect_left(names, prefix[len(key) :] + BEHIND)
+
+    def __bool__(self) -> bool:
+        return self._next < self._stop
+
+    def pop(self) -> bytes:
+        self._next += 1
+        return self._names[self._next - 1]
+
+    def skip_to(self, bound: bytes) -> None:
+        """Pass over what sorts before a key, except a directory that it lies in."""
+        if bound.startswith(self._key):
+            rest = bound[len(self._key) :]
+            first = rest[: rest.find(b"/") + 1] or rest
+            self._next = max(self._next, bisect_left(self._names, first))
+        elif self._key + BEHIND <= bound:
+            self._next = self._stop
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The names of a directory, and the times of change that it had."""
+
+    changed: tuple[int, int]
+    names: PackedNames
+
+
+class NameCache:
+    """The names of large directories, as long as nothing comes or goes in them: then a page costs what is on it and not what is in its directory.
+
+    A directory's time of change tells that something came or went, unless that was in the same tick of the file system's clock: what changed just
+    now is not kept. Called from the threads that list.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[tuple[int, int], Kept] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def read(self, descriptor: int) -> Sequence[bytes]:
+        """The names in an open directory, sorted."""
+        status = os.fstat(descriptor)
+        place, changed = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_ctime_ns)
+        with self._lock:
+            kept = self._kept.get(place)
+            if kept and kept.changed == changed:
+                self._kept.move_to_end(place)
+                return kept.names
+        settled = is_settled(changed)
+        names = read_names(descriptor)
+        if len(names) < FEWEST_KEPT or not settled:
+            return names
+        packed = PackedNames(names)
+        self._keep(place, Kept(changed, packed))
+        return packed
+
+    def _keep(self, place: tuple[int, int], kept: Kept) -> None:
+        with self._lock:
+            former = self._kept.pop(place, None)
+            self._bytes += kept.names.size - (former.names.size if former else 0)
+            self._kept[place] = kept
+            while self._bytes > self._most_bytes:
+                _place, oldest = self._kept.popitem(last=False)
+                self._bytes -= oldest.names.size
+
+
+def is_settled(changed: tuple[int, int]) -> bool:
+    """Whether a change from now on is certain to show in the times of a directory. They come from the kernel's own clock."""
+    newest = max(changed)
+    tick = TICK if newest % 1_000_000 else LONG_TICK
+    return time.clock_gettime_ns(time.CLOCK_REALTIME) - newest > tick
+
+
+def read_names(descriptor: int) -> list[bytes]:
+    """A directory's names as they stand in keys: one of a directory with its slash, so that ``a-b`` sorts before all that is in ``a``. Those that are
+    not UTF-8 are no keys."""
+    names: list[bytes] = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            try:
+                name = entry.name.encode()
+            except UnicodeEncodeError:
+                continue
+            names.append(name + b"/" if entry.is_dir(follow_symlinks=False) else name)
+    names.sort()
+    return names
