@@ -50,7 +50,7 @@ class Core:
         doors = Doors(self.journal.append_in, self.dispatcher.knows, self.queues.send_in)
         self.buses = Buses(database, clock, account, doors, self.dispatcher.offer, self.queues.wake)
         self.notifications = BucketNotifications(
-            database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region
+            database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region, bus=self.buses
         )
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues))
 
@@ -104,7 +104,9 @@ class Core:
         elif resource.kind == "queue":
             await self.queues.ensure(self.region, name, **options)
         elif resource.kind == "table":
-            await self.tables.ensure(self.region, name, **options)
+            await self.tables.ensure(self.region, name, **{option: value for option, value in options.items() if option != "stream"})
+            if "stream" in options:
+                await self.tables.ensure_stream(self.region, name, options["stream"])
         elif resource.kind == "stream":
             await self.tables.ensure_stream(self.region, name)
         elif resource.kind == "bus":

@@ -79,12 +79,23 @@ class BucketNotifications:
         self._targets: dict[str, RuleTarget] = {}
         self._changing = asyncio.Lock()
         self._started = False
+        #: The rules' triggers where they are swept instead of running.
+        self._swept: list[tuple[Trigger, Any]] | None = None
 
     async def start(self) -> None:
         """Begin to deliver, with what happened since the last stop."""
         async with self._changing:
             self._started = True
             await self._run()
+
+    async def start_sweeping(self) -> None:
+        """The same for a test on a virtual clock: nothing watches, and ``sweep`` delivers what is due."""
+        self._swept = []
+        await self.start()
+
+    async def sweep(self) -> int:
+        """Deliver what happened since the last sweep; how many events that were."""
+        return sum([await trigger.sweep(target) for trigger, target in self._swept or ()])
 
     async def stop(self) -> None:
         self._started = False
@@ -186,10 +197,20 @@ class BucketNotifications:
         ]
         current = {target.owner: target for _trigger, target in wanted}
         gone = [owner for owner in self._targets if owner not in current]
-        await self._supervisor.run(wanted)
+        if self._swept is None:
+            await self._supervisor.run(wanted)
+        else:
+            await self._sweep_first([(trigger, target) for trigger, target in wanted if target.owner not in self._targets])
+            self._swept = wanted
         self._targets = current
         for owner in gone:
             await self._forget(owner)
+
+    async def _sweep_first(self, wanted: Sequence[tuple[Trigger, Any]]) -> None:
+        """What is there before a rule is old."""
+        for trigger, target in wanted:
+            await trigger.sweep(target)
+            target.ready()
 
     def _all(self) -> list[tuple[Any, Rule]]:
         return [(bucket, rule) for bucket in self.objects.list_buckets() for rule in self._rules(bucket.name)]
@@ -266,8 +287,9 @@ def bus_event(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     }
     if kind == "ObjectCreated":
         return "Object Created", detail | {"reason": REASONS.get(action, action)}
-    marker = action == "DeleteMarkerCreated"
-    return "Object Deleted", detail | {"reason": "DeleteObject", "deletion-type": "Delete Marker Created" if marker else "Permanently Deleted"}
+    reason = "DeleteObject" if kind == "ObjectRemoved" else "Lifecycle Expiration"
+    way = "Delete Marker Created" if action == "DeleteMarkerCreated" else "Permanently Deleted"
+    return "Object Deleted", detail | {"reason": reason, "deletion-type": way}
 
 
 class RuleTarget:

@@ -163,6 +163,7 @@ class Harness:
         await core.dispatcher.start(functions)
         core.schedules.start()
         core.buses.start()
+        await core.notifications.start_sweeping()
         for name, trigger in triggers:
             target = core.target(functions[name], trigger)
             if trigger.clocked:
@@ -179,6 +180,7 @@ class Harness:
         for trigger, target in self._swept:
             if not trigger.clocked:
                 delivered = bool(await trigger.sweep(target)) or delivered
+        delivered = bool(await self._core.notifications.sweep()) or delivered
         await self._core.dispatcher.quiesce()
         self._raise_failures()
         return delivered

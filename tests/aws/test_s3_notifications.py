@@ -32,6 +32,7 @@ class World:
         self.core = Core(database, clock, buckets=folder / "buckets", account=account, region=REGION)
         await self.core.open()
         await self.core.dispatcher.start({"thumbnail": Function(name="thumbnail", handler="app.thumbnail")})
+        self.core.buses.start()
         await self.core.notifications.start()
         return self.core.aws_services("python3.11")
 
@@ -140,6 +141,31 @@ def test_a_function_hears_of_objects_and_two_rules_share_a_bucket(world: World) 
     assert world.left(url) == 0
 
 
+def test_the_bus_hears_of_all_objects(world: World) -> None:
+    bucket, (url, arn) = world.bucket("tells-the-bus"), world.queue("behind-the-bus")
+    bus = world.server.client("events")
+    bus.put_rule(Name="objects", EventPattern=json.dumps({"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}}))
+    bus.put_targets(Rule="objects", Targets=[{"Id": "queue", "Arn": arn}])
+    configure(world, bucket, EventBridgeConfiguration={})
+    assert world.s3.get_bucket_notification_configuration(Bucket=bucket)["EventBridgeConfiguration"] == {}
+    etag = world.s3.put_object(Bucket=bucket, Key="a b", Body=b"hello")["ETag"].strip('"')
+    (created,) = [json.loads(message["Body"]) for message in received(world, url)]
+    assert (created["source"], created["detail-type"], created["resources"]) == ("aws.s3", "Object Created", [f"arn:aws:s3:::{bucket}"])
+    told = created["detail"]["object"]
+    assert (told["key"], told["size"], told["etag"], created["detail"]["reason"]) == ("a b", 5, etag, "PutObject")
+    world.s3.delete_object(Bucket=bucket, Key="a b")
+    (deleted,) = [json.loads(message["Body"]) for message in received(world, url)]
+    assert (deleted["detail-type"], deleted["detail"]["deletion-type"]) == ("Object Deleted", "Permanently Deleted")
+    configure(world, bucket)
+
+
+def received(world: World, url: str) -> list[Any]:
+    messages: list[Any] = world.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
+    for message in messages:
+        world.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return messages
+
+
 def test_what_a_configuration_may_not_be(world: World) -> None:
     bucket, (_url, arn) = world.bucket("refuses"), world.queue("destination")
     world.sqs.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})
@@ -157,7 +183,7 @@ def test_what_a_configuration_may_not_be(world: World) -> None:
         assert code(LambdaFunctionConfigurations=[{"LambdaFunctionArn": name, "Events": ["s3:ObjectCreated:*"]}]) == invalid
     assert code(TopicConfigurations=[{"TopicArn": "arn:aws:sns:us-east-1:1:t", "Events": ["s3:ObjectCreated:*"]}]) == ("NotImplemented", 501)
     assert code(queue_rule(arn, "s3:Nonsense")) == invalid
-    for event in ("s3:ObjectRestore:Post", "s3:ReducedRedundancyLostObject", "s3:ObjectTagging:*", "s3:LifecycleExpiration:Delete"):
+    for event in ("s3:ObjectRestore:Post", "s3:ReducedRedundancyLostObject", "s3:ObjectTagging:*", "s3:LifecycleTransition"):
         assert code(queue_rule(arn, event)) == ("NotImplemented", 501)
     twice = queue_rule(arn, prefix="a")
     twice["Filter"]["Key"]["FilterRules"] *= 2

@@ -16,13 +16,13 @@ FUNCTION_ARN, QUEUE_ARN, BUS_ARN = "LambdaFunctionArn", "QueueArn", "EventBridge
 EVENTS = frozenset(
     (
         *(f"s3:ObjectCreated:{what}" for what in ("*", "Put", "Post", "Copy", "CompleteMultipartUpload")),
-        *(f"s3:ObjectRemoved:{what}" for what in ("*", "Delete")),
+        *(f"s3:{kind}:{what}" for kind in ("ObjectRemoved", "LifecycleExpiration") for what in ("*", "Delete", "DeleteMarkerCreated")),
     )
 )
 #: The other events that S3 has.
 NEVER = (
-    *("s3:ReducedRedundancyLostObject", "s3:ObjectRestore:", "s3:Replication:", "s3:LifecycleExpiration:", "s3:LifecycleTransition"),
-    *("s3:IntelligentTiering", "s3:ObjectTagging:", "s3:ObjectAcl:Put", "s3:ObjectRemoved:DeleteMarkerCreated"),
+    *("s3:ReducedRedundancyLostObject", "s3:ObjectRestore:", "s3:Replication:", "s3:LifecycleTransition", "s3:IntelligentTiering"),
+    *("s3:ObjectTagging:", "s3:ObjectAcl:Put"),
 )
 MOST_RULES = 100
 LONGEST_VALUE = 1024
@@ -82,7 +82,7 @@ def read_rules(configuration: Mapping[str, Any], new_id: Any) -> tuple[list[Rule
     check_together(rules)
     if configuration.get(BUS) is not None:
         kept[BUS] = {}
-        rules.append(Rule("EventBridge", BUS_ARN, "", ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")))
+        rules.append(Rule("EventBridge", BUS_ARN, "", ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")))
     return rules, kept
 
 
