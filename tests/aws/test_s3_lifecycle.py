@@ -260,3 +260,30 @@ def test_headers_say_when_an_upload_is_aborted(s3: Any, bucket: str) -> None:
     assert begun["AbortRuleId"] == "r"
     assert 1 <= (begun["AbortDate"] - datetime.now(UTC)).days <= 3
     assert s3.list_parts(Bucket=bucket, Key="k", UploadId=begun["UploadId"])["AbortDate"] == begun["AbortDate"]
+
+
+# Listings.
+
+
+def test_listings_of_both_kinds_in_every_detail(s3: Any, bucket: str) -> None:
+    for key in ("a", "a b", "d/1", "d/2", "e+ü"):
+        s3.put_object(Bucket=bucket, Key=key)
+    plain = s3.list_objects_v2(Bucket=bucket)
+    assert all("Owner" not in entry for entry in plain["Contents"])
+    assert all(entry["Owner"]["ID"] for entry in s3.list_objects_v2(Bucket=bucket, FetchOwner=True)["Contents"])
+    encoded = s3.list_objects_v2(Bucket=bucket, EncodingType="url", StartAfter="a")
+    assert [entry["Key"] for entry in encoded["Contents"]] == ["a+b", "d/1", "d/2", "e%2B%C3%BC"]
+    assert encoded["StartAfter"] == "a"
+    none = s3.list_objects_v2(Bucket=bucket, MaxKeys=0)
+    assert (none["KeyCount"], none["IsTruncated"], none["MaxKeys"]) == (0, False, 0)
+    page = s3.list_objects_v2(Bucket=bucket, Delimiter="/", MaxKeys=3)
+    assert (page["KeyCount"], page["IsTruncated"], page["CommonPrefixes"]) == (3, True, [{"Prefix": "d/"}])
+    rest = s3.list_objects_v2(Bucket=bucket, Delimiter="/", MaxKeys=3, ContinuationToken=page["NextContinuationToken"])
+    assert ([entry["Key"] for entry in rest["Contents"]], rest["KeyCount"]) == (["e+ü"], 1)
+    first = s3.list_objects(Bucket=bucket, Delimiter="/", MaxKeys=3)
+    assert first["NextMarker"] == "d/"
+    assert [entry["Key"] for entry in s3.list_objects(Bucket=bucket, Delimiter="/", Marker="d/")["Contents"]] == ["e+ü"]
+    for listing in (s3.list_objects, s3.list_objects_v2):
+        with pytest.raises(ClientError, match="OptionalObjectAttributes") as refusal:
+            listing(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])
+        assert refusal.value.response["Error"]["Code"] == "NotImplemented"

@@ -11,8 +11,7 @@ from eventflow.aws.s3.tokens import read_token, write_token
 from eventflow.services.objects import Objects
 from eventflow.services.objects.listing import Page, Query
 
-#: ``RestoreStatus`` is the only optional attribute, and no object here was ever archived: nothing is to be added for it.
-SHARED = ("Prefix", "Delimiter", "MaxKeys", "EncodingType", "OptionalObjectAttributes")
+SHARED = ("Prefix", "Delimiter", "MaxKeys", "EncodingType")
 
 
 class ListingOperations:
