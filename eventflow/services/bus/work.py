@@ -24,6 +24,8 @@ STEP = 100
 #: Seconds between two looks for events that are archived no longer.
 EXPIRE_EVERY = 3600.0
 AGAIN_AFTER = 1.0
+#: After an error of this program's own, which may come again at once.
+LONG_AFTER = 60.0
 
 
 class Worker:
@@ -46,6 +48,7 @@ class Worker:
         self._asked = True
         if self._task is None and not self._stopped:
             self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task.add_done_callback(self._ended)
 
     async def settle(self) -> bool:
         """Wait for the work that is under way; whether there was any."""
@@ -68,8 +71,14 @@ class Worker:
         except StorageError as error:
             log.error("schedules, further attempts and replays of buses wait: %s", error)
             self._alarm.ask(self._clock.now() + AGAIN_AFTER)
-        finally:
-            self._task = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and task.exception() is not None:
+            log.error("schedules, further attempts and replays of buses wait", exc_info=task.exception())
+            self._alarm.ask(self._clock.now() + LONG_AFTER)
+        elif self._asked:
+            self.wake()
 
     async def _until_done(self) -> None:
         more, next_due = True, None
