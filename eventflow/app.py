@@ -77,9 +77,10 @@ class App:
         """A bucket; ``path`` is its directory, relative to the application's folder, and by default one in the state directory."""
         return self._declare(bucket_ref(name, path))
 
-    def table(self, name: str, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S") -> TableRef:
-        """A table with a partition key and perhaps a sort key, of type ``S`` (text), ``N`` (number) or ``B`` (binary)."""
-        return self._declare(table_ref(name, key, key_type, sort, sort_type))
+    def table(self, name: str, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S", stream: str | None = None) -> TableRef:
+        """A table with a partition key and perhaps a sort key, of type ``S`` (text), ``N`` (number) or ``B`` (binary). ``stream`` gives it a
+        stream with that view: ``KEYS_ONLY``, ``NEW_IMAGE``, ``OLD_IMAGE`` or ``NEW_AND_OLD_IMAGES``, which it also gets for a ``Stream`` trigger."""
+        return self._declare(table_ref(name, key, key_type, sort, sort_type, stream))
 
     def queue(self, name: str, **attributes: Any) -> QueueRef:
         """A queue. Attributes are SQS's in lower case: ``visibility_timeout``, ``delay_seconds``, ``message_retention_period``,

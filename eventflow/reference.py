@@ -20,6 +20,7 @@ QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 FIFO = ".fifo"
 LONGEST_QUEUE_NAME = 80
 KEY_TYPES = ("S", "N", "B")
+STREAM_VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 LONGEST_PARTITION_KEY = 255
 
 #: A queue's numeric attributes: SQS's name, least, most, unit (SQS API reference, "SetQueueAttributes").
@@ -52,7 +53,7 @@ class BucketRef:
 
 @dataclass(frozen=True)
 class TableRef:
-    """A table of the application. Types are DynamoDB's: ``S``, ``N`` or ``B``."""
+    """A table of the application. Types are DynamoDB's: ``S``, ``N`` or ``B``; ``stream`` is the StreamViewType of its stream, None for none."""
 
     kind: ClassVar[str] = "table"
     name: str
@@ -60,13 +61,14 @@ class TableRef:
     key_type: str = "S"
     sort: str | None = None
     sort_type: str = "S"
+    stream: str | None = None
 
     def __str__(self) -> str:
         return self.name
 
     def resource(self, root: Path) -> Resource:
         options = {"key": self.key, "key_type": self.key_type, "sort": self.sort, "sort_type": self.sort_type}
-        return Resource(self.kind, self.name, options)
+        return Resource(self.kind, self.name, options if self.stream is None else {**options, "stream": self.stream})
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,16 @@ def bucket_ref(name: str, path: str | Path | None = None) -> BucketRef:
     return BucketRef(name, None if path is None else str(path))
 
 
-def table_ref(name: str, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S") -> TableRef:
+def table_ref(name: str, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S", stream: str | None = None) -> TableRef:
     require(name, TABLE_NAME, "table", "3 to 255 of A-Z, a-z, 0-9, '_', '-' and '.'")
     check_key(name, "key", key, key_type)
     if sort is not None:
         check_key(name, "sort", sort, sort_type)
         if sort == key:
             raise SettingError(f"Table {name!r}: key and sort are both {key!r}; the sort key must be another attribute.")
-    return TableRef(name, key, key_type, sort, sort_type)
+    if stream is not None and stream not in STREAM_VIEWS:
+        raise SettingError(f"Table {name!r}: stream={stream!r} is refused: it takes {', '.join(STREAM_VIEWS)}.")
+    return TableRef(name, key, key_type, sort, sort_type, stream)
 
 
 def queue_ref(name: str, **attributes: Any) -> QueueRef:

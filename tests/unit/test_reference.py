@@ -64,6 +64,7 @@ def test_a_table_has_a_key_and_perhaps_a_sort_key():
         (("images", "key", "X"), "key_type='X'"),
         (("images", "key", "S", "key"), "must be another attribute"),
         (("images", "key", "S", "sort", "BOOL"), "sort_type='BOOL'"),
+        (("images", "key", "S", None, "S", "ALL"), "stream='ALL'"),
     ],
 )
 def test_tables_that_dynamodb_refuses(arguments, expected):

@@ -109,15 +109,22 @@ class Tables:
 
         await self._database.write(ensure)
 
-    async def ensure_stream(self, region: str, name: str, view: str = "NEW_AND_OLD_IMAGES") -> None:
-        """Enable a stream on a table that has none; one that is enabled stays as it is."""
+    async def ensure_stream(self, region: str, name: str, view: str | None = None) -> None:
+        """Enable a stream on a table that has none, with new and old images where no ``view`` is named. One that is enabled stays as it is; another
+        view than the one that is named is a ``SettingError``."""
 
         def ensure(connection: sqlite3.Connection) -> None:
             table = self._catalog.find(connection, region, name)
             if table is None:
                 raise SettingError(f"The stream of table {name!r} is wanted, and there is no such table in {region}: declare it with app.table.")
-            if table.stream is None:
-                self._catalog.set_stream(connection, table, view)
+            enabled = table.definition.get("StreamSpecification")
+            if enabled is None:
+                self._catalog.set_stream(connection, table, view or "NEW_AND_OLD_IMAGES")
+            elif view not in (None, enabled["StreamViewType"]):
+                raise SettingError(
+                    f"Table {name!r} in {region} has a stream with {enabled['StreamViewType']}, the application declares {view}. "
+                    "Declare the view that it has, or disable its stream with UpdateTable."
+                )
 
         await self._database.write(ensure)
 
