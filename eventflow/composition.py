@@ -52,7 +52,7 @@ class Core:
         self.notifications = BucketNotifications(
             database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region, bus=self.buses
         )
-        self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues))
+        self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
 
     async def open(self) -> None:
         await self.journal.open()

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventflow import faultpoint
+from eventflow import App, faultpoint
 from eventflow.clock import iso
 from eventflow.database import Database
 from eventflow.dispatch.dispatcher import UnknownFunction
@@ -23,7 +24,9 @@ from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
 from eventflow.services.schedules.definition import Definition
 from eventflow.services.schedules.destination import Place
+from eventflow.testing.harness import Harness
 from eventflow.testing.virtual_clock import VirtualClock, unix_time
+from triggers import Bus
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/scheduler"
@@ -460,3 +463,30 @@ def test_what_a_target_cannot_be_is_refused(target: Any, message: str) -> None:
     with pytest.raises(ServiceError, match="ValidationException") as refused:
         Definition.of(parameters("rate(1 hour)", target), START, place())
     assert message in refused.value.message
+
+
+def test_an_application_s_function_and_bus_get_what_schedules_send(eventflow_harness: Callable[[App], Harness]) -> None:
+    app, ran, heard = App("t"), [], []
+
+    @app.function()
+    def work(event: Any, context: Any) -> None:
+        ran.append((event, harness.clock.now() - start))
+
+    @app.on(Bus({"source": ["night"], "detail": {"n": [7]}}))
+    def listen(event: Any, context: Any) -> None:
+        heard.append(event)
+
+    harness = eventflow_harness(app)
+    start = harness.clock.now()
+    scheduler = boto3.client("scheduler", region_name=REGION)
+    off, bus = {"Mode": "OFF"}, f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    scheduler.create_schedule(
+        Name="call", ScheduleExpression="rate(1 hour)", FlexibleTimeWindow=off, Target={"Arn": FUNCTION, "RoleArn": ROLE, "Input": '{"n": 1}'}
+    )
+    event_target = {"Arn": bus, "RoleArn": ROLE, "Input": '{"n": 7}', "EventBridgeParameters": {"Source": "night", "DetailType": "Chime"}}
+    arn = scheduler.create_schedule(Name="chime", ScheduleExpression="rate(1 day)", FlexibleTimeWindow=off, Target=event_target)["ScheduleArn"]
+    harness.advance("2h")
+    assert ran == [({"n": 1}, 0), ({"n": 1}, 3_600), ({"n": 1}, 7_200)]
+    (event,) = heard
+    assert (event["detail-type"], event["resources"], event["detail"]) == ("Chime", [arn], {"n": 7})
+    assert event["time"] == iso(start, milliseconds=False)

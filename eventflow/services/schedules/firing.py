@@ -40,7 +40,9 @@ class Deliveries(Protocol):
     """Targets that take part in the transaction that ends a fire. They raise ServiceError, and have then written nothing."""
 
     def send_message(self, connection: sqlite3.Connection, queue: str, body: str, group: str | None, attributes: Mapping[str, str]) -> None: ...
-    def put_event(self, connection: sqlite3.Connection, bus: str, source: str, detail_type: str, detail: str, resource: str) -> None: ...
+    def put_event(self, connection: sqlite3.Connection, fire: Fire) -> object:
+        """What is to be told to those concerned once the transaction is on disk."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +81,25 @@ def waiting(connection: sqlite3.Connection, now: float) -> list[Fire]:
     return [Fire(id, arn, instant, due_at, json.loads(target), attempts) for id, arn, instant, due_at, target, attempts in rows]
 
 
-def deliver(connection: sqlite3.Connection, deliveries: Deliveries, fire: Fire, now: float) -> None:
-    """Give a fire to a queue or a bus, and end it, in one transaction."""
+def deliver(connection: sqlite3.Connection, deliveries: Deliveries, fire: Fire, now: float) -> object:
+    """Give a fire to a queue or a bus, and end it, in one transaction; what a bus wants to be told afterwards."""
+    followed = None
     try:
-        hand_over(connection, deliveries, fire)
+        followed = hand_over(connection, deliveries, fire)
     except ServiceError as error:
         settle_refusal(connection, deliveries, Refusal(fire, error.code, error.message), now)
     else:
         connection.execute(DONE, (fire.id,))
     faultpoint.reach("fire.delivered")
+    return followed
 
 
-def hand_over(connection: sqlite3.Connection, deliveries: Deliveries, fire: Fire) -> None:
-    if fire.service == "sqs":
-        group = (fire.target.get("SqsParameters") or {}).get("MessageGroupId")
-        deliveries.send_message(connection, fire.to, fire.payload(), group, {})
-    else:
-        parameters = fire.target["EventBridgeParameters"]
-        deliveries.put_event(connection, fire.to, parameters["Source"], parameters["DetailType"], fire.payload(), fire.arn)
+def hand_over(connection: sqlite3.Connection, deliveries: Deliveries, fire: Fire) -> object:
+    if fire.service == "events":
+        return deliveries.put_event(connection, fire)
+    group = (fire.target.get("SqsParameters") or {}).get("MessageGroupId")
+    deliveries.send_message(connection, fire.to, fire.payload(), group, {})
+    return None
 
 
 def settle(connection: sqlite3.Connection, deliveries: Deliveries, done: Sequence[Fire], refused: Sequence[Refusal], now: float) -> None:

@@ -27,12 +27,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 class Targets(Deliveries, Protocol):
     """What a schedule may invoke. ``emit`` returns once the function's event is on disk, and takes an id that it knows for done; ``wake`` lets those
-    look who wait at a queue or a bus. ``has_buses`` says whether there are event buses."""
+    look who wait at a queue, ``after`` those whom an event on a bus concerns. ``has_buses`` says whether there are event buses."""
 
     has_buses: bool
 
     async def emit(self, function: str, payload: str, id: str) -> None: ...
     def wake(self, arn: str) -> None: ...
+    def after(self, put: object) -> None: ...
 
 
 class Schedules:
@@ -185,7 +186,9 @@ class Schedules:
 
     async def _fire_due(self) -> bool:
         """Fire what is due, up to some at once; whether there was any."""
-        planned, fires = await self._database.write(self._take_up)
+        planned, fires, put = await self._database.write(self._take_up)
+        for event in put:
+            self._targets.after(event)
         for fire in fires:
             self._targets.wake(fire.to)
             if "DeadLetterConfig" in fire.target:
@@ -193,14 +196,12 @@ class Schedules:
         await self._emit([fire for fire in fires if fire.service == "lambda"])
         return planned or bool(fires)
 
-    def _take_up(self, connection: sqlite3.Connection) -> tuple[bool, list[Fire]]:
+    def _take_up(self, connection: sqlite3.Connection) -> tuple[bool, list[Fire], list[object]]:
         now = self._clock.now()
         planned = firing.plan(connection, self.account, now)
         fires = firing.waiting(connection, now)
-        for fire in fires:
-            if fire.service != "lambda":
-                firing.deliver(connection, self._targets, fire, now)
-        return planned, fires
+        followed = [firing.deliver(connection, self._targets, fire, now) for fire in fires if fire.service != "lambda"]
+        return planned, fires, [put for put in followed if put is not None]
 
     async def _emit(self, fires: list[Fire]) -> None:
         """Give fires to their functions, whose journal knows each by its id."""

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Protocol
 
 from eventflow.dispatch.dispatcher import Dispatcher, UnknownFunction
 from eventflow.errors import ServiceError
+from eventflow.services.bus import Buses
+from eventflow.services.bus.routing import Effects
 from eventflow.services.queues import Queues
+from eventflow.services.schedules.destination import Fire
 
 #: The dead letter names SQS's error as the query protocol does (AWS: "Configuring a schedule's dead-letter queue").
 QUERY_CODES = {"QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue"}
 
 
-class EventBus(Protocol):
-    """Puts an event on the bus of an ARN inside the caller's transaction. Raises ServiceError, and has then written nothing."""
-
-    def put_scheduled(self, connection: sqlite3.Connection, bus: str, source: str, detail_type: str, detail: str, resource: str) -> None: ...
-    def wake(self, arn: str) -> None: ...
-
-
 class DaemonTargets:
-    """``bus`` is None where there are no event buses."""
+    """``buses`` is None where there are no event buses."""
 
-    def __init__(self, dispatcher: Dispatcher, queues: Queues, bus: EventBus | None = None) -> None:
-        self.has_buses = bus is not None
+    def __init__(self, dispatcher: Dispatcher, queues: Queues, buses: Buses | None = None) -> None:
+        self.has_buses = buses is not None
         self._dispatcher = dispatcher
         self._queues = queues
-        self._bus = bus
+        self._buses = buses
 
     async def emit(self, function: str, payload: str, id: str) -> None:
         try:
@@ -42,13 +38,21 @@ class DaemonTargets:
         except ServiceError as error:
             raise ServiceError(QUERY_CODES.get(error.code, error.code), error.message, error.status) from error
 
-    def put_event(self, connection: sqlite3.Connection, bus: str, source: str, detail_type: str, detail: str, resource: str) -> None:
-        if self._bus is None:
+    def put_event(self, connection: sqlite3.Connection, fire: Fire) -> Effects:
+        bus = fire.to.partition("event-bus/")[2]
+        if self._buses is None:
             raise ServiceError("ResourceNotFoundException", f"Event bus {bus} does not exist.", 404)
-        self._bus.put_scheduled(connection, bus, source, detail_type, detail, resource)
+        detail = json.loads(fire.payload()) if "Input" in fire.target else {}
+        parameters = fire.target["EventBridgeParameters"]
+        _id, effects = self._buses.put_in(
+            connection, fire.region, parameters["Source"], parameters["DetailType"], detail, resources=[fire.arn], bus=bus, time=fire.instant
+        )
+        return effects
+
+    def after(self, put: object) -> None:
+        if self._buses is not None and isinstance(put, Effects):
+            self._buses.after(put)
 
     def wake(self, arn: str) -> None:
         if arn.startswith("arn:aws:sqs:"):
             self._queues.wake(arn.split(":")[3], arn)
-        elif self._bus is not None and arn.startswith("arn:aws:events:"):
-            self._bus.wake(arn)
