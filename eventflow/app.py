@@ -13,13 +13,13 @@ from typing import Any, Never, TypeVar, Unpack
 from eventflow.errors import LoadError, SettingError
 from eventflow.function import NAME, Destination, Function, FunctionSettings
 from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
-from eventflow.reference import BucketRef, QueueRef, Reference, TableRef, bucket_ref, queue_ref, table_ref
+from eventflow.reference import BucketRef, BusRef, QueueRef, Reference, TableRef, bucket_ref, bus_ref, queue_ref, table_ref
 from eventflow.registration import Registration, check_handler, place_of, shown
 from eventflow.source import Source, import_source, locate
 from eventflow.trigger import Resource, Trigger
 
 H = TypeVar("H", bound=Callable[..., Any])
-R = TypeVar("R", BucketRef, TableRef, QueueRef)
+R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef)
 Handler = Callable[[Any, Any], Any]
 
 
@@ -87,6 +87,10 @@ class App:
         ``maximum_message_size``, ``receive_message_wait_time_seconds``, ``content_based_deduplication``; ``dead_letter_queue`` with
         ``max_receive_count`` is its redrive policy."""
         return self._declare(queue_ref(name, **attributes))
+
+    def bus(self, name: str) -> BusRef:
+        """An event bus of EventBridge, for the trigger ``Bus(pattern, bus=...)`` and ``PutEvents``. The bus ``default`` is always there."""
+        return self._declare(bus_ref(name))
 
     @property
     def functions(self) -> dict[str, Function]:

@@ -19,6 +19,7 @@ TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 FIFO = ".fifo"
 LONGEST_QUEUE_NAME = 80
+BUS_NAME = re.compile(r"[.\-_A-Za-z0-9]{1,256}")
 KEY_TYPES = ("S", "N", "B")
 STREAM_VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 LONGEST_PARTITION_KEY = 255
@@ -97,7 +98,21 @@ class QueueRef:
         return Resource(self.kind, self.name, options)
 
 
-Reference = BucketRef | TableRef | QueueRef
+@dataclass(frozen=True)
+class BusRef:
+    """An event bus of the application."""
+
+    kind: ClassVar[str] = "bus"
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self, root: Path) -> Resource:
+        return Resource(self.kind, self.name)
+
+
+Reference = BucketRef | TableRef | QueueRef | BusRef
 
 
 def bucket_ref(name: str, path: str | Path | None = None) -> BucketRef:
@@ -131,6 +146,11 @@ def queue_ref(name: str, **attributes: Any) -> QueueRef:
         aws_name, text = queue_attribute(name, attribute, value)
         ready[aws_name] = text
     return QueueRef(name, ready, *redrive(name, dead_letter_queue, max_receive_count))
+
+
+def bus_ref(name: str) -> BusRef:
+    require(name, BUS_NAME, "bus", "1 to 256 of A-Z, a-z, 0-9, '.', '-' and '_'")
+    return BusRef(name)
 
 
 def check_bucket_name(name: object) -> None:

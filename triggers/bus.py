@@ -20,7 +20,8 @@ LONGEST_WAIT = 3600.0
 
 @dataclass(frozen=True)
 class Bus(Trigger):
-    """Fires for each event on ``bus`` that matches ``pattern``, an event pattern of EventBridge: a mapping, or its JSON. The function gets the event.
+    """Fires for each event on ``bus`` (a name, or what ``app.bus`` returned) that matches ``pattern``, an event pattern of EventBridge: a mapping, or
+    its JSON. The function gets the event.
 
     A retry is the function's own, as for all asynchronous events. What is put while the application is loaded again waits for it.
     """
@@ -28,7 +29,7 @@ class Bus(Trigger):
     kind: ClassVar[str] = "bus"
 
     pattern: Mapping[str, Any] | str
-    bus: str = "default"
+    bus: Any = "default"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bus", str(self.bus))

@@ -27,7 +27,7 @@ def test_functions_on_buses(eventflow_harness: Start) -> None:
     def large(event: Any, _context: Any) -> None:
         seen.append(("large", event["detail"]["total"]))
 
-    @app.on(Bus('{"source": ["shop"]}', bus="orders"))
+    @app.on(Bus('{"source": ["shop"]}', bus=app.bus("orders")))
     def ordered(event: Any, _context: Any) -> None:
         seen.append(("ordered", event["detail"]["total"]))
         if len(seen) < 4:
