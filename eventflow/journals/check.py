@@ -38,7 +38,8 @@ def json_rule(table: str, column: str, what: str) -> Rule:
 
 COUNTED = "(SELECT count(*) FROM table_items WHERE table_id = tables.id)"
 WEIGHED = "(SELECT coalesce(sum(bytes), 0) FROM table_items WHERE table_id = tables.id)"
-LOST_ENTRIES = "table_entries WHERE item_id NOT IN (SELECT id FROM table_items)"
+#: Of an index that is gone, rows may be left that are swept up later.
+LOST_ENTRIES = "table_entries WHERE item_id NOT IN (SELECT id FROM table_items) AND index_id IN (SELECT id FROM table_indexes)"
 BODILESS = "queue_messages WHERE id NOT IN (SELECT id FROM queue_bodies)"
 RULES = (
     Rule(

@@ -158,8 +158,8 @@ def test_conditions_that_do_not_hold(text: str, values: Values | None) -> None:
         ("size(a, a) = :n", "Incorrect number of operands for operator or function; operator or function: size, number of operands: 2"),
         ("begins_with(a)", "Incorrect number of operands for operator or function; operator or function: begins_with, number of operands: 1"),
         (
-            f"a IN ({', '.join([':n'] * 100)})",
-            "Incorrect number of operands for operator or function; operator or function: IN, number of operands: 101",
+            f"a IN ({', '.join([':n'] * 101)})",
+            "The IN operator is provided with too many operands; number of operands: 101",
         ),
         ("attribute_exists(:n)", "Operator or function requires a document path; operator or function: attribute_exists"),
         ("begins_with(a, :n)", "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from table_bench import ACCOUNT, REGION, Bench, definition, index, item, run, values
 
+from eventflow.journals.check import LOST_ENTRIES
 from eventflow.services.tables import sweeping, upkeep
 from eventflow.testing.virtual_clock import VirtualClock
 
@@ -120,6 +121,8 @@ def test_a_deleted_index_is_gone_with_its_rows_and_its_name_is_free(monkeypatch:
         with_index = {"TableName": "ttt", "IndexName": "gsi", "KeyConditionExpression": "g = :g", "ExpressionAttributeValues": values(g="g")}
         assert await bench.refusal("Query", **with_index) == "The table does not have the specified index: gsi"
         await bench("DeleteItem", TableName="ttt", Key=item(p="03"))
+        lost = await bench.database.read(lambda connection: connection.execute(f"SELECT COUNT(*) FROM {LOST_ENTRIES}").fetchone()[0])
+        assert lost == 0, "a check of the state file has nothing to say of an index that is being deleted"
         await bench.tables.upkeep.settle()
         table = await described(bench)
         assert [each["IndexName"] for each in table["GlobalSecondaryIndexes"]] == ["other"]

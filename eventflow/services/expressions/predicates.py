@@ -32,7 +32,6 @@ from eventflow.services.expressions.operands import (
     paths_in,
     refuse_count,
     values_in,
-    wrong_count,
     wrong_type,
 )
 from eventflow.services.expressions.paths import path_text
@@ -40,8 +39,8 @@ from eventflow.services.expressions.placeholders import Placeholders
 
 Test = Callable[[Item], bool]
 
-#: The subject counts as one of them.
-MOST_IN_OPERANDS = 100
+#: Values in the list of IN.
+MOST_CHOICES = 100
 
 INEQUALITIES: Mapping[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -69,8 +68,8 @@ def refuse_misfits(leaf: Leaf, placeholders: Placeholders) -> None:
             placeholders.value(name)
     for operand in operands:
         _refuse_counts(operand)
-    if isinstance(leaf, Membership) and len(operands) > MOST_IN_OPERANDS:
-        raise wrong_count("IN", len(operands))
+    if isinstance(leaf, Membership) and len(leaf.choices) > MOST_CHOICES:
+        raise ExpressionError(f"The IN operator is provided with too many operands; number of operands: {len(leaf.choices)}")
     _refuse_same(leaf, placeholders)
     for operand in operands:
         _refuse_size(operand, placeholders)

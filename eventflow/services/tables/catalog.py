@@ -68,7 +68,7 @@ class Catalog:
         """Give the table another definition; the table that it is from here on."""
         connection.execute(REDEFINE, (json.dumps(definition), table.id))
         known = dict(connection.execute(LOAD_INDEXES, (table.id,)))
-        named = {index["IndexName"] for scope in SCOPES for index in definition.get(scope, ())}
+        named = {index["IndexName"] for scope in SCOPES for index in definition.get(scope, ()) if "Deleting" not in index}
         for name in named - known.keys():
             known[name] = connection.execute(CREATE_INDEX, (table.id, name)).lastrowid or 0
         for name in known.keys() - named:
@@ -156,7 +156,9 @@ class Catalog:
             found |= {"LatestStreamLabel": label, "LatestStreamArn": f"{found['TableArn']}/stream/{label}"}
         for scope in SCOPES:
             if scope in definition:
-                found[scope] = [_describe_index(found["TableArn"], scope, index, *counted[index["IndexName"]]) for index in definition[scope]]
+                found[scope] = [
+                    _describe_index(found["TableArn"], scope, index, *counted.get(index["IndexName"], (0, 0))) for index in definition[scope]
+                ]
         return found
 
 

@@ -13,7 +13,7 @@ from eventflow.clock import Clock, Timer
 from eventflow.database import Database
 from eventflow.errors import StorageError
 from eventflow.services.attributes.values import Item
-from eventflow.services.tables import expiries, items, sweeping
+from eventflow.services.tables import expiries, items
 from eventflow.services.tables.catalog import Catalog
 from eventflow.services.tables.definition import GLOBAL, SCOPES, Index, Lifetime, Place, Table, at_rest, written_place
 from eventflow.services.tables.keys import RowKey
@@ -34,7 +34,6 @@ FOLLOWING = """
 SELECT id, slot, hash, sort, body, binary, bytes FROM table_items
 WHERE table_id = ? AND (slot, hash, sort) > (?, ?, ?) ORDER BY slot, hash, sort LIMIT ?
 """
-INDEX_ID = "SELECT id FROM table_indexes WHERE table_id = ? AND name = ?"
 
 #: Where an item lies, its identifier, and the item.
 Found = tuple[Place, int, Item]
@@ -98,17 +97,24 @@ class Upkeep:
 
     async def round(self) -> None:
         """All that there is to do now."""
-        for table_id in tuple(self._unfinished):
-            while await self._database.write(lambda connection, table_id=table_id: self._advance(connection, table_id)):  # type: ignore[misc]
-                pass
-            while await self._database.write(sweep):
-                pass
-            self._unfinished.discard(table_id)
+        while self._unfinished:
+            table_id = self._unfinished.pop()  # before the work: what is asked for meanwhile is not forgotten
+            try:
+                await self._finish(table_id)
+            except StorageError:
+                self._unfinished.add(table_id)
+                raise
         for (table_id,) in await self._database.look(lambda connection: connection.execute(LIFETIMES).fetchall()):
             while await self._expire(table_id):
                 pass
 
     # Indexes, and the rows of a time to live.
+
+    async def _finish(self, table_id: int) -> None:
+        while await self._database.write(lambda connection: self._advance(connection, table_id)):
+            pass
+        while await self._database.write(sweep):
+            pass
 
     def _advance(self, connection: sqlite3.Connection, table_id: int) -> bool:
         """One slice of what is unfinished about a table; whether there was anything."""
@@ -128,10 +134,10 @@ class Upkeep:
         return False
 
     def _empty(self, connection: sqlite3.Connection, table: Table, number: int) -> None:
-        indexes = list(table.definition[GLOBAL])
-        (index_id,) = connection.execute(INDEX_ID, (table.id, indexes[number]["IndexName"])).fetchone()
-        if ENTRIES.slice(connection, index_id) == sweeping.SLICE:
+        """The index is none of the table's any more, and stays in its definition for as long as there are rows."""
+        if ENTRIES.gone(connection):
             return
+        indexes = list(table.definition[GLOBAL])
         del indexes[number]
         self._catalog.redefine(connection, table, with_indexes(table.definition, indexes))
 
