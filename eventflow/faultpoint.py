@@ -44,6 +44,10 @@ POINTS: Mapping[str, str] = {
     "queue.received": "messages were taken and hidden, their batch is not run yet",
     "queue.invoked": "the function has handled a batch, its messages are not deleted yet",
     "queue.deleted": "they are deleted, the trigger does not know it yet",
+    # A notification that was set on a bucket by API.
+    "notification.configured": "the configuration of a bucket's notifications is on disk, what serves it does not run yet",
+    "notification.emitting": "the event of an object was made, its destination does not have it yet",
+    "notification.emitted": "the destination has it and the memory of the object is on disk, what serves the notification does not know it yet",
     # S3 puts and deletes.
     "object.received": "the bytes of an object have come and are what they should be, they are not on disk yet",
     "object.sealed": "the bytes of an object are on disk under a temporary name, its row is not",
@@ -65,6 +69,9 @@ POINTS: Mapping[str, str] = {
     "message.sent": "messages are on disk, the sender was not told yet",
     "message.hidden": "received messages are hidden on disk, the receiver was not told yet",
     "message.deleted": "deletes are on disk, nobody was told yet",
+    # An event arrives at a bus.
+    "event.taken": "within its transaction, an event was read, nothing follows from it yet",
+    "event.routed": "within its transaction, all that follows from it was written; the events behind it were not",
     # EventBridge Scheduler fires.
     "fire.planned": "within its transaction, an instant was written down and its schedule moved on",
     "fire.delivered": "within its transaction, a fire's queue or bus has it, and the fire is ended",

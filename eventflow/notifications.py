@@ -305,7 +305,7 @@ class RuleTarget:
         self.rule = rule
         self.owner = owner_of(bucket, rule)
         self.source = f"notification {rule.id} of bucket {bucket}"
-        self.cursor: Cursor = JournalCursor(notifications.journal, self.owner, "notification")
+        self.cursor: Cursor = JournalCursor(notifications.journal, self.owner, KIND)
         self.is_ready = asyncio.Event()
         self.reports: list[str] = []
         self._notifications = notifications

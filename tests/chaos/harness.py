@@ -35,8 +35,8 @@ REST = 120.0
 #: A kill takes about so many seconds, restart included; instants of schedules are laid out over a whole run.
 SECONDS_A_KILL = 3.0
 MOST_INSTANTS = 150
-#: Points that this load does not pass; tests/chaos/services does.
-OF_SERVICES = ("part.", "upload.", "item.", "fire.")
+#: Points that this load does not pass; tests/chaos/services and tests/process do.
+OF_SERVICES = ("part.", "upload.", "item.", "event.", "fire.", "notification.")
 OF_EVENTS = tuple(point for point in POINTS if not point.startswith(OF_SERVICES))
 #: The point that is passed only when an environment is lost.
 LOSING = "run.lost"
