@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.dispatch.dispatcher import LARGEST_EVENT
 from eventflow.dispatch.journal import Event
@@ -91,7 +92,9 @@ class Router:
 
     def put(self, connection: sqlite3.Connection, region: str, event: PutEvent, effects: Effects) -> None:
         """Let an event arrive at its bus, which must be there."""
+        faultpoint.reach("event.taken")
         self.route(connection, region, event, effects, visited=frozenset(), only=None)
+        faultpoint.reach("event.routed")
 
     def route(
         self,

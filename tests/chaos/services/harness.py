@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from eventflow.faultpoint import POINTS
 from tests.chaos.harness import free_port
+from tests.chaos.services.events import EventWriter
 from tests.chaos.services.items import ItemWriter, count_of, create_table, has_transactions
 from tests.chaos.services.messages import HIDDEN, MessageWriter
 from tests.chaos.services.objects import ObjectWriter, stray_files
@@ -18,7 +19,9 @@ from tests.chaos.services.schedules import ScheduleWriter
 from tests.process.daemon_process import DaemonProcess
 
 #: The points that these writers pass.
-OF_WRITES = tuple(point for point in POINTS if point.startswith(("transaction.", "object.", "part.", "upload.", "item.", "message.", "fire.")))
+OF_WRITES = tuple(
+    point for point in POINTS if point.startswith(("transaction.", "object.", "part.", "upload.", "item.", "message.", "event.", "fire."))
+)
 RANDOM = ("random moment", "random moment", "random moment", "start-up")
 #: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
 REACHING, TRIES = 20.0, 3
@@ -106,6 +109,7 @@ class ServicesChaos:
         for name, attributes in (("standard", {}), ("ordered.fifo", {"FifoQueue": "true"})):
             url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
             self.writers.append(MessageWriter(sqs, url, name.partition(".")[0], f"{self.seed} {name}"))
+        self.writers.append(EventWriter(self._client("events"), sqs, f"{self.seed} events"))
         self.writers.append(ScheduleWriter(self._client("scheduler"), sqs, self._noted, f"{self.seed} schedules"))
 
     def _client(self, service: str) -> Any:
