@@ -14,10 +14,12 @@ BENCH ?=
 # How many kills make chaos does, and the seed of its choices: make chaos KILLS=1000 SEED=7
 KILLS ?= 100
 SEED ?=
+# How long make fuzz looks, all targets together.
+SECONDS ?= 60
 # Whom make conformance asks: eventflow or moto.
 PEER ?= eventflow
 
-.PHONY: all demo test test-slow chaos chaos-services conformance check bench setup-bench format help
+.PHONY: all demo test test-slow chaos chaos-services conformance fuzz check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -39,6 +41,9 @@ conformance: $(VENV)/.with-test ## Run the conformance tests of the AWS services
 
 chaos-services: $(VENV)/.with-test ## Kill the daemon in the middle of writes to its AWS services; KILLS=1000 for long, SEED=7 to repeat
 	@$(BIN)/python -m tests.chaos.services --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.with-fuzz ## Feed the readers of requests what atheris comes up with, for SECONDS=60
+	@$(BIN)/python -m tests.fuzz $(SECONDS)
 
 check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check
