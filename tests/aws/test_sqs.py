@@ -422,3 +422,25 @@ def test_the_query_protocol_s_errors_have_the_old_codes(server: Any) -> None:
     assert texts(error, "Error/Code") == ["InvalidParameterValue"]
     _status, error = query("SendMessage", f"/{ACCOUNT}/orders")
     assert texts(error, "Error/Code") == ["MissingParameter"]
+
+
+def test_the_query_protocol_s_tags_and_move_tasks(server: Any) -> None:
+    query = QueryClient(server)
+    _status, created = query("CreateQueue", QueueName="dead", Tag_1_Key="team", Tag_1_Value="a")
+    (url,) = texts(created, "CreateQueueResult/QueueUrl")
+    assert query("TagQueue", QueueUrl=url, Tag_1_Key="stage", Tag_1_Value="x")[0] == 200
+    assert query("UntagQueue", QueueUrl=url, TagKey_1="team")[0] == 200
+    _status, told = query("ListQueueTags", QueueUrl=url)
+    assert (texts(told, "ListQueueTagsResult/Tag/Key"), texts(told, "ListQueueTagsResult/Tag/Value")) == (["stage"], ["x"])
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    query("CreateQueue", QueueName="orders", Attribute_1_Name="RedrivePolicy", Attribute_1_Value=policy)
+    _status, started = query("StartMessageMoveTask", SourceArn=arn)
+    assert len(texts(started, "StartMessageMoveTaskResult/TaskHandle")) == 1
+    _status, listed = query("ListMessageMoveTasks", SourceArn=arn)
+    assert texts(listed, "ListMessageMoveTasksResult/ListMessageMoveTasksResultEntry/SourceArn") == [arn]
+    status, error = query("StartMessageMoveTask", SourceArn=f"{arn}-none")
+    assert (status, texts(error, "Error/Code")) == (404, ["ResourceNotFoundException"])
+    query("DeleteQueue", QueueUrl=url)
+    _status, error = query("CreateQueue", QueueName="dead")
+    assert texts(error, "Error/Code") == ["AWS.SimpleQueueService.QueueDeletedRecently"]

@@ -52,7 +52,7 @@ async def rows(service: Service, model: ServiceModel, tests: Mapping[str, int]) 
     for name in model.operation_names:
         if name in service.operations:
             limits = limits_of(service.operations[name])
-            declared = (f"`{one}`" for one in limits.refuses)
+            declared = (one if " " in one else f"`{one}`" for one in limits.refuses)
             refused = sorted({*declared, *await refused_parameters(service, model.operation_model(name))})
             words = [limits.partly] if limits.partly else []
             lacks = "; ".join([*words, *(["refuses " + ", ".join(refused)] if refused else [])])
