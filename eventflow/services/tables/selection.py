@@ -150,6 +150,7 @@ class Selection(Reading):
         self.select = None
         self.index_name = select.index
         self.limit = params.get("Limit")
+        self.most = None
         self.consistent = bool(params.get("ConsistentRead"))
         self.capacity = params.get("ReturnConsumedCapacity")
         self.start = start
