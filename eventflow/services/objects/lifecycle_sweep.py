@@ -65,7 +65,8 @@ class LifecycleSweep:
         while True:
             now = self._clock.now()
             idle = not any(self.rules(name) for name in self._buckets.all())
-            await self._clock.wait(self._wake, None if idle else (math.floor(now / DAY) + 1) * DAY - now)
+            # A second past midnight: a wait that is rounded may end a moment before.
+            await self._clock.wait(self._wake, None if idle else (math.floor(now / DAY) + 1) * DAY + 1 - now)
             self._wake.clear()
             await self.sweep()
 
