@@ -349,6 +349,33 @@ def test_what_waits_for_a_reader_that_is_gone_goes_to_its_function(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    "detail",
+    ["", "{", "[]", "5", '{"n": 1e400}', '{"n": NaN}', '{"n": "\\ud800"}', '{"a":' * 401 + "1" + "}" * 401, "{" * 5000, '{"a":' + "[" * 100_000],
+)
+def test_details_that_cannot_be_kept_are_refused(tmp_path: Path, detail: str) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path, "work") as bench:
+            await bench.rule([{"Id": "f", "Arn": FUNCTION}, {"Id": "q", "Arn": QUEUE}])
+            outcome = await bench.put(None, Detail=detail)
+            assert isinstance(outcome, ServiceError)
+            assert outcome.code == ("MalformedDetail" if detail else "InvalidArgument")
+            assert await bench.events() == await bench.letters() == []
+
+    drive(scenario)
+
+
+def test_deep_and_odd_details_are_kept(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path, "work") as bench:
+            await bench.rule([{"Id": "f", "Arn": FUNCTION}, {"Id": "q", "Arn": QUEUE, "InputPath": "$.detail"}])
+            for detail in ('{"a":' * 399 + "1" + "}" * 399, '{"é😀\\u0000": [1, -0.5, 12345678901234567890123, null, ""]}'):
+                assert not isinstance(await bench.put(None, Detail=detail), ServiceError)
+                assert (await bench.events())[-1]["detail"] == json.loads(detail)
+
+    drive(scenario)
+
+
+@pytest.mark.parametrize(
     ("path", "found"),
     [
         ("$", {"a": [{"b": 1}, {"b": 2}], "c-d": {"e.f": 3}}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,8 @@ LARGEST_REQUEST = 1024 * 1024
 #: What a Time counts, whatever it is.
 TIME_BYTES = 14
 LONGEST_TRACE = 500
+#: Objects and arrays within each other in a Detail.
+DEEPEST = 400
 ARGUMENTS = ("Source", "DetailType", "Detail")
 
 
@@ -64,6 +67,9 @@ def check_request(entries: Sequence[Mapping[str, Any]]) -> None:
     if not 1 <= len(entries) <= MOST_ENTRIES:
         bound = "greater than or equal to 1" if not entries else f"less than or equal to {MOST_ENTRIES}"
         raise unlike("entries", f"[{len(entries)} entries]", f"have length {bound}")
+    for entry in entries:
+        if len(entry.get("TraceHeader") or "") > LONGEST_TRACE:
+            raise unlike("entries.member.traceHeader", "...", f"have length less than or equal to {LONGEST_TRACE}")
     if sum(map(size_of, entries)) > LARGEST_REQUEST:
         raise invalid("Total size of the entries in the request is over the limit.")
 
@@ -81,8 +87,7 @@ def read_entry(entry: Mapping[str, Any], *, id: str, account: str, region: str, 
             raise ServiceError("InvalidArgument", f"Parameter {argument} is not valid. Reason: {argument} is a required argument.")
     if entry["Source"].startswith("aws."):
         raise ServiceError("NotAuthorizedForSourceException", "Not authorized for the source.")
-    given = entry.get("TraceHeader") or trace
-    return event_of(
+    event = event_of(
         id=id,
         bus=bus_name(account, entry.get("EventBusName")),
         source=entry["Source"],
@@ -92,19 +97,42 @@ def read_entry(entry: Mapping[str, Any], *, id: str, account: str, region: str, 
         region=region,
         time=instant(entry.get("Time"), now),
         resources=entry.get("Resources") or (),
-        trace=given if given and len(given) <= LONGEST_TRACE else None,
+        trace=entry.get("TraceHeader") or trace,
     )
+    try:
+        event.text.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair is no text that could be kept
+        raise ServiceError("MalformedDetail", f"Detail is malformed: {error.reason}.") from error
+    return event
 
 
 def read_detail(text: str) -> dict[str, Any]:
     try:
-        detail = json.loads(text, parse_constant=refuse_constant)
-        text.encode()  # half a surrogate pair is no text that can be kept
+        detail = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise ServiceError("MalformedDetail", "Detail is malformed.") from error
-    if not isinstance(detail, dict):
+    if not isinstance(detail, dict) or is_too_deep(text, detail):
         raise ServiceError("MalformedDetail", "Detail is malformed.")
     return detail
+
+
+def finite(text: str) -> float:
+    """A number that JSON can say again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is beyond all numbers")
+    return number
+
+
+def is_too_deep(text: str, detail: Any) -> bool:
+    """Whether there are more levels than those who read the event later can surely go down."""
+    if text.count("{") + text.count("[") <= DEEPEST:
+        return False
+    level = [detail]
+    for _depth in range(DEEPEST):
+        members = [list(one.values()) if isinstance(one, dict) else one for one in level]
+        level = [member for one in members for member in one if isinstance(member, dict | list)]
+    return bool(level)
 
 
 #: AWS: what TestEventPattern wants of an event.

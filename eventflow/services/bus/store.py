@@ -153,8 +153,9 @@ class Buses:
             if subscriptions.subscribe(connection, owner, region, name, pattern):
                 records.revise(connection, self._clock.new_id())
 
-        compile_pattern(pattern)
-        await self._database.write(change)
+        if not await self._read(lambda connection: subscriptions.reads(connection, owner, region, name, pattern)):
+            compile_pattern(pattern)
+            await self._database.write(change)
 
     async def keep_subscriptions(self, owners: Collection[str]) -> None:
         """End all subscriptions but those of these owners; what still waits for the others goes to their functions."""

@@ -39,10 +39,15 @@ class Waiting:
         return "/".join(filter(None, (str(self.event["id"]), self.event.get("replay-name"))))
 
 
+def reads(connection: sqlite3.Connection, owner: str, region: str, bus: str, pattern: str) -> bool:
+    """Whether there is this subscription."""
+    row = connection.execute("SELECT region, bus, pattern FROM bus_subscriptions WHERE owner = ?", (owner,)).fetchone()
+    return bool(row == (region, bus, pattern))
+
+
 def subscribe(connection: sqlite3.Connection, owner: str, region: str, bus: str, pattern: str) -> bool:
     """Read a bus from now on; whether that is new or different."""
-    row = connection.execute("SELECT region, bus, pattern FROM bus_subscriptions WHERE owner = ?", (owner,)).fetchone()
-    if row == (region, bus, pattern):
+    if reads(connection, owner, region, bus, pattern):
         return False
     connection.execute(SUBSCRIBE, (owner, region, bus, pattern))
     return True
