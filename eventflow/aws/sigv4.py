@@ -27,7 +27,7 @@ HASH = re.compile(r"[0-9a-f]{64}")
 DATE = re.compile(r"\d{8}T\d{6}Z")
 AUTHORIZATION = re.compile(r"\s*AWS4-HMAC-SHA256\s+(.*)", re.DOTALL)
 #: An address that is its own canonical form: nothing to encode, no empty and no dot segments.
-PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
+PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 #: How many beginnings of Authorization headers are remembered, and the longest. Only what a text says is kept, never whether it is right: a stranger
 #: who fills it gains nothing.
 REMEMBERED = 256
@@ -314,7 +314,7 @@ def canonical_request(request: Request, signature: Signature, payload_hash: str)
     received = request.headers
     headers = "".join([f"{name}:{trimmed(received.get(name, ''))}\n" for name in signature.signed_headers])
     path = request.path
-    if not PLAIN_PATH.fullmatch(path):
+    if not path or not PLAIN_PATH.fullmatch(path):
         path = s3_path(path) if signature.service == "s3" else encoded_path(path)
     query = canonical_query(request.query_string, presigned=signature.presigned_for is not None)
     return f"{request.method}\n{path}\n{query}\n{headers}\n{';'.join(signature.signed_headers)}\n{payload_hash}"

@@ -30,7 +30,7 @@ def load_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
+        value = DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadDocument(f"The body is not a JSON document: {error}.") from error
     if type(value) is not dict:
@@ -40,6 +40,9 @@ def load_object(body: bytes) -> dict[str, Any]:
 
 def refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=refuse_constant)
 
 
 class JsonReaders:

@@ -16,7 +16,7 @@ ToJson = Callable[[Any], Any]
 
 
 def dump(value: Any) -> bytes:
-    return json.dumps(value, default=encode_value, separators=(",", ":"), allow_nan=False).encode()
+    return ENCODER.encode(value).encode()
 
 
 def encode_value(value: Any) -> Any:
@@ -28,6 +28,9 @@ def encode_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(f"An operation answered a {type(value).__name__}, which JSON cannot hold: {value!r}")
+
+
+ENCODER = json.JSONEncoder(default=encode_value, separators=(",", ":"), allow_nan=False)
 
 
 class JsonWriters:
