@@ -25,6 +25,7 @@ def owner(s3: Any) -> str:
     return found
 
 
+@moto_differs("its accounts have more than one canonical id")
 def test_the_owner_has_full_control_and_nobody_else_anything(s3: Any, bucket: str, owner: str) -> None:
     s3.put_object(Bucket=bucket, Key="k")
     for told in (s3.get_bucket_acl(Bucket=bucket), s3.get_object_acl(Bucket=bucket, Key="k")):
@@ -98,6 +99,7 @@ def test_a_policy_that_nobody_would_enforce_is_refused(s3: Any, bucket: str, ref
     assert refused(s3.get_bucket_policy_status, Bucket=bucket) == ("NoSuchBucketPolicy", 404)
 
 
+@moto_differs("it does not tell who pays")
 def test_what_was_never_set(s3: Any, bucket: str, name: str, refused: Refused) -> None:
     assert refused(s3.get_bucket_website, Bucket=bucket) == ("NoSuchWebsiteConfiguration", 404)
     assert refused(s3.get_bucket_replication, Bucket=bucket) == ("ReplicationConfigurationNotFoundError", 404)

@@ -40,7 +40,7 @@ def b64(digest: bytes) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
-@pytest.mark.parametrize("where", ["header", "trailer"])
+@pytest.mark.parametrize("where", [pytest.param("header", marks=moto_differs("it does not keep a checksum that comes with its value")), "trailer"])
 def test_a_checksum_is_kept_and_given_back_to_who_asks(s3: Any, bucket: str, algorithm: str, where: str) -> None:
     member, value = f"Checksum{algorithm}", b64(CHECKSUMS[algorithm])
     params = {member: value} if where == "header" else {"ChecksumAlgorithm": algorithm}
