@@ -10,6 +10,7 @@ from eventflow.aws.dynamodb import DynamoDB
 from eventflow.aws.dynamodbstreams import DynamoDBStreams
 from eventflow.aws.events import EventsService
 from eventflow.aws.lambda_ import LambdaService
+from eventflow.aws.logs import LogsService
 from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
 from eventflow.aws.scheduler import SchedulerService
@@ -25,6 +26,7 @@ from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest, required_resources
 from eventflow.notifications import BucketNotifications
 from eventflow.services.bus import Buses, Doors
+from eventflow.services.log_groups import LogGroups
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
@@ -47,7 +49,8 @@ class Core:
         self.journal = SqliteJournal(database, clock, self._send_message)
         self.dispatcher = Dispatcher(self.journal, clock, self.arn, lambda queue: self.queues.wake(region, queue))
         self.concurrency = Concurrency()
-        doors = Doors(self.journal.append_in, self.dispatcher.knows, self.queues.send_in)
+        self.log_groups = LogGroups(database, clock)
+        doors = Doors(self.journal.append_in, self.dispatcher.knows, self.queues.send_in, self.log_groups.write_in)
         self.buses = Buses(database, clock, account, doors, self.dispatcher.offer, self.queues.wake)
         self.notifications = BucketNotifications(
             database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region, bus=self.buses
@@ -62,6 +65,7 @@ class Core:
         self.tables.upkeep.start()
         await self.objects.open()
         self.objects.lifecycle.start()
+        await self.log_groups.open()
         await self.buses.open()
         await self.schedules.open()
 
@@ -87,6 +91,7 @@ class Core:
             SqsService(self.queues),
             SchedulerService(self.schedules),
             EventsService(self.buses),
+            LogsService(self.log_groups, self.account),
         ]
 
     async def ensure(self, manifest: Manifest, triggers: Iterable[tuple[str, Trigger]]) -> None:

@@ -111,7 +111,7 @@ class EventsService:
 
     # Targets.
 
-    @operation("PutTargets", partly="no targets but functions, queues and event buses", refuses=REFUSED_OF_TARGETS)
+    @operation("PutTargets", partly="no targets but functions, queues, event buses and log groups", refuses=REFUSED_OF_TARGETS)
     async def put_targets(self, call: Call, params: Params) -> Answer:
         check_number("targets", params["Targets"])
         await self._buses.put_targets(call.region, self._bus(params.get("EventBusName")), params["Rule"], params["Targets"])

@@ -374,6 +374,33 @@ def test_a_bus_as_a_target_and_a_loop(events: Any, sqs: Any, bus: str, queue: st
     assert [body["detail"] for body in bodies(sqs, queue)] == [{"n": 1}]
 
 
+def test_a_log_group_as_a_target(events: Any, server: AwsServer, bus: str, name: str) -> None:
+    logs = server.client("logs")
+    logs.create_log_group(logGroupName=f"/aws/events/{name}")
+    (group,) = logs.describe_log_groups(logGroupNamePrefix=f"/aws/events/{name}")["logGroups"]
+    rule(events, bus, "kept", [{"Id": "l", "Arn": group["arn"], "InputPath": "$.detail"}])
+    for n in range(3):
+        put(events, bus, {"n": n})
+    kept = logs.get_log_events(logGroupName=group["logGroupName"], logStreamName="kept", startFromHead=True, limit=2)
+    assert [json.loads(event["message"]) for event in kept["events"]] == [{"n": 0}, {"n": 1}]
+    more = {"logStreamName": "kept", "startFromHead": True, "nextToken": kept["nextForwardToken"]}
+    assert [event["message"] for event in logs.get_log_events(logGroupName=group["logGroupName"], **more)["events"]] == ['{"n":2}']
+    page = logs.filter_log_events(logGroupName=group["logGroupName"], limit=2)
+    rest = logs.filter_log_events(logGroupName=group["logGroupName"], nextToken=page["nextToken"])
+    assert [json.loads(event["message"])["n"] for event in page["events"] + rest["events"]] == [0, 1, 2]
+    assert [stream["logStreamName"] for stream in logs.describe_log_streams(logGroupName=group["logGroupName"])["logStreams"]] == ["kept"]
+    assert logs.describe_log_groups(logGroupNamePrefix=group["logGroupName"])["logGroups"][0]["storedBytes"] == 21
+    logs.put_retention_policy(logGroupName=group["logGroupName"], retentionInDays=7)
+    assert logs.describe_log_groups(logGroupNamePrefix=group["logGroupName"])["logGroups"][0]["retentionInDays"] == 7
+    logs.delete_log_group(logGroupName=group["logGroupName"])
+    with pytest.raises(ClientError) as caught:
+        logs.filter_log_events(logGroupName=group["logGroupName"])
+    assert refused(caught)[0] == "ResourceNotFoundException"
+    with pytest.raises(ClientError) as caught:
+        logs.filter_log_events(logGroupName="x", filterPattern="ERROR")
+    assert refused(caught) == ("NotImplemented", "eventflow does not have the parameter filterPattern of CloudWatch Logs; leave it out.")
+
+
 def test_a_queue_that_is_gone_leaves_a_dead_letter(events: Any, sqs: Any, bus: str, queue: str) -> None:
     gone = f"arn:aws:sqs:{REGION}:{ACCOUNT}:never-made"
     arn = rule(events, bus, "r", [{"Id": "q", "Arn": gone, "DeadLetterConfig": {"Arn": queue}, "InputPath": "$.detail"}])

@@ -88,7 +88,9 @@ class TestBus(TriggerContract):
     async def prepare(self) -> None:
         self.put = 0
         self.database = Database(":memory:")
-        doors = Doors(append=lambda connection, events: [], known=lambda name: False, send=lambda *arguments, **options: None)
+        doors = Doors(
+            append=lambda connection, events: [], known=lambda name: False, send=lambda *arguments, **options: None, log=lambda *arguments: None
+        )
         self.buses = Buses(self.database, self.clock, self.target.account, doors, lambda events: None, lambda region, queue: None)
         await self.buses.open()
         await self.buses.ensure(REGION, "orders")

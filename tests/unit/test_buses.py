@@ -335,6 +335,24 @@ def test_an_event_of_eventflow_itself_joins_its_transaction(tmp_path: Path) -> N
     drive(scenario)
 
 
+def test_a_log_group_keeps_events_for_its_days(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as bench:
+            groups = bench.core.log_groups
+            await groups.create(REGION, "kept")
+            await groups.set_retention(REGION, "kept", 1)
+            await bench.rule([{"Id": "l", "Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:kept", "InputPath": "$.detail.n"}])
+            await bench.put({"n": 1})
+            bench.clock.jump(DAY + 1)
+            assert await groups.read(REGION, "kept", (0, 0)) == ([], False), "what is too old is told"
+            await bench.put({"n": 2})
+            events, more = await groups.read(REGION, "kept", (0, 0))
+            assert ([event.message for event in events], more) == (["2"], False)
+            assert (await groups.find(REGION, "kept")).bytes == 1, "what is too old was not cleared away"
+
+    drive(scenario)
+
+
 def test_what_waits_for_a_reader_that_is_gone_goes_to_its_function(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path, "work") as bench:

@@ -19,6 +19,7 @@ from eventflow.services.bus.entries import PutEvent, as_json
 from eventflow.services.bus.inputs import Cause
 from eventflow.services.bus.names import rule_arn
 from eventflow.services.bus.targets import Target, read_target
+from eventflow.services.log_groups import WriteLog
 
 log = logging.getLogger("eventflow.bus")
 
@@ -37,11 +38,12 @@ class Send(Protocol):
 @dataclass(frozen=True)
 class Doors:
     """Where deliveries go. ``append`` stores events of functions inside this transaction (for each its id and
-    whether it is new), ``known`` tells whether a function is loaded."""
+    whether it is new), ``known`` tells whether a function is loaded, ``log`` adds an event to a log group."""
 
     append: Callable[[sqlite3.Connection, Sequence[Event]], list[tuple[str, bool]]]
     known: Callable[[str], bool]
     send: Send
+    log: WriteLog
 
 
 @dataclass(slots=True)
@@ -164,12 +166,23 @@ class Router:
         if target.kind == "function":
             self._emit(connection, delivery, effects)
             return
+        if target.kind == "log group":
+            self._log(connection, delivery)
+            return
         try:
             self._doors.send(connection, target.region, target.name, delivery.payload, None, trace=delivery.trace, group=target.group)
         except ServiceError as error:
             gone = "NonExistentQueue" in error.code or "QueueDoesNotExist" in error.code
             raise Failure("NO_RESOURCE" if gone else "INVALID_PARAMETER", error.message, final=True) from error
         effects.queues.add((target.region, target.name))
+
+    def _log(self, connection: sqlite3.Connection, delivery: retries.Delivery) -> None:
+        """Into the stream that has the rule's name, at the instant at which the bus took the event."""
+        target, stream = delivery.target, delivery.rule_arn.rpartition("/")[2]
+        try:
+            self._doors.log(connection, target.region, target.name, stream, delivery.payload, delivery.accepted_at)
+        except ServiceError as error:
+            raise Failure("NO_RESOURCE", f"Log group {target.name}: {error.message}", final=True) from error
 
     def _emit(self, connection: sqlite3.Connection, delivery: retries.Delivery, effects: Effects) -> None:
         name, payload = delivery.target.name, delivery.payload.encode()

@@ -25,6 +25,7 @@ REFUSED = (
 )
 FUNCTION = re.compile(r"function:(?P<name>[A-Za-z0-9_-]{1,64})(?P<qualifier>:\$LATEST)?")
 BUS = re.compile(r"event-bus/(?P<name>[/.\-_A-Za-z0-9]+)")
+LOG_GROUP = re.compile(r"log-group:(?P<name>[.\-_/#A-Za-z0-9]{1,512})(:\*)?")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?")
 FIFO = ".fifo"
 #: AWS: attempts after the first, and seconds for all of them, where a target says nothing.
@@ -37,7 +38,7 @@ LONGEST_ARN = 1600
 
 @dataclass(frozen=True)
 class Target:
-    """``kind`` is ``function``, ``queue`` or ``bus``, ``name`` its name there; ``region`` a queue's or a bus's own."""
+    """``kind`` is ``function``, ``queue``, ``bus`` or ``log group``, ``name`` its name there; ``region`` its own."""
 
     id: str
     arn: str
@@ -95,10 +96,13 @@ def place(arn: str, account: str) -> tuple[str, str, str]:
         return "function", found["name"], parsed.region
     if parsed.service == "sqs" and QUEUE_NAME.fullmatch(parsed.resource):
         return "queue", parsed.resource, parsed.region
+    group = LOG_GROUP.fullmatch(parsed.resource) if parsed.service == "logs" else None
+    if group is not None:
+        return "log group", group["name"], parsed.region
     bus = BUS.fullmatch(parsed.resource) if parsed.service == "events" else None
     if bus is not None:
         return "bus", bus["name"], parsed.region
-    raise not_there(f"targets other than functions, queues and event buses ({arn})")
+    raise not_there(f"targets other than functions, queues, event buses and log groups ({arn})")
 
 
 def check_lengths(given: Mapping[str, Any]) -> None:
