@@ -35,6 +35,11 @@ class Send(Protocol):
     ) -> object: ...  # fmt: skip
 
 
+def no_log_group(_connection: sqlite3.Connection, _region: str, name: str, *_event: object) -> None:
+    """For buses beside which there are no log groups."""
+    raise ServiceError("ResourceNotFoundException", f"There is no log group {name}.")
+
+
 @dataclass(frozen=True)
 class Doors:
     """Where deliveries go. ``append`` stores events of functions inside this transaction (for each its id and
@@ -43,7 +48,7 @@ class Doors:
     append: Callable[[sqlite3.Connection, Sequence[Event]], list[tuple[str, bool]]]
     known: Callable[[str], bool]
     send: Send
-    log: WriteLog
+    log: WriteLog = no_log_group
 
 
 @dataclass(slots=True)
