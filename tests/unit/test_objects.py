@@ -333,10 +333,10 @@ def test_conditional_deletes(tmp_path: Path) -> None:
 def test_a_copy_keeps_or_replaces_what_was_said(tmp_path: Path) -> None:
     async def work(world: World) -> None:
         await world.put("a", b"content", Writing(SAID, expected=Expected(algorithm="CRC32")))
-        copied = await world.objects.copy(CopySource(BUCKET, "a"), BUCKET, "b/c", Writing(author=Author("me")))
+        copied = (await world.objects.copy(CopySource(BUCKET, "a"), BUCKET, "b/c", Writing(author=Author("me")))).stored
         assert (copied.attributes, copied.version.action, copied.version.principal) == (SAID, "Copy", "me")
         assert copied.checksum == (await world.objects.head(BUCKET, "a")).checksum
-        replaced = await world.objects.copy(CopySource(BUCKET, "a"), BUCKET, "a", Writing(), Attributes("text/html"))
+        replaced = (await world.objects.copy(CopySource(BUCKET, "a"), BUCKET, "a", Writing(), Attributes("text/html"))).stored
         assert (await world.read("a"), replaced.attributes) == (b"content", Attributes("text/html"))
         with pytest.raises(ServiceError, match="NoSuchKey"):
             await world.objects.copy(CopySource(BUCKET, "none"), BUCKET, "d", Writing())
