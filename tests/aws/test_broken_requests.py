@@ -17,41 +17,25 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import ClientError
 
-from eventflow.aws.dynamodb import DynamoDB
-from eventflow.aws.events import EventsService
 from eventflow.aws.operation import Service
-from eventflow.aws.s3 import S3Service
-from eventflow.aws.scheduler import SchedulerService
-from eventflow.aws.sqs import SqsService
 from eventflow.clock import Clock, SystemClock
+from eventflow.composition import Core
 from eventflow.database import Database
-from eventflow.services.bus import Buses, Doors
-from eventflow.services.objects import Objects
-from eventflow.services.queues import Queues
-from eventflow.services.schedules import DaemonTargets, Schedules
-from eventflow.services.tables import Tables
-from tests.aws.conftest import AwsServer
+from tests.aws.conftest import REGION, AwsServer
 
 BUCKET, TABLE, QUEUE = "uploads", "things", "jobs"
 #: Held in memory on its way, and written to a temporary file on its way.
 SIZES = (2_000, 300_000)
 
 
+CORES: list[Core] = []
+
+
 async def services(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    functions: Any = None
-    objects, tables, queues = (
-        Objects(database, clock, folder / "buckets", account),
-        Tables(database, clock, account),
-        Queues(database, clock, account),
-    )
-    schedules = Schedules(database, clock, account, DaemonTargets(functions, queues))
-    await objects.open()
-    await tables.prepare()
-    await queues.open()
-    buses = Buses(database, clock, account, Doors(lambda *_: None, lambda _: False, queues.send_in), lambda _: None, queues.wake)
-    await schedules.open()
-    await buses.open()
-    return [S3Service(objects), DynamoDB(tables), SqsService(queues), SchedulerService(schedules), EventsService(buses)]
+    core = Core(database, clock, buckets=folder / "buckets", account=account, region=REGION)
+    await core.open()
+    CORES.append(core)
+    return core.aws_services("python3.11")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +53,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, boto_session: boto3.Session
     events.put_rule(Name="all", EventPattern='{"source": ["broken"]}')
     events.put_targets(Rule="all", Targets=[{"Id": "1", "Arn": f"arn:aws:sqs:us-east-1:000000000000:{QUEUE}"}])
     yield server
-    objects: Any = server.services["s3"]
-    objects.objects.close()
+
+    async def close() -> None:
+        CORES.pop().close()
+
+    server.run(close())
     server.close()
 
 
