@@ -23,6 +23,7 @@ from eventflow.pattern import compile_pattern
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.timetable import parse_timetable, parse_zone
+from tests.fuzz.whole import whole
 
 SERVICES = ("s3", "dynamodb", "sqs", "lambda", "events", "scheduler", "dynamodbstreams")
 WIRES = Wires()
@@ -83,6 +84,15 @@ def read_wire(data: bytes) -> None:
     reply = dialect.fault(refusal, "request-id")
     assert 400 <= reply.status < 500 or reply.status == 501, (reply.status, refusal)
     assert isinstance(reply.body, bytes)
+
+
+def serve(data: bytes) -> None:
+    """A request to the endpoint as a whole, as a client without credentials may send it to one that is open."""
+    found = split(data)
+    if found is not None:
+        request, body = found
+        status = whole().answer(request.method, request.path, request.query_string, request.headers, body)
+        whole().check(status)
 
 
 def read_signatures(data: bytes) -> None:
@@ -216,6 +226,21 @@ FORM = (
     b'multipart/form-data; boundary=xx\n--xx\r\nContent-Disposition: form-data; name="key"\r\n\r\nuser/1\r\n'
     b'--xx\r\nContent-Disposition: form-data; name="file"; filename="f"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--xx--\r\n'
 )
+LIFECYCLE = (
+    b"<LifecycleConfiguration><Rule><ID>a</ID><Status>Enabled</Status><Filter/>"
+    b"<Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>"
+)
+SCHEDULE = {
+    "ScheduleExpression": "rate(1 day)",
+    "FlexibleTimeWindow": {"Mode": "OFF"},
+    "Target": {"Arn": "arn:aws:sqs:us-east-1:000000000000:queue", "RoleArn": "arn:aws:iam::000000000000:role/r"},
+}
+
+
+def target_of(operation: str, params: dict[str, Any]) -> bytes:
+    return f"POST /\nx-amz-target: {operation}\ncontent-type: application/x-amz-json-1.0\n\n{json.dumps(params)}".encode()
+
+
 #: By name: the target, and what to begin with.
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "wire": (
@@ -232,6 +257,36 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             request_of("events", "POST /", json.dumps({"Entries": [{"Time": 1, "Detail": "{}"}]}), x_amz_target="AWSEvents.PutEvents"),
             request_of("scheduler", "DELETE /schedules/n?groupName=g&clientToken=t"),
             request_of("scheduler", "POST /schedules/n", json.dumps({"ScheduleExpression": "rate(1 day)", "StartDate": 1.5, "Target": {"Arn": "a"}})),
+        ],
+    ),
+    "endpoint": (
+        serve,
+        [
+            b"PUT /bucket/a%2Fb%20c\nx-amz-meta-a: 1\n\nhello",
+            b"GET /bucket?list-type=2&prefix=a&delimiter=%2F&max-keys=2&encoding-type=url\n\n",
+            b"GET /bucket/a%2Fb%20c?partNumber=1&versionId=null\nrange: bytes=0-3\n\n",
+            b"PUT /bucket/../../x\nx-amz-copy-source: /bucket/a%2Fb%20c\n\n",
+            b"POST /bucket?delete\n\n<Delete><Object><Key>a</Key></Object></Delete>",
+            b"PUT /bucket?lifecycle\n\n" + LIFECYCLE,
+            target_of("DynamoDB_20120810.PutItem", {"TableName": "table", "Item": {"pk": {"S": "a"}, "n": {"N": "1"}, "l": {"L": [{"NULL": True}]}}}),
+            target_of(
+                "DynamoDB_20120810.UpdateItem",
+                {
+                    "TableName": "table",
+                    "Key": {"pk": {"S": "a"}},
+                    "UpdateExpression": "SET #n = #n + :v",
+                    "ExpressionAttributeNames": {"#n": "n"},
+                    "ExpressionAttributeValues": {":v": {"N": "1"}},
+                },
+            ),
+            target_of("DynamoDB_20120810.Scan", {"TableName": "table", "Limit": 1, "Segment": 0, "TotalSegments": 2}),
+            target_of("DynamoDB_20120810.ExecuteStatement", {"Statement": "SELECT * FROM \"table\" WHERE pk = 'a'"}),
+            target_of("AmazonSQS.SendMessage", {"QueueUrl": "http://h/000000000000/queue", "MessageBody": "x", "DelaySeconds": 1}),
+            target_of("AmazonSQS.ReceiveMessage", {"QueueUrl": "http://h/000000000000/queue", "MaxNumberOfMessages": 2}),
+            target_of("AWSEvents.PutRule", {"Name": "r", "EventPattern": '{"source": ["a"]}'}),
+            target_of("AWSEvents.PutEvents", {"Entries": [{"Source": "a", "DetailType": "b", "Detail": "{}"}]}),
+            b"POST /schedules/s\n\n" + json.dumps(SCHEDULE).encode(),
+            b"GET /schedules?MaxResults=1\n\n",
         ],
     ),
     "signatures": (
