@@ -101,6 +101,14 @@ def test_a_form_that_boto3_signed(server: Any, version: str) -> None:
     assert answer.headers["Location"] == f"{server.url}/{BUCKET}/forms%2Fa%20b.txt"
 
 
+def test_the_files_name_in_any_field(server: Any, s3: Any) -> None:
+    said = {"x-amz-meta-name": "it was ${filename}", "Content-Disposition": "attachment; filename=${filename}"}
+    conditions: list[Any] = [["starts-with", f"${name}", ""] for name in said]
+    assert post(server, signed_fields(s3, "named", said, conditions), filename="a.txt").status == 204
+    head = s3.head_object(Bucket=BUCKET, Key="named")
+    assert (head["Metadata"]["name"], head["ContentDisposition"]) == ("it was a.txt", "attachment; filename=a.txt")
+
+
 def test_what_a_form_wants_to_be_told(server: Any, s3: Any) -> None:
     for status, expected in (("200", 200), ("201", 201), ("204", 204), ("404", 204), ("", 204)):
         answer = post(server, signed_fields(s3, "k", {"success_action_status": status}, [["starts-with", "$success_action_status", ""]]))

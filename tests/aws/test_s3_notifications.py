@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,25 @@ def test_a_function_hears_of_objects_and_two_rules_share_a_bucket(world: World) 
     assert world.s3.get_bucket_notification_configuration(Bucket=bucket).keys() == {"ResponseMetadata"}
     world.s3.delete_object(Bucket=bucket, Key="stays")
     assert world.left(url) == 0
+
+
+def test_each_way_in_has_its_name(world: World) -> None:
+    bucket, (url, arn) = world.bucket("names-the-ways"), world.queue("of-ways")
+    configure(world, bucket, queue_rule(arn, "s3:ObjectCreated:Post", "s3:ObjectCreated:CompleteMultipartUpload"))
+    world.told(url, 1)
+    world.s3.put_object(Bucket=bucket, Key="put")
+    form = world.s3.generate_presigned_post(bucket, "posted")
+    fields = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in form["fields"].items())
+    body = f'{fields}--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+    request = urllib.request.Request(form["url"], body.encode(), {"Content-Type": "multipart/form-data; boundary=b"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 204
+    upload = {"Bucket": bucket, "Key": "parts"}
+    upload["UploadId"] = world.s3.create_multipart_upload(**upload)["UploadId"]
+    etag = world.s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]
+    world.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    assert names(world.told(url, 2)) == [("ObjectCreated:CompleteMultipartUpload", "parts"), ("ObjectCreated:Post", "posted")]
+    configure(world, bucket)
 
 
 def test_the_bus_hears_of_all_objects(world: World) -> None:

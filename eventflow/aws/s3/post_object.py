@@ -57,8 +57,9 @@ class PostObject:
         if not bucket or rest:
             raise ServiceError("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)
         form = FormBody(arriving.pieces(), request.headers["content-type"])
-        fields = await form.fields()
-        key = the_key(fields, form.filename)
+        # AWS: "recognized by all form fields".
+        fields = {name: value.replace(FILENAME, form.filename) for name, value in (await form.fields()).items()}
+        key = the_key(fields)
         policy = self._admit(call, fields | {"bucket": bucket, "key": key}, credentials, clock)
         target = f"/{bucket}/{quote(key, safe='')}"
         params = put_parameters(target, fields, spoken)
@@ -79,11 +80,10 @@ class PostObject:
         return policy
 
 
-def the_key(fields: Mapping[str, str], filename: str) -> str:
-    key = fields.get("key", "").replace(FILENAME, filename)
-    if not key:
+def the_key(fields: Mapping[str, str]) -> str:
+    if not fields.get("key"):
         raise missing("key")
-    return key
+    return fields["key"]
 
 
 def missing(name: str) -> ServiceError:
