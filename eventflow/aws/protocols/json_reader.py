@@ -95,7 +95,7 @@ class JsonReaders:
         return read
 
     def _list(self, shape: ListShape) -> ReadJson:
-        read_item = self.of(shape.member)
+        read_item, nothing = self.of(shape.member), nothing_for(shape.member)
 
         def read(value: Any) -> list[Any]:
             if type(value) is not list:
@@ -103,7 +103,7 @@ class JsonReaders:
             found = []
             for number, item in enumerate(value, 1):
                 try:
-                    found.append(None if item is None else read_item(item))
+                    found.append(read_item(nothing if item is None else item))
                 except Unreadable as error:
                     raise error.inside(f"{number}.member") from None
             return found
@@ -111,7 +111,7 @@ class JsonReaders:
         return read
 
     def _map(self, shape: MapShape) -> ReadJson:
-        read_item = self.of(shape.value)
+        read_item, nothing = self.of(shape.value), nothing_for(shape.value)
 
         def read(value: Any) -> dict[str, Any]:
             if type(value) is not dict:
@@ -119,12 +119,17 @@ class JsonReaders:
             found = {}
             for key, item in value.items():
                 try:
-                    found[read_string(key)] = None if item is None else read_item(item)
+                    found[read_string(key)] = read_item(nothing if item is None else item)
                 except Unreadable as error:
                     raise error.inside(f"{key}.member") from None
             return found
 
         return read
+
+
+def nothing_for(shape: Shape) -> Any:
+    """What null stands for in a list or map: a structure without members; of anything else there must be some."""
+    return {} if isinstance(shape, StructureShape) else None
 
 
 def body_members(shape: StructureShape) -> dict[str, Shape]:

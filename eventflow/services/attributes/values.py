@@ -22,6 +22,7 @@ DEEPEST_LEVEL = 32
 LONGEST_NAME = 65_535
 TOO_DEEP = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 
+EMPTY_VALUE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 EMPTY_SETS = {
     "SS": "An string set  may not be empty",
     "NS": "An number set  may not be empty",
@@ -47,15 +48,17 @@ def valid_name(name: str) -> str:
     raise invalid_parameters("Empty attribute name")
 
 
-def valid_value(value: Mapping[str, Any], level: int = 1) -> Value:
+def valid_value(value: Mapping[str, Any] | None, level: int = 1) -> Value:
     if level > DEEPEST_LEVEL:
         raise invalid(TOO_DEEP)
+    if value is None:
+        raise invalid(EMPTY_VALUE)
     kinds = [kind for kind in value if kind in VALIDATORS]
     if len(kinds) == 1:
         kind = kinds[0]
         return {kind: VALIDATORS[kind](value[kind], level)}
     if not kinds:
-        raise invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+        raise invalid(EMPTY_VALUE)
     raise invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 
 
