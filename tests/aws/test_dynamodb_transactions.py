@@ -200,3 +200,26 @@ def test_requests_that_are_refused_whole(client: Any) -> None:
     assert refusal(read, TransactItems=[{"Get": wrong}])["CancellationReasons"][0]["Code"] == "ValidationError"
     assert message(read, TransactItems=[{}]).startswith("ValidationException")
     assert client.scan(TableName="accounts")["Count"] == 0
+
+
+def test_a_table_whose_throughput_is_used_up_cancels(client: Any) -> None:
+    client.create_table(
+        TableName="small",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+    )
+    large = {"id": {"S": "a"}, "text": {"S": "x" * 390_000}}
+    client.transact_write_items(TransactItems=[{"Put": {"TableName": "small", "Item": large}}])
+    error = refusal(client.transact_write_items, TransactItems=[put("b", "small"), put("b")])
+    assert [reason["Code"] for reason in error["CancellationReasons"]] == ["ProvisionedThroughputExceeded", "None"]
+    assert get(client, "b") is None
+    reading = [{"Get": {"TableName": "small", "Key": {"id": {"S": "a"}}}}]
+    codes = []
+    for _attempt in range(3):
+        try:
+            client.transact_get_items(TransactItems=reading)
+        except ClientError as refused:
+            codes = [reason["Code"] for reason in refused.response["CancellationReasons"]]
+            break
+    assert codes == ["ProvisionedThroughputExceeded"]

@@ -35,13 +35,13 @@ def outcome(text: str, parameters: list[Any]) -> Parsed | None:
     return parsed
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(WORDS.split()), max_size=40), st.lists(st.sampled_from(PARAMETERS), max_size=3))
 def test_words_of_the_language_in_any_order(words: list[str], parameters: list[Any]) -> None:
     outcome(" ".join(words), parameters)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["", "SELECT * FROM t WHERE ", "UPDATE t SET ", "INSERT INTO t VALUE "]), st.text(max_size=60))
 def test_any_text(start: str, text: str) -> None:
     outcome(start + text, [])
@@ -89,7 +89,7 @@ def written(value: Any) -> str:
     return "{" + ", ".join(f"{quoted(name)}: {written(inner)}" for name, inner in content.items()) + "}"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(NAMES, literals(), min_size=1, max_size=4), NAMES)
 def test_what_is_written_is_read_back(item: dict[str, Any], table: str) -> None:
     parsed = parse(f"INSERT INTO {quoted(table, chr(34))} VALUE {written({'M': item})}")
@@ -97,7 +97,7 @@ def test_what_is_written_is_read_back(item: dict[str, Any], table: str) -> None:
     assert parsed.statement.item == item  # type: ignore[union-attr]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(NAMES, literals())
 def test_names_and_values_reach_the_condition_as_they_are(name: str, value: Any) -> None:
     parsed = parse(f"SELECT * FROM t WHERE {quoted(name, chr(34))} = {written(value)} AND {quoted(name, chr(34))}.x[3] <> ?", [value])

@@ -14,6 +14,7 @@ from eventflow.services.tables import items
 from eventflow.services.tables.capacity import Consumed, write_units
 from eventflow.services.tables.constraints import Constraints
 from eventflow.services.tables.definition import Table
+from eventflow.services.tables.items import Record
 from eventflow.services.tables.keys import RowKey
 from eventflow.services.tables.writes import DeleteItem, PutItem, Returns, UpdateItem, condition_of, guard, placeholders_of
 
@@ -94,7 +95,25 @@ class ConditionCheck:
     def apply(self, connection: sqlite3.Connection, table: Table) -> dict[str, Any]:
         record = items.fetch(connection, table, self.key(table))
         guard(self._condition, table, record, self._returns)
-        return {"ConsumedCapacity": Consumed(write_units(record.bytes if record else 0)).report("INDEXES", table.name)}
+        return {"ConsumedCapacity": checked(table, record).report("INDEXES", table.name)}
+
+
+def checked(table: Table, record: Record | None) -> Consumed:
+    """What a condition costs: as much as a write of the item."""
+    consumed = Consumed(write_units(record.bytes if record else 0))
+    if table.meter is not None:
+        table.meter.admit_write()
+        table.meter.charge_write(consumed)
+    return consumed
+
+
+def charged_read(table: Table, units: float) -> Consumed:
+    """What a read of one item costs, charged to the table's throughput."""
+    consumed = Consumed(units)
+    if table.meter is not None:
+        table.meter.admit_read(None)
+        table.meter.charge_read(consumed)
+    return consumed
 
 
 KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any], Compiler], Action], tuple[str, ...]]] = {

@@ -16,7 +16,8 @@ from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.expressions.projections import Projection, bind_projection
 from eventflow.services.partiql.statements import Delete, Exists, Insert, Parsed, Select, Update
 from eventflow.services.tables import items
-from eventflow.services.tables.capacity import Consumed, read_units, write_units
+from eventflow.services.tables.actions import charged_read, checked
+from eventflow.services.tables.capacity import read_units
 from eventflow.services.tables.definition import Table
 from eventflow.services.tables.keys import RowKey
 from eventflow.services.tables.selection import NO_KEY, bound, one_key, placeholders_of
@@ -82,7 +83,7 @@ class StatementWrite:
     def _check(self, connection: sqlite3.Connection, table: Table, key: Item, condition: Filter) -> dict[str, Any]:
         record = items.fetch(connection, table, table.keys.of_key(key))
         guard(condition, table, record, self.returns)
-        return {"ConsumedCapacity": Consumed(write_units(record.bytes if record else 0)).report("INDEXES", table.name)}
+        return {"ConsumedCapacity": checked(table, record).report("INDEXES", table.name)}
 
     def _named(self, table: Table) -> tuple[Item, Filter | None]:
         """The key of the item, and what else is asked of it."""
@@ -141,7 +142,7 @@ class StatementRead:
                 raise
             raise invalid(NO_KEY_TO_READ) from error
         record = items.fetch(connection, table, key)
-        consumed = Consumed(read_units(record.bytes if record else 0, bool(params.get("ConsistentRead"))))
+        consumed = charged_read(table, read_units(record.bytes if record else 0, bool(params.get("ConsistentRead"))))
         report = consumed.report(params.get("ReturnConsumedCapacity"), table.name)
         shown = self.shown(record.item) if record else None
         return {**({"Item": shown} if shown is not None else {}), **({"ConsumedCapacity": report} if report is not None else {})}

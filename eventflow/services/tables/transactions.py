@@ -17,8 +17,8 @@ from eventflow.services.attributes.values import Item, valid_item
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.tables import items
-from eventflow.services.tables.actions import LARGEST_TRANSACTION, Action, action_of, cancelled, reason_of, refuse_malformed
-from eventflow.services.tables.capacity import read_units
+from eventflow.services.tables.actions import LARGEST_TRANSACTION, Action, action_of, cancelled, charged_read, reason_of, refuse_malformed
+from eventflow.services.tables.capacity import Consumed, read_units
 from eventflow.services.tables.catalog import Catalog
 from eventflow.services.tables.constraints import Constraints, refuse_stray_placeholders, table_name
 from eventflow.services.tables.definition import SCOPES, Table
@@ -85,6 +85,8 @@ class Transactions:
         for table, (_name, action) in zip(tables, actions, strict=True):
             try:
                 done.append(action.apply(connection, table))
+                if table.meter is not None:  # a write in a transaction costs twice
+                    table.meter.charge_write(Consumed(done[-1]["ConsumedCapacity"]["Table"]["CapacityUnits"]))
                 reasons.append({"Code": "None"})
             except ServiceError as error:
                 reasons.append(reason_of(error))
@@ -152,6 +154,7 @@ class Transactions:
         for table, get in zip(tables, gets, strict=True):
             try:
                 record = items.fetch(connection, table, get.key(table))
+                charged_read(table, 2 * read_units(record.bytes if record else 0, consistent=True))
             except ServiceError as error:
                 reasons.append(reason_of(error))
                 continue
