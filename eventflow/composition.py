@@ -115,7 +115,7 @@ class Core:
         elif resource.kind == "stream":
             await self.tables.ensure_stream(self.region, name)
         elif resource.kind == "bus":
-            await self.buses.ensure(self.region, name)
+            await self.buses.catalog.ensure(self.region, name)
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 

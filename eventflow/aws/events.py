@@ -11,12 +11,13 @@ from eventflow.errors import ServiceError
 from eventflow.pattern import compile_pattern
 from eventflow.services.bus import Buses, names
 from eventflow.services.bus.archives import Archive
+from eventflow.services.bus.catalog import REFUSED_OF_BUSES
 from eventflow.services.bus.entries import PutEvent, read_event
 from eventflow.services.bus.errors import invalid, refuse_members, unlike
+from eventflow.services.bus.history import REFUSED_OF_ARCHIVES
 from eventflow.services.bus.records import Bus, Rule
 from eventflow.services.bus.replays import Replay
 from eventflow.services.bus.rules import CLOUDTRAIL
-from eventflow.services.bus.store import REFUSED_OF_ARCHIVES, REFUSED_OF_BUSES
 from eventflow.services.bus.targets import REFUSED as REFUSED_OF_TARGETS
 
 Params = dict[str, Any]
@@ -51,25 +52,25 @@ class EventsService:
 
     @operation("CreateEventBus", refuses=REFUSED_OF_BUSES)
     async def create_event_bus(self, call: Call, params: Params) -> Answer:
-        await self._buses.create_bus(call.region, params)
+        await self._buses.catalog.create_bus(call.region, params)
         return {"EventBusArn": self._bus_arn(call, params["Name"]), **given(params, "Description", "LogConfig")}
 
     @operation("UpdateEventBus", refuses=REFUSED_OF_BUSES)
     async def update_event_bus(self, call: Call, params: Params) -> Answer:
-        bus = await self._buses.update_bus(call.region, self._bus(params.get("Name"), "name"), params)
+        bus = await self._buses.catalog.update_bus(call.region, self._bus(params.get("Name"), "name"), params)
         return {"Arn": self._bus_arn(call, bus.name), "Name": bus.name, **given({"Description": bus.description}, "Description")}
 
     @operation("DeleteEventBus")
     async def delete_event_bus(self, call: Call, params: Params) -> None:
-        await self._buses.delete_bus(call.region, self._bus(params["Name"], "name"))
+        await self._buses.catalog.delete_bus(call.region, self._bus(params["Name"], "name"))
 
     @operation("DescribeEventBus")
     async def describe_event_bus(self, call: Call, params: Params) -> Answer:
-        return self._described(call, await self._buses.bus(call.region, self._bus(params.get("Name"), "name")))
+        return self._described(call, await self._buses.catalog.bus(call.region, self._bus(params.get("Name"), "name")))
 
     @operation("ListEventBuses")
     async def list_event_buses(self, call: Call, params: Params) -> Answer:
-        buses, token = await self._buses.buses(call.region, params.get("NamePrefix") or "", params.get("Limit"), params.get("NextToken"))
+        buses, token = await self._buses.catalog.buses(call.region, params.get("NamePrefix") or "", params.get("Limit"), params.get("NextToken"))
         return page("EventBuses", [self._described(call, bus) for bus in buses], token)
 
     # Rules.
@@ -77,36 +78,36 @@ class EventsService:
     @operation("PutRule", refuses=(f"State={CLOUDTRAIL}",))
     async def put_rule(self, call: Call, params: Params) -> Answer:
         bus = self._bus(params.get("EventBusName"))
-        await self._buses.put_rule(call.region, bus, params)
+        await self._buses.catalog.put_rule(call.region, bus, params)
         return {"RuleArn": names.rule_arn(call.region, self._buses.account, bus, params["Name"])}
 
     @operation("DeleteRule")
     async def delete_rule(self, call: Call, params: Params) -> None:
-        await self._buses.delete_rule(call.region, self._bus(params.get("EventBusName")), params["Name"])
+        await self._buses.catalog.delete_rule(call.region, self._bus(params.get("EventBusName")), params["Name"])
 
     @operation("DescribeRule")
     async def describe_rule(self, call: Call, params: Params) -> Answer:
-        rule = await self._buses.rule(call.region, self._bus(params.get("EventBusName")), params["Name"])
+        rule = await self._buses.catalog.rule(call.region, self._bus(params.get("EventBusName")), params["Name"])
         return {**self._rule(rule), "CreatedBy": self._buses.account}
 
     @operation("ListRules")
     async def list_rules(self, call: Call, params: Params) -> Answer:
         bus, prefix = self._bus(params.get("EventBusName")), params.get("NamePrefix") or ""
-        rules, token = await self._buses.rules(call.region, bus, prefix, params.get("Limit"), params.get("NextToken"))
+        rules, token = await self._buses.catalog.rules(call.region, bus, prefix, params.get("Limit"), params.get("NextToken"))
         return page("Rules", [self._rule(rule) for rule in rules], token)
 
     @operation("EnableRule")
     async def enable_rule(self, call: Call, params: Params) -> None:
-        await self._buses.enable_rule(call.region, self._bus(params.get("EventBusName")), params["Name"], enabled=True)
+        await self._buses.catalog.enable_rule(call.region, self._bus(params.get("EventBusName")), params["Name"], enabled=True)
 
     @operation("DisableRule")
     async def disable_rule(self, call: Call, params: Params) -> None:
-        await self._buses.enable_rule(call.region, self._bus(params.get("EventBusName")), params["Name"], enabled=False)
+        await self._buses.catalog.enable_rule(call.region, self._bus(params.get("EventBusName")), params["Name"], enabled=False)
 
     @operation("ListRuleNamesByTarget")
     async def list_rule_names_by_target(self, call: Call, params: Params) -> Answer:
         bus, arn = self._bus(params.get("EventBusName")), params["TargetArn"]
-        found, token = await self._buses.rule_names_by_target(call.region, bus, arn, params.get("Limit"), params.get("NextToken"))
+        found, token = await self._buses.catalog.rule_names_by_target(call.region, bus, arn, params.get("Limit"), params.get("NextToken"))
         return page("RuleNames", found, token)
 
     # Targets.
@@ -114,54 +115,54 @@ class EventsService:
     @operation("PutTargets", partly="no targets but functions, queues, event buses and log groups", refuses=REFUSED_OF_TARGETS)
     async def put_targets(self, call: Call, params: Params) -> Answer:
         check_number("targets", params["Targets"])
-        await self._buses.put_targets(call.region, self._bus(params.get("EventBusName")), params["Rule"], params["Targets"])
+        await self._buses.catalog.put_targets(call.region, self._bus(params.get("EventBusName")), params["Rule"], params["Targets"])
         return {"FailedEntryCount": 0, "FailedEntries": []}
 
     @operation("RemoveTargets")
     async def remove_targets(self, call: Call, params: Params) -> Answer:
         check_number("ids", params["Ids"])
-        failed = await self._buses.remove_targets(call.region, self._bus(params.get("EventBusName")), params["Rule"], params["Ids"])
+        failed = await self._buses.catalog.remove_targets(call.region, self._bus(params.get("EventBusName")), params["Rule"], params["Ids"])
         return {"FailedEntryCount": len(failed), "FailedEntries": failed}
 
     @operation("ListTargetsByRule")
     async def list_targets_by_rule(self, call: Call, params: Params) -> Answer:
         bus = self._bus(params.get("EventBusName"))
-        targets, token = await self._buses.targets(call.region, bus, params["Rule"], params.get("Limit"), params.get("NextToken"))
+        targets, token = await self._buses.catalog.targets(call.region, bus, params["Rule"], params.get("Limit"), params.get("NextToken"))
         return page("Targets", targets, token)
 
     # Tags.
 
     @operation("TagResource")
     async def tag_resource(self, call: Call, params: Params) -> None:
-        await self._buses.change_tags(call.region, params["ResourceARN"], params["Tags"], ())
+        await self._buses.catalog.change_tags(call.region, params["ResourceARN"], params["Tags"], ())
 
     @operation("UntagResource")
     async def untag_resource(self, call: Call, params: Params) -> None:
-        await self._buses.change_tags(call.region, params["ResourceARN"], (), params["TagKeys"])
+        await self._buses.catalog.change_tags(call.region, params["ResourceARN"], (), params["TagKeys"])
 
     @operation("ListTagsForResource")
     async def list_tags_for_resource(self, call: Call, params: Params) -> Answer:
-        tags = await self._buses.tags(call.region, params["ResourceARN"])
+        tags = await self._buses.catalog.tags(call.region, params["ResourceARN"])
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     # Archives.
 
     @operation("CreateArchive", refuses=REFUSED_OF_ARCHIVES)
     async def create_archive(self, call: Call, params: Params) -> Answer:
-        archive = await self._buses.create_archive(call.region, self._bus(params["EventSourceArn"], "eventSourceArn"), params)
+        archive = await self._buses.history.create_archive(call.region, self._bus(params["EventSourceArn"], "eventSourceArn"), params)
         return self._made(archive)
 
     @operation("UpdateArchive", refuses=REFUSED_OF_ARCHIVES)
     async def update_archive(self, call: Call, params: Params) -> Answer:
-        return self._made(await self._buses.update_archive(call.region, params["ArchiveName"], params))
+        return self._made(await self._buses.history.update_archive(call.region, params["ArchiveName"], params))
 
     @operation("DeleteArchive")
     async def delete_archive(self, call: Call, params: Params) -> None:
-        await self._buses.delete_archive(call.region, params["ArchiveName"])
+        await self._buses.history.delete_archive(call.region, params["ArchiveName"])
 
     @operation("DescribeArchive")
     async def describe_archive(self, call: Call, params: Params) -> Answer:
-        archive = await self._buses.archive(call.region, params["ArchiveName"])
+        archive = await self._buses.history.archive(call.region, params["ArchiveName"])
         more = given({"Description": archive.description, "EventPattern": archive.pattern}, "Description", "EventPattern")
         return {**self._archive(archive), **more, "ArchiveArn": self._archive_arn(archive)}
 
@@ -173,7 +174,9 @@ class EventsService:
         bus = self._bus(source, "eventSourceArn") if source else None
         if params.get("State") not in (None, "ENABLED"):
             return page("Archives", [], None)  # here an archive is never in another state
-        found, token = await self._buses.archives(call.region, params.get("NamePrefix") or "", bus, params.get("Limit"), params.get("NextToken"))
+        found, token = await self._buses.history.archives(
+            call.region, params.get("NamePrefix") or "", bus, params.get("Limit"), params.get("NextToken")
+        )
         return page("Archives", [self._archive(archive) for archive in found], token)
 
     # Replays.
@@ -187,12 +190,12 @@ class EventsService:
             raise invalid("Parameter Destination.Arn is not valid. Reason: Must contain an event bus ARN.")
         start, end = unix(params["EventStartTime"]), unix(params["EventEndTime"])
         archive, bus = source.resource.removeprefix("archive/"), self._bus(destination)
-        replay = await self._buses.start_replay(call.region, archive, bus, params, start, end)
+        replay = await self._buses.history.start_replay(call.region, archive, bus, params, start, end)
         return {"ReplayArn": self._replay_arn(replay), "State": replay.state, "ReplayStartTime": replay.started_at}
 
     @operation("DescribeReplay")
     async def describe_replay(self, call: Call, params: Params) -> Answer:
-        replay = await self._buses.replay(call.region, params["ReplayName"])
+        replay = await self._buses.history.replay(call.region, params["ReplayName"])
         destination = {"Arn": self._bus_arn(call, replay.bus), **({"FilterArns": replay.rule_arns} if replay.rule_arns else {})}
         more = given({"Description": replay.description}, "Description")
         return {**self._replay(call, replay), **more, "ReplayArn": self._replay_arn(replay), "Destination": destination}
@@ -205,12 +208,12 @@ class EventsService:
             raise unlike("state", params["State"], f"satisfy enum value set: [{', '.join(REPLAY_STATES)}]")
         source = params.get("EventSourceArn")
         asked = {"prefix": params.get("NamePrefix"), "state": params.get("State"), "archive": source.rpartition("/")[2] if source else None}
-        found, token = await self._buses.replays(call.region, asked, params.get("Limit"), params.get("NextToken"))
+        found, token = await self._buses.history.replays(call.region, asked, params.get("Limit"), params.get("NextToken"))
         return page("Replays", [self._replay(call, replay) for replay in found], token)
 
     @operation("CancelReplay")
     async def cancel_replay(self, call: Call, params: Params) -> Answer:
-        replay = await self._buses.cancel_replay(call.region, params["ReplayName"])
+        replay = await self._buses.history.cancel_replay(call.region, params["ReplayName"])
         return {"ReplayArn": self._replay_arn(replay), "State": replay.state}
 
     # Shapes.

@@ -93,7 +93,7 @@ class TestBus(TriggerContract):
         )
         self.buses = Buses(self.database, self.clock, self.target.account, doors, lambda events: None, lambda region, queue: None)
         await self.buses.open()
-        await self.buses.ensure(REGION, "orders")
+        await self.buses.catalog.ensure(REGION, "orders")
         self.target.buses["orders"] = await self.buses.source(REGION, "orders", "function/bus/1")
 
     async def dispose(self) -> None:

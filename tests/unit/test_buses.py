@@ -60,8 +60,8 @@ class Bench:
         await self.settle()
 
     async def rule(self, targets: list[dict[str, Any]], name: str = "r", bus: str = "default", **params: Any) -> None:
-        await self.buses.put_rule(REGION, bus, {"Name": name, "EventPattern": SHOP, **params})
-        await self.buses.put_targets(REGION, bus, name, targets)
+        await self.buses.catalog.put_rule(REGION, bus, {"Name": name, "EventPattern": SHOP, **params})
+        await self.buses.catalog.put_targets(REGION, bus, name, targets)
 
     async def put(self, detail: Any, **more: Any) -> Any:
         entry = {"Source": "shop", "DetailType": "order", "Detail": json.dumps(detail), **more}
@@ -201,7 +201,7 @@ def test_schedules(tmp_path: Path) -> None:
                 "resources": [f"{RULE}r"],
                 "detail": {},
             }
-            await bench.buses.enable_rule(REGION, "default", "often", enabled=False)
+            await bench.buses.catalog.enable_rule(REGION, "default", "often", enabled=False)
             await bench.pass_time("1d")
             assert len(await bench.events()) == 4, "a disabled rule fired, or the daily one did not"
 
@@ -225,13 +225,15 @@ def test_what_a_schedule_missed_is_left_out(tmp_path: Path) -> None:
 def test_archives_keep_events_for_their_days(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as bench:
-            await bench.buses.create_archive(REGION, "default", {"ArchiveName": "week", "EventSourceArn": f"{BUS}default", "RetentionDays": 7})
-            await bench.buses.create_archive(REGION, "default", {"ArchiveName": "ever", "EventSourceArn": f"{BUS}default"})
+            await bench.buses.history.create_archive(
+                REGION, "default", {"ArchiveName": "week", "EventSourceArn": f"{BUS}default", "RetentionDays": 7}
+            )
+            await bench.buses.history.create_archive(REGION, "default", {"ArchiveName": "ever", "EventSourceArn": f"{BUS}default"})
             await bench.put({"n": 1})
             await bench.pass_time(3 * DAY)
             await bench.put({"n": 2})
             await bench.pass_time(4 * DAY + 7200)
-            counts = {name: (await bench.buses.archive(REGION, name)).events for name in ("week", "ever")}
+            counts = {name: (await bench.buses.history.archive(REGION, name)).events for name in ("week", "ever")}
             assert counts == {"week": 1, "ever": 2}
             ((left,),) = await bench.database.read(lambda connection: connection.execute("SELECT count(*) FROM bus_archived").fetchall())
             assert left == 3
@@ -241,7 +243,7 @@ def test_archives_keep_events_for_their_days(tmp_path: Path) -> None:
 
 async def archive_of(bench: Bench, number: int) -> float:
     """An archive with so many events of this moment, and this moment."""
-    await bench.buses.create_archive(REGION, "default", {"ArchiveName": "a", "EventSourceArn": f"{BUS}default"})
+    await bench.buses.history.create_archive(REGION, "default", {"ArchiveName": "a", "EventSourceArn": f"{BUS}default"})
     now = bench.clock.now()
     for n in range(number):
         await bench.put({"n": n})
@@ -254,13 +256,13 @@ def test_a_replay_goes_on_after_a_kill(tmp_path: Path) -> None:
         async with opened(tmp_path, "work") as bench:
             now = await archive_of(bench, 250)
             params = {"ReplayName": "again", "Destination": {"Arn": f"{BUS}default"}}
-            replay = await bench.buses.start_replay(REGION, "a", "default", params, now - 60, now + 60)
+            replay = await bench.buses.history.start_replay(REGION, "a", "default", params, now - 60, now + 60)
             assert replay.state == "STARTING"
             await bench.close()  # whatever step it has come to
             replayed = await count_events(bench)
             assert replayed < 250
             await bench.open("work")
-            assert (await bench.buses.replay(REGION, "again")).state == "COMPLETED"
+            assert (await bench.buses.history.replay(REGION, "again")).state == "COMPLETED"
             events = await bench.events()
             assert [event["detail"]["n"] for event in events] == list(range(250))
             assert {event["replay-name"] for event in events} == {"again"}
@@ -282,13 +284,13 @@ def test_a_replay_is_cancelled(tmp_path: Path) -> None:
         async with opened(tmp_path, "work") as bench:
             now = await archive_of(bench, 150)
             params = {"ReplayName": "again", "Destination": {"Arn": f"{BUS}default"}}
-            await bench.buses.start_replay(REGION, "a", "default", params, now - 60, now + 60)
-            await bench.buses.cancel_replay(REGION, "again")
+            await bench.buses.history.start_replay(REGION, "a", "default", params, now - 60, now + 60)
+            await bench.buses.history.cancel_replay(REGION, "again")
             await bench.settle()
-            assert (await bench.buses.replay(REGION, "again")).state == "CANCELLED"
-            await bench.buses.ensure(REGION, "other")
+            assert (await bench.buses.history.replay(REGION, "again")).state == "CANCELLED"
+            await bench.buses.catalog.ensure(REGION, "other")
             with pytest.raises(ServiceError, match="Cross event bus replay is not permitted"):
-                await bench.buses.start_replay(REGION, "a", "other", params | {"ReplayName": "x"}, now - 60, now)
+                await bench.buses.history.start_replay(REGION, "a", "other", params | {"ReplayName": "x"}, now - 60, now)
 
     drive(scenario)
 
