@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventflow.composition import Core
 from eventflow.database import Database
 from eventflow.errors import ServiceError, StorageError
 from eventflow.function import Function
+from eventflow.services.bus.inputs import Cause, is_json, is_string, payload_of
 from eventflow.services.bus.paths import NOTHING, JsonPath
 from eventflow.testing.virtual_clock import VirtualClock
 
@@ -417,3 +420,31 @@ def test_paths(path: str, found: Any) -> None:
 def test_paths_that_are_none(path: str) -> None:
     with pytest.raises(ValueError, match=r"begin with|no path"):
         JsonPath(path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(json_values)
+def test_what_a_template_makes_is_json_whatever_is_in_the_event(value: Any) -> None:
+    template = '{"bare": <x>, "quoted": "say \\"<x>\\" <x>", "list": [<x>, "<x>"]}'
+    payload = payload_of({"Id": "t", "InputTransformer": {"InputPathsMap": {"x": "$.detail.x"}, "InputTemplate": template}})
+    event = {"detail": {"x": value}}
+    made = json.loads(payload(Cause(event, json.dumps(event), f"{RULE}r", 0.0)))
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    assert made == {"bare": value, "quoted": f'say "{text}" {text}', "list": [value, text]}
+
+
+@given(st.text('{}[]"<>x\\: ,\n', max_size=20))
+def test_a_template_is_refused_or_makes_json(template: str) -> None:
+    try:
+        payload = payload_of({"Id": "t", "InputTransformer": {"InputPathsMap": {"x": "$.detail.x"}, "InputTemplate": template}})
+    except ServiceError:
+        return
+    for value in ('say "x"', 5, {"a": ["<x>"]}):
+        made = payload(Cause({"detail": {"x": value}}, "", f"{RULE}r", 0.0))
+        assert is_json(made) or all(is_string(line) for line in made.splitlines() if line.strip()), made
