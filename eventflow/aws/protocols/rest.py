@@ -58,13 +58,19 @@ class Rest:
         if shape is None:
             return lambda request, match, body: {}
         named = names_in_query(operation, shape)
-        takes = [(name, taker(name, member, named)) for name, member in shape.members.items() if "location" in member.serialization]
+        takes, in_headers = [], {}
+        for name, member in shape.members.items():
+            location = member.serialization.get("location")
+            if location == "header":  # an operation may know forty of them, and a request has ten: it is asked for what it has
+                in_headers[member.serialization.get("name", name).lower()] = name, taker(name, member, named)
+            elif location is not None:
+                takes.append((name, taker(name, member, named)))
         required = tuple(name for name in shape.required_members if not is_streaming(shape.members[name]))
         read_body = self._body_reader(shape)
 
         def read(request: Request, match: Match, body: bytes) -> dict[str, Any]:
             found = read_body(body)
-            for name, take in takes:
+            for name, take in (*takes, *[in_headers[key] for key in request.headers if key in in_headers]):
                 try:
                     value = take(request, match, body)
                 except Unreadable as error:

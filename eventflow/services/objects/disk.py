@@ -163,9 +163,11 @@ async def to_the_end(work: asyncio.Future[T] | Coroutine[Any, Any, T]) -> T:
     cancelled = False
     while not future.done():
         try:
-            await asyncio.wait({future})
+            await asyncio.shield(future)
         except asyncio.CancelledError:
             cancelled = True
+        except BaseException:
+            break  # the work's own: it is raised below
     if cancelled:
         future.exception()  # looked at, so that it is not reported as lost
         raise asyncio.CancelledError
