@@ -55,6 +55,11 @@ POINTS: Mapping[str, str] = {
     "object.placed": "the file has its name, nobody was told yet",
     "object.buried": "a removal is on disk, the file is still there",
     "object.removed": "the file is gone, nobody was told yet",
+    # The same where versions are kept.
+    "version.recorded": "the rows of a new version and of the one before are on disk, no file was moved",
+    "version.placed": "the files of both are where they belong, the new version is not confirmed yet",
+    "version.marked": "a delete marker is on disk, the file that it hides is still there",
+    "version.hidden": "the file is with the older versions, the marker is not confirmed yet",
     # S3's multipart uploads.
     "part.sealed": "the bytes of a part are on disk under a temporary name, its row is not",
     "part.recorded": "its row is on disk, the part that it replaces is still there and nobody was told",

@@ -134,7 +134,7 @@ class History:
             return stored, old, version
 
         stored, old, version = await self._index.write(change)
-        faultpoint.reach("object.recorded")
+        faultpoint.reach("version.recorded")
         try:
             await self._disk.run(place, bucket, draft.key, temporary, new, old)
         except BaseException:
@@ -143,6 +143,7 @@ class History:
                 await self._versions.doom_one(bucket.name, version)
                 await self.collect(bucket, draft.key)
             raise
+        faultpoint.reach("version.placed")
         await self._confirm(bucket, version)
         return stored
 
@@ -160,7 +161,7 @@ class History:
             return old, marker
 
         old, marker = await self._index.write(change)
-        faultpoint.reach("object.buried")
+        faultpoint.reach("version.marked")
         if standing:
             try:
                 await self._disk.run(take_away, bucket, key, old)
@@ -168,6 +169,7 @@ class History:
                 await self._versions.doom_one(bucket.name, marker)
                 await self.collect(bucket, key)
                 raise
+            faultpoint.reach("version.hidden")
         await self._confirm(bucket, marker)
         return Deletion(marker.id, True)
 

@@ -20,13 +20,13 @@ from tests.process.daemon_process import DaemonProcess
 
 #: The points that these writers pass.
 OF_WRITES = tuple(
-    point for point in POINTS if point.startswith(("transaction.", "object.", "part.", "upload.", "item.", "message.", "event.", "fire."))
+    point for point in POINTS if point.startswith(("transaction.", "object.", "version.", "part.", "upload.", "item.", "message.", "event.", "fire."))
 )
 RANDOM = ("random moment", "random moment", "random moment", "start-up")
 #: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
 REACHING, TRIES = 20.0, 3
 PAUSE = 0.02
-TABLE, BUCKET = "things", "things"
+TABLE, BUCKET, VERSIONED = "things", "things", "versioned"
 APPLICATION = """
 @app.function(timeout=5)
 def note(event, context):
@@ -100,12 +100,15 @@ class ServicesChaos:
 
     def _make_writers(self) -> None:
         s3, dynamodb, sqs = (self._client(service) for service in ("s3", "dynamodb", "sqs"))
-        s3.create_bucket(Bucket=BUCKET)
+        for bucket in (BUCKET, VERSIONED):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
         create_table(dynamodb, TABLE)
         transactions = has_transactions(dynamodb, TABLE)
         self._items = [ItemWriter(dynamodb, TABLE, f"items-{n}", f"{self.seed} items {n}", transactions=transactions) for n in range(2)]
         self.writers += map(OfRegisters, self._items)
-        self.writers += [OfRegisters(ObjectWriter(s3, BUCKET, f"objects-{n}", f"{self.seed} objects {n}")) for n in range(3)]
+        buckets = (BUCKET, BUCKET, VERSIONED, VERSIONED)
+        self.writers += [OfRegisters(ObjectWriter(s3, bucket, f"objects-{n}", f"{self.seed} objects {n}")) for n, bucket in enumerate(buckets)]
         for name, attributes in (("standard", {}), ("ordered.fifo", {"FifoQueue": "true"})):
             url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
             self.writers.append(MessageWriter(sqs, url, name.partition(".")[0], f"{self.seed} {name}"))
@@ -136,9 +139,12 @@ class ServicesChaos:
     # Kills.
 
     def _steps(self) -> Iterator[str]:
+        """Fault points and random moments, mixed, until enough were killed; each point at least once where there are enough kills for all."""
         left: list[str] = []
-        while sum(self.killed.values()) < self.kills:
+        cycles = 0
+        while sum(self.killed.values()) < self.kills or (cycles == 1 and left and self.kills >= len(self.points)):
             if not left:
+                cycles += 1
                 left = [*self.points, *self._chance.choices(RANDOM, k=max(1, len(self.points) // 2))]
                 self._chance.shuffle(left)
             step = left.pop()
