@@ -35,7 +35,7 @@ async def by_index(bench: Bench, hash_key: str) -> list[str]:
 
 
 def test_an_index_added_to_a_live_table_has_every_item_that_was_there_and_every_change_made_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "SLICE", 7)
+    monkeypatch.setattr(upkeep, "SLICE", 1)
 
     async def scenario(bench: Bench) -> None:
         await bench("CreateTable", **definition("ttt", "p:S"))
