@@ -51,8 +51,10 @@ class App:
 
         def record(handler: H) -> H:
             registration = self._registration(handler)
-            if any(type(other) is type(trigger) and other.parameters() == trigger.parameters() for other in registration.triggers):
-                raise SettingError(f"Function {registration.name!r} ({registration.place}) has the trigger {trigger} twice; remove one.")
+            if any(type(other) is type(trigger) and other.identity() == trigger.identity() for other in registration.triggers):
+                raise SettingError(
+                    f"Function {registration.name!r} ({registration.place}) has the trigger {trigger} twice, with one memory; remove one."
+                )
             registration.triggers.insert(0, trigger)  # decorators run from the bottom up, and people read from the top down
             registration.add(self._without_callables(registration.name, settings))
             return handler

@@ -108,7 +108,7 @@ class Stream(Trigger):
         limits = Limits(
             self.batch_size,
             float(self.window),
-            min(self.parallelization_factor, target.concurrency),
+            max(1, min(self.parallelization_factor, target.concurrency)),
             self.bisect_on_error,
             self.maximum_retry_attempts,
             self.maximum_record_age,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventflow import EventflowError, Outcome, SettingError, Status, Throttled, iso
+from eventflow import App, EventflowError, Outcome, SettingError, Status, Throttled, iso
 from eventflow.database import Database
 from eventflow.services.tables import Tables
 from eventflow.testing.recording_target import RecordingTarget
@@ -210,6 +210,36 @@ def test_a_batch_that_fails_holds_up_what_is_behind_it_until_it_succeeds() -> No
             assert place.batches == [["a", "b"]] * 5 + [["c"]]
 
     place(scenario, batch_size=2)
+
+
+def test_a_restart_in_the_middle_of_a_backlog_goes_on_behind_what_is_done() -> None:
+    async def scenario(place: Place) -> None:
+        place.target.poison = {"c"}
+        await place.put(*"abcde")
+        async with place.running():
+            await place.advance(2)
+        assert place.batches[:2] == [["a", "b"], ["c", "d"]]
+        place.target.poison = set()
+        place.target.deliveries.clear()
+        async with place.running():
+            await place.advance(10)
+        assert place.batches == [["c", "d"], ["e"]]
+
+    place(scenario, batch_size=2)
+
+
+def test_what_a_stopped_trigger_was_running_is_written_down_when_it_ends() -> None:
+    async def scenario(place: Place) -> None:
+        place.target.duration = 5.0
+        await place.put("a")
+        async with place.running():
+            await place.advance(1)
+        await place.advance(5)
+        async with place.running():
+            await place.advance(10)
+        assert place.batches == [["a"]]
+
+    place(scenario)
 
 
 def test_a_batch_is_given_up_after_its_retries_and_the_queue_is_told_where_it_was() -> None:
@@ -433,3 +463,23 @@ def test_the_setting_of_a_destination_may_be_a_reference() -> None:
     assert Stream("orders", on_failure=Reference()).on_failure == "lost"  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"lost\.fifo"):
         Stream("orders", on_failure="lost.fifo")
+
+
+def test_a_function_reads_a_stream_in_one_place() -> None:
+    app = App("t")
+    with pytest.raises(SettingError, match="twice"):
+
+        @app.on(Stream("orders", batch_size=5))
+        @app.on(Stream("orders", batch_size=7))
+        def changed(event: Any, context: Any) -> None: ...
+
+
+def test_a_function_without_concurrency_of_its_own_still_has_a_place() -> None:
+    async def scenario(place: Place) -> None:
+        place.target.concurrency = 0
+        await place.put("a")
+        async with place.running():
+            pass
+        assert place.batches == [["a"]]
+
+    place(scenario, parallelization_factor=4)
