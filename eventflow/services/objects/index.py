@@ -123,12 +123,13 @@ class ObjectIndex:
 
         return await self._database.read(query)
 
-    async def folders(self, bucket: str, prefix: str = "") -> dict[str, FileState]:
-        """The zero-byte keys that end in a slash and begin with ``prefix``, with the inode of the directory that each was made for."""
+    async def folders(self, bucket: str, prefix: str = "", after: str = "") -> dict[str, FileState]:
+        """The zero-byte keys that end in a slash, begin with ``prefix`` and do not sort before ``after``, with the inode of the directory that each
+        was made for."""
         behind = prefix + "\U0010ffff"
 
         def query(connection: sqlite3.Connection) -> dict[str, FileState]:
-            return {key: FileState.parse(state) for key, state in connection.execute(SELECT_FOLDERS, (bucket, prefix, behind))}
+            return {key: FileState.parse(state) for key, state in connection.execute(SELECT_FOLDERS, (bucket, max(prefix, after), behind))}
 
         return await self._database.read(query)
 

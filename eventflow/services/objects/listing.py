@@ -50,7 +50,7 @@ class ObjectListing:
         """One page. A file that is gone, or still being written, by the time of the second look at it is left out."""
         if query.limit == 0:
             return Page((), (), None)
-        folders = await self._index.folders(bucket.name, query.prefix)
+        folders = await self._index.folders(bucket.name, query.prefix, query.after)
         items, more = await self._disk.run(scan, bucket.directory, query, folders, self._names)
         found = [item for item in items if isinstance(item, Found)]
         prefixes = [item for item in items if isinstance(item, str)]
@@ -58,7 +58,7 @@ class ObjectListing:
 
     async def found(self, bucket: Bucket, query: Query) -> tuple[list[Found], str | None]:
         """The keys of a page with the states of their files and nothing more, and where the next page begins."""
-        folders = await self._index.folders(bucket.name, query.prefix)
+        folders = await self._index.folders(bucket.name, query.prefix, query.after)
         items, more = await self._disk.run(scan, bucket.directory, query, folders, self._names)
         return [item for item in items if isinstance(item, Found)], name_of(items[-1]) if more else None
 
