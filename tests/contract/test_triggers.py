@@ -213,7 +213,7 @@ class TestPolledBucket(BucketContract):
 
 def test_every_trigger_that_ships_is_put_through_the_contract() -> None:
     ours = {entry.name for entry in entry_points(group=GROUP) if entry.module.startswith("triggers.")}
-    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind}
+    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind, Bus.kind}
     assert ours - cases == set(), "write a contract case for each"
 
 
