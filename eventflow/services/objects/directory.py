@@ -74,6 +74,7 @@ class BucketDirectory:
         self.path = path
         self._lasting: set[int] = set()  # inodes of directories whose names are known to outlive a power cut
         self._folds: bool | None = None
+        self._encoded = path / ENCODED
 
     def descriptor(self) -> int:
         """The bucket's directory itself, opened."""
@@ -90,7 +91,8 @@ class BucketDirectory:
     def open(self, key: str) -> tuple[int, FileState] | None:
         """A descriptor for reading the object's file, and the state that it is open in."""
         path = plain_path(key)
-        return (self._open(path) if path else None) or self._open(encoded_segments_of(key), follow=False)
+        found = self._open(path) if path else None
+        return found or (self._open(encoded_segments_of(key), follow=False) if self._encodes() else None)
 
     def _open(self, path: Path_, *, follow: bool = True) -> tuple[int, FileState] | None:
         with absent_is_none(), self._parent(path) as parent:
@@ -128,16 +130,16 @@ class BucketDirectory:
 
     def place(self, temporary: str, key: str, sync: Callable[[int], object] = os.fsync) -> None:
         """Rename a temporary to a key, and make that last beyond a power cut: ``sync`` is called with the directory's descriptor."""
-        path, encoded = plain_path(key), encoded_segments(key)
+        path = plain_path(key)
         try:
             if path and self._may_be_made(path):
                 self._place(temporary, path, sync)
-                self._unlink(encoded)
+                self.remove_encoded(key)
                 return
         except OSError as error:
             if error.errno not in NO_PLACE:
                 raise
-        self._place(temporary, encoded, sync)
+        self._place(temporary, encoded_segments(key), sync)
 
     def _place(self, temporary: str, path: Path_, sync: Callable[[int], object]) -> None:
         for attempt in range(ATTEMPTS):
@@ -160,8 +162,7 @@ class BucketDirectory:
 
     def remove_encoded(self, key: str) -> None:
         """Remove the file that a key has under its encoded name."""
-        path = encoded_segments(key)
-        if not self._unlink(path):
+        if not self._encodes() or not self._unlink(path := encoded_segments_of(key)):
             return
         while len(path := path[:-1]) > 1:
             try:
@@ -256,7 +257,7 @@ class BucketDirectory:
         if path and status and stat.S_ISLNK(status.st_mode):
             target = self._target(path)
             status = self._status(target) if target else None
-        if status is None or not stat.S_ISREG(status.st_mode):
+        if (status is None or not stat.S_ISREG(status.st_mode)) and self._encodes():
             status = self._status(encoded_segments_of(key))
         return status if status and stat.S_ISREG(status.st_mode) else None
 
@@ -300,6 +301,10 @@ class BucketDirectory:
             os.close(descriptor)
             raise
         return descriptor
+
+    def _encodes(self) -> bool:
+        """Whether any key lies under an encoded name: few buckets have one, and this costs less than to look for it."""
+        return self._encoded.is_dir()
 
     # Names that a file system takes for the same.
 
