@@ -258,6 +258,8 @@ class Salvage:
     def _insert(self, table: Table, cells: Iterable[Cell], saved: Saved) -> None:
         cells = iter(cells)
         while batch := list(islice(cells, BATCH)):
+            if not saved.rows:
+                self._target.execute(f'DELETE FROM "{table.name}"')  # a row that a schema file begins with gives way to what became of it
             for cell in batch:
                 row = table.row(cell)
                 kept = self._target.execute(table.insert(len(row)), row).rowcount
