@@ -24,7 +24,7 @@ OF_WRITES = tuple(
 )
 RANDOM = ("random moment", "random moment", "random moment", "start-up")
 #: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
-REACHING, TRIES = 20.0, 3
+REACHING, TRIES = 40.0, 3
 PAUSE = 0.02
 TABLE, BUCKET, VERSIONED = "things", "things", "versioned"
 APPLICATION = """
@@ -96,7 +96,7 @@ class ServicesChaos:
             self._daemon.end()
 
     def missed(self) -> list[str]:
-        return [point for point in self.points if not self.killed[point] and (self.not_reached[point] or self.kills >= len(self.points))]
+        return [point for point in self.points if not self.killed[point] and (self.not_reached[point] >= TRIES or self.kills >= len(self.points))]
 
     def _make_writers(self) -> None:
         s3, dynamodb, sqs = (self._client(service) for service in ("s3", "dynamodb", "sqs"))
@@ -171,7 +171,7 @@ class ServicesChaos:
 
     def _strike_at(self, point: str) -> None:
         mark = self._folder / f"{sum(self.killed.values())}-{sum(self.not_reached.values())}-{point}"
-        self._start(f"{point} {self._chance.randint(1, 8)} {mark}", ready=False)
+        self._start(f"{point} {self._chance.randint(1, 4)} {mark}", ready=False)
         process = self._daemon.process
         assert process is not None
         end = time.monotonic() + REACHING
