@@ -10,7 +10,7 @@ import pytest
 
 from eventflow import App, EventflowError
 from eventflow.testing.harness import Harness
-from triggers import Bucket, Queue, Schedule, Stream, Stream
+from triggers import Bucket, Queue, Schedule, Stream
 
 Start = Callable[[str | App], Harness]
 
@@ -68,52 +68,6 @@ def test_a_notification_that_is_set_by_api_reaches_its_function(eventflow_harnes
     s3.put_object(Bucket="uploads", Key="after")
     harness.drain()
     assert seen == ["after"]
-
-
-def test_changes_of_a_table_reach_a_stream_s_function_and_what_fails_comes_again(eventflow_harness: Start) -> None:
-    app = App("t")
-    seen: list[list[str]] = []
-    orders, lost = app.table("orders", key="id"), app.queue("lost")
-
-    @app.on(Stream(orders.name, batch_size=2, maximum_retry_attempts=1, on_failure=lost.name, filters=[{"eventName": ["INSERT", "MODIFY"]}]))
-    def changed(event: Any, context: Any) -> None:
-        keys = [record["dynamodb"]["Keys"]["id"]["S"] for record in event["Records"]]
-        seen.append(keys)
-        if "bad" in keys:
-            raise ValueError("bad")
-
-    harness = eventflow_harness(app)
-    table = boto3.resource("dynamodb").Table("orders")
-    for key in ("a", "b", "c"):
-        table.put_item(Item={"id": key, "n": 1})
-    table.delete_item(Key={"id": "a"})
-    harness.drain()
-    assert seen == [["a", "b"], ["c"]]
-    table.put_item(Item={"id": "bad"})
-    harness.drain()
-    assert seen[2:] == [["bad"]]
-    harness.advance("1m")
-    assert seen[2:] == [["bad"], ["bad"]]
-    queue = boto3.client("sqs")
-    (message,) = queue.receive_message(QueueUrl=queue.get_queue_url(QueueName="lost")["QueueUrl"])["Messages"]
-    assert json.loads(message["Body"])["DDBStreamBatchInfo"]["batchSize"] == 1
-    harness.exceptions.clear()
-
-
-def test_a_declared_view_is_that_of_the_stream(eventflow_harness: Start) -> None:
-    app = App("t")
-    app.table("orders", key="id", stream="KEYS_ONLY")
-    seen: list[Any] = []
-
-    @app.on(Stream("orders"))
-    def changed(event: Any, context: Any) -> None:
-        seen.extend(record["dynamodb"] for record in event["Records"])
-
-    harness = eventflow_harness(app)
-    boto3.resource("dynamodb").Table("orders").put_item(Item={"id": "a", "n": 1})
-    harness.drain()
-    assert seen[0]["Keys"] == {"id": {"S": "a"}}
-    assert "NewImage" not in seen[0]
 
 
 def test_changes_of_a_table_reach_a_stream_s_function_and_what_fails_comes_again(eventflow_harness: Start) -> None:
