@@ -27,8 +27,8 @@ all: check test ## Everything that does not take long: checks and tests (the def
 demo: $(VENV)/.with-demo ## Run the thumbnail sample on a dozen photographs; KEEP=0 ends by itself
 	@KEEP=$(KEEP) $(BIN)/python samples/thumbnails/demo.py
 
-test: $(VENV)/.with-test ## Run the tests
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/.with-test ## Run the tests, as many at a time as there are processors
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
 	@$(BIN)/python -m pytest -m slow $(TESTS)
