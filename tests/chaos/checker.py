@@ -5,6 +5,7 @@ It shares no code with eventflow and imports none of it. All instants are Unix s
 
 import itertools
 import json
+import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -255,11 +256,18 @@ def read_acknowledged(*logs: Path) -> dict[str, list[str]]:
     return found
 
 
+#: Whole at the end of a line: what stands before it was cut off when its process was killed in the middle of writing it.
+ATTEMPT = re.compile(r"(begun|ended) (\S+) (\S+) (\S+) ([\d.]+) (\d+)$")
+
+
 def read_attempts(log: Path) -> list[Attempt]:
     found: list[Attempt] = []
     under_way: dict[tuple[str, str, str, str], Attempt] = {}
     for line in log.read_text().splitlines():
-        word, function, name, request_id, at, pid = line.split()
+        whole = ATTEMPT.search(line)
+        if whole is None:
+            continue
+        word, function, name, request_id, at, pid = whole.groups()
         key = (function, name, request_id, pid)
         if word == "begun":
             under_way[key] = Attempt(function, unquote_plus(name), request_id, float(at), int(pid))

@@ -516,6 +516,7 @@ def test_a_backlog_is_read_in_small_pieces_while_others_emit(tmp_path: Path, mon
         assert await claimed_by_a_new_daemon(neighbour=False) == 20
         assert await claimed_by_a_new_daemon(neighbour=True) == 3
         bench.runner.open = True
+        bench.runner.pull("g")
         bench.runner.pull("f")
         await bench.clock.settle()
         assert [int(payload) for payload, _at in bench.runner.ran if payload != "99"] == list(range(30))
