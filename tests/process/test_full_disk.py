@@ -25,7 +25,7 @@ def work(event, context):
     os.write(file, (event["n"] + "\\n").encode())
     os.close(file)
 """
-SIZE = 24 * 1024 * 1024
+SIZE = 40 * 1024 * 1024
 
 
 @pytest.fixture

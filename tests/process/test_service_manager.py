@@ -105,8 +105,7 @@ def test_a_daemon_that_is_stopped_while_it_imports_the_application_stops_at_once
         while any(alive(pid) for pid in children):
             assert time.monotonic() < end, "the import went on without its daemon"
             time.sleep(0.02)
-        said = manager.listen(0.2)
-        assert "STOPPING=1" in said
+        said = manager.until(lambda lines: "STOPPING=1" in lines)
         assert "READY=1" not in said
 
 
