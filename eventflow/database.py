@@ -356,7 +356,10 @@ class Database:
 
 def told(path: str, error: BaseException, what: str) -> StorageError | None:
     """A fault of the disk, the machine or the file as people can act on it; None for an error of the statement itself."""
-    code = sqlite3.SQLITE_NOMEM if isinstance(error, MemoryError) else getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended: int = sqlite3.SQLITE_NOMEM if isinstance(error, MemoryError) else getattr(error, "sqlite_errorcode", 0)
+    if extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # a full disk as it looks when the write-ahead log's index has to grow first
+        extended, error = sqlite3.SQLITE_FULL, sqlite3.OperationalError("database or disk is full")
+    code = extended & 0xFF
     if code in DAMAGED or str(error).startswith(NO_TEXT):
         return StateDamaged(
             f"The state file {path} is damaged: {error}. Look at it with `eventflow journal check`; "

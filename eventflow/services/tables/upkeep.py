@@ -40,7 +40,8 @@ Found = tuple[Place, int, Item]
 
 
 class Upkeep:
-    """Works when it is woken, and every 20 seconds once it was started. What a crash interrupts goes on at the next start."""
+    """Works when it is woken, and once it was started every 20 seconds while any table has a time to live: where none has, no timer runs. What a
+    crash interrupts goes on at the next start."""
 
     def __init__(self, database: Database, clock: Clock, catalog: Catalog) -> None:
         self._database = database
@@ -48,6 +49,7 @@ class Upkeep:
         self._catalog = catalog
         self._unfinished: set[int] = set()
         self._timer: Timer | None = None
+        self._started = False
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
@@ -58,17 +60,23 @@ class Upkeep:
             self.wake()
 
     def start(self) -> None:
-        self._timer = self._clock.call_later(ROUND, self._begin_round)
+        self._started = True
+        self.wake()
 
     def close(self) -> None:
+        self._started = False
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
+    def _arm(self) -> None:
+        if self._started and self._timer is None:
+            self._timer = self._clock.call_later(ROUND, self._begin_round)
+
     def _begin_round(self) -> None:
+        self._timer = None
         self.wake()
-        self.start()
 
     def wake(self, table_id: int | None = None) -> None:
         """Do what there is to do, for this table among others."""
@@ -94,6 +102,7 @@ class Upkeep:
                 await self.round()
             except StorageError as error:
                 log.warning("indexes are filled and expired items deleted later: %s", error)
+                self._arm()
 
     async def round(self) -> None:
         """All that there is to do now."""
@@ -104,7 +113,10 @@ class Upkeep:
             except StorageError:
                 self._unfinished.add(table_id)
                 raise
-        for (table_id,) in await self._database.look(lambda connection: connection.execute(LIFETIMES).fetchall()):
+        tables = await self._database.look(lambda connection: connection.execute(LIFETIMES).fetchall())
+        if tables:
+            self._arm()
+        for (table_id,) in tables:
             while await self._expire(table_id):
                 pass
 
