@@ -1,9 +1,10 @@
-"""Expressions as tokens, and the cursor that parsers move over them."""
+"""Expressions as tokens, and what is wrong with them in DynamoDB's words."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from eventflow.services.expressions.cursor import DEEPEST_NESTING, Token, TokenCursor
 
 #: A name begins with a letter; anything that fits nowhere is a token of its own, so that the parser can point at it.
 TOKEN = re.compile(
@@ -14,23 +15,13 @@ TOKEN = re.compile(
 
 LONGEST_EXPRESSION = 4096
 MOST_OPERATORS = 300
-#: Keeps a recursive parser far from Python's own limit; an expression that needs more than this was not written for people.
-DEEPEST_NESTING = 100
 
 
 class ExpressionError(Exception):
     """What is wrong with an expression, in DynamoDB's words but without the name of the parameter it came in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-class Cursor:
+class Cursor(TokenCursor):
     """A position in the tokens of one expression."""
 
     def __init__(self, text: str) -> None:
@@ -39,47 +30,9 @@ class Cursor:
         if len(text.encode(errors="replace")) > LONGEST_EXPRESSION:
             raise ExpressionError(f"Expression size has exceeded the maximum allowed size; expression size: {len(text.encode(errors='replace'))}")
         self.text = text
-        self.tokens = [
-            Token(match.lastgroup or "", match[0], match.start(), match.end()) for match in TOKEN.finditer(text) if match.lastgroup != "space"
-        ]
-        self.tokens.append(Token("end", "<EOF>", len(text), len(text)))
-        self.position = 0
-        self.depth = 0
+        tokens = [Token(match.lastgroup or "", match[0], match.start(), match.end()) for match in TOKEN.finditer(text) if match.lastgroup != "space"]
+        super().__init__([*tokens, Token("end", "<EOF>", len(text), len(text))])
         self.operators = 0
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.position]
-
-    def advance(self) -> Token:
-        token = self.token
-        self.position += 1
-        return token
-
-    def at(self, symbol: str) -> bool:
-        return self.token.kind == "symbol" and self.token.text == symbol
-
-    def follows(self, symbol: str) -> bool:
-        """Whether the token after this one is that symbol."""
-        following = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
-        return following.kind == "symbol" and following.text == symbol
-
-    def accept(self, symbol: str) -> bool:
-        found = self.at(symbol)
-        self.position += found
-        return found
-
-    def expect(self, symbol: str) -> None:
-        if not self.accept(symbol):
-            raise self.unexpected()
-
-    def at_word(self, *words: str) -> bool:
-        return self.token.kind == "name" and self.token.text.upper() in words
-
-    def accept_word(self, word: str) -> bool:
-        found = self.at_word(word)
-        self.position += found
-        return found
 
     def expect_end(self) -> None:
         if self.token.kind != "end":
@@ -93,13 +46,8 @@ class Cursor:
             last = self.token
         return ExpressionError(f'Syntax error; token: "{self.token.text}", near: "{self.text[first.start : last.end]}"')
 
-    def enter(self) -> None:
-        self.depth += 1
-        if self.depth > DEEPEST_NESTING:
-            raise ExpressionError(f"The expression is nested too deeply; nesting limit: {DEEPEST_NESTING}")
-
-    def leave(self) -> None:
-        self.depth -= 1
+    def too_deep(self) -> ExpressionError:
+        return ExpressionError(f"The expression is nested too deeply; nesting limit: {DEEPEST_NESTING}")
 
     def count_operator(self) -> None:
         self.operators += 1

@@ -1,16 +1,14 @@
-"""Statements as tokens, and the cursor that the parser moves over them."""
+"""PartiQL statements as tokens, and what is wrong with them."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid
+from eventflow.services.expressions.cursor import DEEPEST_NESTING, Token, TokenCursor
 
 LONGEST_STATEMENT = 8192
-#: Keeps a recursive parser far from Python's own limit.
-DEEPEST_NESTING = 100
 
 TOKEN = re.compile(
     r"(?P<text>'(?:[^']|'')*')|(?P<quoted>\"(?:[^\"]|\"\")*\")|(?P<number>[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?)"
@@ -51,20 +49,11 @@ KEYWORDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """``text`` is what the token says: a quoted one without its quotes."""
-
-    kind: str
-    text: str
-    start: int
-
-
 def malformed(what: str) -> ServiceError:
     return invalid(f"Statement wasn't well formed, can't be processed: {what}")
 
 
-class Cursor:
+class Cursor(TokenCursor):
     """A position in the tokens of one statement."""
 
     def __init__(self, statement: str) -> None:
@@ -73,42 +62,8 @@ class Cursor:
                 "1 validation error detected: Value at 'statement' failed to satisfy constraint: "
                 f"Member must have length less than or equal to {LONGEST_STATEMENT}"
             )
-        self.tokens = [token_of(match) for match in TOKEN.finditer(statement) if match.lastgroup != "space"]
-        self.tokens.append(Token("end", "", len(statement)))
-        self.position = 0
-        self.depth = 0
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.position]
-
-    def advance(self) -> Token:
-        token = self.token
-        self.position += 1
-        return token
-
-    def at(self, *symbols: str) -> bool:
-        return self.token.kind == "symbol" and self.token.text in symbols
-
-    def follows(self, symbol: str) -> bool:
-        """Whether the token after this one is that symbol."""
-        following = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
-        return following.kind == "symbol" and following.text == symbol
-
-    def accept(self, symbol: str) -> bool:
-        found = self.at(symbol)
-        self.position += found
-        return found
-
-    def expect(self, symbol: str) -> None:
-        if not self.accept(symbol):
-            raise self.unexpected()
-
-    def at_word(self, *words: str) -> bool:
-        return self.token.kind == "name" and self.token.text.upper() in words
-
-    def accept_word(self, *words: str) -> str | None:
-        return self.advance().text.upper() if self.at_word(*words) else None
+        tokens = [token_of(match) for match in TOKEN.finditer(statement) if match.lastgroup != "space"]
+        super().__init__([*tokens, Token("end", "", len(statement), len(statement))])
 
     def expect_word(self, *words: str) -> str:
         found = self.accept_word(*words)
@@ -131,18 +86,14 @@ class Cursor:
             return malformed("Unexpected keyword")
         return malformed(f"Unexpected token '{self.token.text}' at position {self.token.start}")
 
-    def enter(self) -> None:
-        self.depth += 1
-        if self.depth > DEEPEST_NESTING:
-            raise malformed(f"Nested deeper than {DEEPEST_NESTING} levels")
-
-    def leave(self) -> None:
-        self.depth -= 1
+    def too_deep(self) -> ServiceError:
+        return malformed(f"Nested deeper than {DEEPEST_NESTING} levels")
 
 
 def token_of(match: re.Match[str]) -> Token:
+    """A quoted token says what stands between its quotes."""
     kind, text = match.lastgroup or "other", match[0]
     if kind in ("text", "quoted"):
         quote = text[0]
         text = text[1:-1].replace(quote * 2, quote)
-    return Token(kind, text, match.start())
+    return Token(kind, text, match.start(), match.end())
