@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from eventflow.dispatch.journal import Event
@@ -54,8 +55,4 @@ class GatheredEvents:
         for id, function, size, accepted_at, *others in json.loads(rows):
             events.append(Event(id, function, payloads[start : start + size], float(accepted_at), *others))
             start += size
-        return sorted(events, key=sequence_of)
-
-
-def sequence_of(event: Event) -> int:
-    return event.sequence
+        return sorted(events, key=attrgetter("sequence"))

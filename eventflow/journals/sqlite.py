@@ -83,16 +83,12 @@ class SqliteJournal:
 
     async def append(self, events: Sequence[Event], cursors: Sequence[CursorMove] = ()) -> list[tuple[str, bool]]:
         def change(connection: sqlite3.Connection) -> list[tuple[str, bool]]:
-            accepted = self._append(connection, events)
+            accepted = self.append_in(connection, events)
             for cursor in cursors:
                 move_cursor(connection, cursor)
             return accepted
 
         return await self._database.write(change)
-
-    def append_in(self, connection: sqlite3.Connection, events: Sequence[Event]) -> list[tuple[str, bool]]:
-        """``append`` inside somebody else's ``database.write``: hand those that are new to the dispatcher's ``offer`` once that has committed."""
-        return self._append(connection, events)
 
     async def claim(self, function: str, after: int, limit: int, most_bytes: int = CLAIM_BYTES) -> list[Event]:
         # Through the writer, so that what it returns and the appends acknowledged afterwards never leave a gap between them.
@@ -125,8 +121,11 @@ class SqliteJournal:
         else:
             await self._database.write_along(change)
 
-    def _append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> list[tuple[str, bool]]:
-        """Store the events whose key is not known yet, in their order; for each its request id and whether it is new. Sets their sequence."""
+    def append_in(self, connection: sqlite3.Connection, events: Sequence[Event]) -> list[tuple[str, bool]]:
+        """Store the events whose key is not known yet, in their order; for each its request id and whether it is new. Sets their sequence.
+
+        Inside somebody else's ``database.write``, hand those that are new to the dispatcher's ``offer`` once that has committed.
+        """
         if self._sequence < 0:
             found = connection.execute(LAST_SEQUENCE).fetchone()
             self._sequence = found[0] if found else 0
@@ -154,7 +153,7 @@ class SqliteJournal:
         return await self._database.read(lambda connection: dict(connection.execute(NEXT_WAKE).fetchall()))
 
     def _cause(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
-        self._append(connection, settlement.events)
+        self.append_in(connection, settlement.events)
         for message in settlement.messages:
             try:
                 self._send_message(connection, message)

@@ -124,7 +124,7 @@ def test_nothing_is_taken_where_it_cannot_be_kept(tmp_path: Path, monkeypatch: p
             def fails(*_arguments: Any) -> Any:
                 raise StorageError("The disk is full.")
 
-            monkeypatch.setattr(bench.core.journal, "_append", fails)
+            monkeypatch.setattr("eventflow.journals.sqlite.event_row", fails)
             with pytest.raises(StorageError):
                 await bench.put({"n": 1})
             assert await bench.letters() == [], "the queue's share of a refused event was kept"
