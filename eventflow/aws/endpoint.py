@@ -69,6 +69,7 @@ class Endpoint:
         self._bodies = bodies or BodyBudget()
         self._router = Router(self._services.keys(), lambda service: self._wires.of(service).target_prefix)
         self._express = self._short_way()
+        self._browsers: Browsers | None = getattr(self._services.get("s3"), "browsers", None)
 
     def _short_way(self) -> Express | None:
         served = self._services.get("lambda")
@@ -116,14 +117,14 @@ class Endpoint:
         if service is None:
             return unserved(name, self._services, request, call.request_id)
         spoken = self._wires.of(name).spoken(request)
-        browsers: Browsers | None = getattr(service, "browsers", None) if is_from_browser(request) else None
+        browsers = self._browsers if name == "s3" and is_from_browser(request) else None
         try:
-            credentials = None if self._open else self._credentials
-            answered = await browsers.serve(call, request, arriving, spoken, credentials, self._clock) if browsers else None
-            if answered is None:
+            reply = None
+            if browsers is not None:
+                reply = await browsers.serve(call, request, arriving, spoken, None if self._open else self._credentials, self._clock)
+            if reply is None:
                 admitted = await self._admit(call, request, arriving, signature, share)
-                answered = await perform(service, spoken, call, request, admitted)
-            reply = answered
+                reply = await perform(service, spoken, call, request, admitted)
             if request.method != "HEAD":
                 await gather(reply)
         except Exception as error:
