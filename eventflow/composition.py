@@ -109,9 +109,11 @@ class Core:
         elif resource.kind == "queue":
             await self.queues.ensure(self.region, name, **options)
         elif resource.kind == "table":
-            await self.tables.ensure(self.region, name, **{option: value for option, value in options.items() if option != "stream"})
-            if "stream" in options:
-                await self.tables.ensure_stream(self.region, name, options["stream"])
+            key = dict(options)
+            view = key.pop("stream", None)
+            await self.tables.ensure(self.region, name, **key)
+            if view is not None:
+                await self.tables.ensure_stream(self.region, name, view)
         elif resource.kind == "stream":
             await self.tables.ensure_stream(self.region, name)
         elif resource.kind == "bus":

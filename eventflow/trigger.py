@@ -15,8 +15,8 @@ from eventflow.outcome import Outcome
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table``, ``queue`` or ``stream`` (that of
-    the table with this name)."""
+    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table``, ``queue``, ``bus`` or ``stream`` (that of the table with
+    this name)."""
 
     kind: str
     name: str
