@@ -61,7 +61,7 @@ class Core:
         await self.journal.open()
         await self.queues.open()
         await self.tables.prepare()
-        self.tables.streams.start()
+        self.tables.streams.trimming.start()
         self.tables.upkeep.start()
         await self.objects.open()
         self.objects.lifecycle.start()
@@ -73,7 +73,7 @@ class Core:
         self.buses.close()
         self.queues.close()
         self.tables.upkeep.close()
-        self.tables.streams.close()
+        self.tables.streams.trimming.close()
         self.objects.close()
 
     def arn(self, function: str) -> str:

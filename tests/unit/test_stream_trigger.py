@@ -433,7 +433,7 @@ def test_what_was_not_read_for_a_day_is_gone_and_said_to_be() -> None:
         await place.put("a", "b")
         await place.advance(24 * 3600 + 1)
         await place.put("c")
-        await place.tables.streams.trim()
+        await place.tables.streams.trimming.trim()
         async with place.running():
             pass
         assert place.batches == [["c"]]

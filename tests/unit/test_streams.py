@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from eventflow.database import MEMORY, Database
 from eventflow.errors import ServiceError, StorageError
-from eventflow.services.tables import Tables
-from eventflow.services.tables import streams as streams_module
+from eventflow.services.tables import Tables, trimming
 from eventflow.testing.virtual_clock import VirtualClock
 
 REGION = "us-east-1"
@@ -43,7 +42,7 @@ class Bench:
                 **more,
             },
         )
-        return str(created["TableDescription"]["LatestStreamArn"])
+        return str(created["TableDescription"].get("LatestStreamArn"))
 
     async def put(self, *keys: str, table: str = "orders", **more: Any) -> None:
         for key in keys:
@@ -80,7 +79,7 @@ def run(scenario: Callable[[Bench], Awaitable[None]], path: Path | str = MEMORY)
             await bench.tables.prepare()
             await scenario(bench)
         finally:
-            bench.streams.close()
+            bench.streams.trimming.close()
             bench.database.close()
 
     asyncio.run(whole())
@@ -103,7 +102,7 @@ def test_records_can_be_read_for_a_day_and_are_deleted_afterwards() -> None:
         assert await bench.keys(arn) == ["c"]
         assert (await bench.shard(arn))["SequenceNumberRange"]["StartingSequenceNumber"] == "100000000000000000003"
         assert await bench.rows() == 3
-        await bench.streams.trim()
+        await bench.streams.trimming.trim()
         assert await bench.rows() == 1
         assert await bench.keys(arn) == ["c"]
 
@@ -115,7 +114,7 @@ def test_sequence_numbers_go_on_when_everything_was_trimmed() -> None:
         arn = await bench.create()
         await bench.put("a", "b")
         bench.clock.jump(DAY)
-        await bench.streams.trim()
+        await bench.streams.trimming.trim()
         assert await bench.rows() == 0
         await bench.put("c")
         (record,) = (await bench.get(await bench.iterator(arn)))["Records"]
@@ -125,20 +124,56 @@ def test_sequence_numbers_go_on_when_everything_was_trimmed() -> None:
 
 
 def test_a_daemon_trims_by_itself_and_a_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams_module, "SLICE", 2)
+    monkeypatch.setattr(trimming, "SLICE", 2)
 
     async def scenario(bench: Bench) -> None:
+        bench.clock.also_settle(bench.streams.trimming.settle)
+        bench.streams.trimming.start()
         await bench.create()
         await bench.put(*"abcde")
-        bench.streams.start()
         await bench.clock.advance(DAY - 10)
         assert await bench.rows() == 5
-        await bench.clock.advance(1200)
-        for _look in range(200):
-            if not await bench.rows():
-                return
-            await asyncio.sleep(0.005)
-        raise AssertionError("nothing was trimmed")
+        await bench.clock.advance(600)
+        assert await bench.rows() == 0
+
+    run(scenario)
+
+
+def test_what_grew_old_while_no_daemon_ran_is_trimmed_as_one_starts(tmp_path: Path) -> None:
+    async def before(bench: Bench) -> None:
+        await bench.create()
+        await bench.put("a")
+
+    async def after(bench: Bench) -> None:
+        bench.clock.jump(DAY)
+        bench.streams.trimming.start()
+        await bench.streams.trimming.settle()
+        assert await bench.rows() == 0
+
+    run(before, tmp_path / "state.db")
+    run(after, tmp_path / "state.db")
+
+
+def test_no_timer_runs_where_there_is_no_stream() -> None:
+    async def scenario(bench: Bench) -> None:
+        def waiting() -> int:
+            return sum(not timer.cancelled for timer in bench.clock._timers)
+
+        bench.clock.also_settle(bench.streams.trimming.settle)
+        bench.streams.trimming.start()
+        await bench.create("plain", StreamSpecification={"StreamEnabled": False})
+        await bench.clock.settle()
+        assert waiting() == 0
+        await bench.create()
+        assert waiting() == 1
+        await bench.update(StreamSpecification={"StreamEnabled": False})
+        await bench.clock.advance(DAY + 600)
+        assert waiting() == 0  # it was closed more than a day ago, and is forgotten
+        await bench.tables.ensure_stream(REGION, "plain")
+        await bench.tables.ensure_stream(REGION, "plain")
+        assert waiting() == 1
+        bench.streams.trimming.close()
+        assert waiting() == 0
 
     run(scenario)
 
@@ -158,7 +193,7 @@ def test_a_place_that_was_trimmed_is_refused_and_the_horizon_is_not() -> None:
             assert await bench.keys(arn, kind="AFTER_SEQUENCE_NUMBER", SequenceNumber=second) == []
             assert (await bench.get(horizon))["Records"] == []
             if not trimmed:
-                await bench.streams.trim()
+                await bench.streams.trimming.trim()
 
     run(scenario)
 
@@ -191,8 +226,8 @@ def test_a_stream_is_disabled_and_enabled_again_as_another_one() -> None:
         assert await code(bench.update(StreamSpecification=BOTH)) == "ValidationException"
         bench.clock.jump(DAY)
         assert await code(bench.shard(first)) == "ResourceNotFoundException"
-        await bench.streams.trim()
-        await bench.streams.trim()
+        await bench.streams.trimming.trim()
+        await bench.streams.trimming.trim()
         listed = (await bench.streams.list_streams(REGION, {}))["Streams"]
         assert [stream["StreamArn"] for stream in listed] == [second]
 
@@ -334,7 +369,7 @@ def test_a_stream_is_the_list_of_the_changes_of_the_last_day(steps: list[tuple[s
             elif verb == "pass":
                 bench.clock.jump(number)
             else:
-                await bench.streams.trim()
+                await bench.streams.trimming.trim()
         found = [
             (record["eventName"], record["dynamodb"]["Keys"]["id"]["S"], image(record, "OldImage"), image(record, "NewImage"))
             for record in (await bench.get(await bench.iterator(arn)))["Records"]

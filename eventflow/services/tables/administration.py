@@ -18,6 +18,7 @@ from eventflow.services.tables.definition import Table
 from eventflow.services.tables.lifetimes import describe_lifetime, specification, with_lifetime
 from eventflow.services.tables.streams import refuse_specification
 from eventflow.services.tables.tags import checked_tags, list_tags, refuse_reserved, remove_tags, set_tags, table_of_arn
+from eventflow.services.tables.trimming import Trimming
 from eventflow.services.tables.upkeep import Upkeep
 
 T = TypeVar("T")
@@ -28,12 +29,13 @@ Response = dict[str, Any]
 class Administration:
     """DynamoDB's operations on tables that exist, as those of ``Tables``."""
 
-    def __init__(self, database: Database, clock: Clock, account: str, catalog: Catalog, upkeep: Upkeep) -> None:
+    def __init__(self, database: Database, clock: Clock, account: str, catalog: Catalog, upkeep: Upkeep, trimming: Trimming) -> None:
         self._database = database
         self._clock = clock
         self._account = account
         self._catalog = catalog
         self._upkeep = upkeep
+        self._trimming = trimming
 
     async def update_table(self, region: str, params: Params) -> Response:
         """The change is in force when this returns; an index that was added or deleted is filled or emptied after that."""
@@ -52,6 +54,8 @@ class Administration:
 
         table_id, response = await self._database.write(update)
         self._upkeep.wake(table_id)
+        if stream is not None:
+            self._trimming.arm()
         return response
 
     async def update_time_to_live(self, region: str, params: Params) -> Response:

@@ -49,6 +49,7 @@ DELETE FROM table_stream_records WHERE place IN (
     SELECT place FROM table_stream_records WHERE place > ? AND place < ? AND created_at <= ? ORDER BY place LIMIT ?
 ) RETURNING place
 """
+OLDEST = "SELECT created_at FROM table_stream_records WHERE place > ? AND place < ? ORDER BY place LIMIT 1"
 TRIMMED = "UPDATE table_streams SET trimmed = ? WHERE id = ?"
 FORGET = "DELETE FROM table_streams WHERE id = ? AND closed_at <= ?"
 
@@ -125,6 +126,12 @@ class Stream:
             "dynamodb": change,
         }
         return record | {"userIdentity": SERVICE} if expired else record
+
+    def due(self, connection: sqlite3.Connection, now: int) -> bool:
+        """Whether ``trim`` has anything to delete."""
+        oldest = connection.execute(OLDEST, self._span()).fetchone()
+        since = oldest[0] if oldest is not None else self.closed_at
+        return since is not None and since <= now - RETENTION
 
     def trim(self, connection: sqlite3.Connection, now: int, most: int) -> int:
         """Delete the oldest records that are older than a day, and the stream when it was closed as long ago; how many records that were."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from eventflow.clock import Clock, Timer
+from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid, invalid_parameters
@@ -19,7 +18,6 @@ from eventflow.services.tables.streamreads import (
     RETENTION,
     Position,
     Stream,
-    everything,
     find,
     listed,
     members,
@@ -28,6 +26,7 @@ from eventflow.services.tables.streamreads import (
     sequence_of,
 )
 from eventflow.services.tables.streamwriter import VIEWS, StreamWriter
+from eventflow.services.tables.trimming import Trimming
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
@@ -37,9 +36,6 @@ MOST_RECORDS = 1000
 MOST_LISTED = 100
 ITERATOR_TYPES = ("AFTER_SEQUENCE_NUMBER", "LATEST", "AT_SEQUENCE_NUMBER", "AT_TIMESTAMP", "TRIM_HORIZON")
 TRIMMED = "The operation attempted to read past the oldest stream record in a shard."
-#: Records that are deleted in one transaction, and seconds between two rounds.
-SLICE = 500
-ROUND = 600.0
 
 
 class Streams:
@@ -50,33 +46,10 @@ class Streams:
         self._database = database
         self._clock = clock
         self._account = account
-        self._timer: Timer | None = None
-        self._round: asyncio.Task[None] | None = None
+        self.trimming = Trimming(database, clock)
 
     async def open(self) -> None:
         await self._database.migrate("streams", "eventflow.services")
-
-    # Trimming.
-
-    def start(self) -> None:
-        """Delete from now on what is older than a day, every ten minutes."""
-        self._timer = self._clock.call_later(ROUND, self._begin_round)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._round is not None:
-            self._round.cancel()
-
-    def _begin_round(self) -> None:
-        self._round = asyncio.get_running_loop().create_task(self.trim())
-        self.start()
-
-    async def trim(self) -> None:
-        """Delete what is too old, a slice at a time, so that other writes get in between."""
-        for stream in await self._database.read(everything):
-            while await self._database.write(lambda connection, stream=stream: stream.trim(connection, self.writer.now(), SLICE)) == SLICE:  # type: ignore[misc]
-                pass
 
     # Operations.
 

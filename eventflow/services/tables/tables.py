@@ -56,7 +56,7 @@ class Tables:
         self.streams = Streams(database, clock, account)
         self._catalog = Catalog(account, self.streams.writer, Throughput(clock))
         self.upkeep = Upkeep(database, clock, self._catalog)
-        self.administration = Administration(database, clock, account, self._catalog, self.upkeep)
+        self.administration = Administration(database, clock, account, self._catalog, self.upkeep, self.streams.trimming)
         self._compiler = Compiler()
         self.transactions = Transactions(database, clock, account, self._catalog, self._compiler)
         self.statements = Statements(database, account, self._catalog, self.transactions)
@@ -84,7 +84,10 @@ class Tables:
                 table = self._catalog.set_stream(connection, table, view)
             return {"TableDescription": self._catalog.describe(connection, table)}
 
-        return await self._database.write(create)
+        response = await self._database.write(create)
+        if view is not None:
+            self.streams.trimming.arm()
+        return response
 
     async def ensure(self, region: str, name: str, *, key: str, key_type: str = "S", sort: str | None = None, sort_type: str = "S") -> None:
         """Make the table if it is not there; a table of that name with another key is a ``SettingError``."""
@@ -127,6 +130,7 @@ class Tables:
                 )
 
         await self._database.write(ensure)
+        self.streams.trimming.arm()
 
     def _complete(self, definition: dict[str, Any]) -> dict[str, Any]:
         return {**definition, "CreationDateTime": round(self._clock.now(), 3), "TableId": self._clock.new_id()}
