@@ -8,8 +8,9 @@ from typing import Any
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid, invalid_parameters
 from eventflow.services.attributes.values import Item, valid_item
-from eventflow.services.expressions.compiler import Compiler
+from eventflow.services.expressions.compiler import Compiler, Filter
 from eventflow.services.expressions.placeholders import Placeholders
+from eventflow.services.expressions.projections import Projection
 from eventflow.services.tables.capacity import Consumed, read_units
 from eventflow.services.tables.constraints import Constraints, refuse_mixed, refuse_stray_placeholders
 from eventflow.services.tables.definition import Index, Table
@@ -32,41 +33,19 @@ class Lengthy(Exception):
 
 
 class Reading:
-    """A Query or Scan that its own request says nothing against."""
+    """What one page of items is read with. ``filter``, ``projection`` and ``select`` are set by who knows the request's language."""
 
-    def __init__(self, params: Mapping[str, Any], compiler: Compiler, expressions: tuple[str, ...]) -> None:
-        refuse_mixed(params)
-        refuse_idle_operator(params)
-        refuse_stray_placeholders(params, expressions)
-        self.index_name: str | None = params.get("IndexName")
+    def __init__(self, params: Mapping[str, Any], index_name: str | None, start: Item | None, placeholders: Placeholders) -> None:
+        self.index_name = index_name
         self.limit: int | None = params.get("Limit")
         self.consistent = bool(params.get("ConsistentRead"))
         self.capacity: str | None = params.get("ReturnConsumedCapacity")
-        self.start = start_key(params.get("ExclusiveStartKey"))
-        self.placeholders = Placeholders(params.get("ExpressionAttributeNames"), params.get("ExpressionAttributeValues"))
+        self.start = start
+        self.placeholders = placeholders
+        self.filter: Filter | None = None
+        self.projection: Projection | None = None
+        self.select: str | None = None
         self.most: int | None = None  # more items than this are Lengthy
-        self._compiler = compiler
-        self._params = params
-
-    def compile(self) -> None:
-        """The filter and the projection; a Query's key condition comes before them."""
-        text = self._params.get("FilterExpression")
-        self.filter = self._compiler.condition("FilterExpression", text, self.placeholders) if text is not None else older_filter(self._params)
-        text = self._params.get("ProjectionExpression")
-        self.projection = self._compiler.projection(text, self.placeholders) if text is not None else older_projection(self._params)
-        self.placeholders.refuse_unused()
-        self.select: str | None = self._params.get("Select")
-        self._refuse_selection()
-
-    def _refuse_selection(self) -> None:
-        if self.projection is not None and self.select not in (None, "SPECIFIC_ATTRIBUTES"):
-            what = "only the Count" if self.select == "COUNT" else self.select
-            member = "AttributesToGet" if self._params.get("AttributesToGet") else "ProjectionExpression"
-            raise invalid(f"Cannot specify the {member} when choosing to get {what}")
-        if self.select == "SPECIFIC_ATTRIBUTES" and self.projection is None:
-            raise invalid_parameters("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
-        if self.select == "ALL_PROJECTED_ATTRIBUTES" and self.index_name is None:
-            raise invalid_parameters("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 
     def index_of(self, table: Table) -> Index | None:
         if self.index_name is None:
@@ -88,6 +67,40 @@ class Reading:
             return (index.keys.of_key({name: self.start[name] for name in index.keys.names}) if index else item_key), item_key
         except ServiceError as error:
             raise invalid(f"{BAD_START}: {error.message}") from error
+
+
+class Request(Reading):
+    """The reading of a Query or Scan that its own request says nothing against."""
+
+    def __init__(self, params: Mapping[str, Any], compiler: Compiler, expressions: tuple[str, ...]) -> None:
+        refuse_mixed(params)
+        refuse_idle_operator(params)
+        refuse_stray_placeholders(params, expressions)
+        start = start_key(params.get("ExclusiveStartKey"))
+        placeholders = Placeholders(params.get("ExpressionAttributeNames"), params.get("ExpressionAttributeValues"))
+        super().__init__(params, params.get("IndexName"), start, placeholders)
+        self._compiler = compiler
+        self._params = params
+
+    def compile(self) -> None:
+        """The filter and the projection; a Query's key condition comes before them."""
+        text = self._params.get("FilterExpression")
+        self.filter = self._compiler.condition("FilterExpression", text, self.placeholders) if text is not None else older_filter(self._params)
+        text = self._params.get("ProjectionExpression")
+        self.projection = self._compiler.projection(text, self.placeholders) if text is not None else older_projection(self._params)
+        self.placeholders.refuse_unused()
+        self.select = self._params.get("Select")
+        self._refuse_selection()
+
+    def _refuse_selection(self) -> None:
+        if self.projection is not None and self.select not in (None, "SPECIFIC_ATTRIBUTES"):
+            what = "only the Count" if self.select == "COUNT" else self.select
+            member = "AttributesToGet" if self._params.get("AttributesToGet") else "ProjectionExpression"
+            raise invalid(f"Cannot specify the {member} when choosing to get {what}")
+        if self.select == "SPECIFIC_ATTRIBUTES" and self.projection is None:
+            raise invalid_parameters("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+        if self.select == "ALL_PROJECTED_ATTRIBUTES" and self.index_name is None:
+            raise invalid_parameters("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 
 
 def accept(params: Mapping[str, Any]) -> Constraints:

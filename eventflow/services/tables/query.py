@@ -14,7 +14,7 @@ from eventflow.services.expressions.keyconditions import KeyTest
 from eventflow.services.tables.definition import Index, Table
 from eventflow.services.tables.keys import ABOVE_ALL, EMPTY_KEY, KINDS, KeySchema, RowKey, encode, end_of_prefix, following, refuse_long
 from eventflow.services.tables.older import older_key_tests
-from eventflow.services.tables.pages import Reading, Row, accept, read_page
+from eventflow.services.tables.pages import Request, Row, accept, read_page
 from eventflow.services.tables.writes import refuse_nested_keys
 
 ITEMS = "SELECT body, binary, bytes, bytes FROM table_items WHERE table_id = ? AND slot = ? AND hash = ? AND sort >= ? AND sort < ?"
@@ -49,7 +49,7 @@ class Query:
             raise invalid(
                 "1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"
             )
-        self.reading = Reading(params, compiler, ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"))
+        self.reading = Request(params, compiler, ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"))
         key_condition = self._key_condition(params, compiler)
         self.reading.compile()
         self.tests = key_condition()

@@ -10,7 +10,7 @@ from eventflow.services.attributes.refusals import invalid
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.tables.definition import Index, Table
 from eventflow.services.tables.keys import SLOTS, RowKey, following
-from eventflow.services.tables.pages import BAD_START, Reading, Row, accept, read_page
+from eventflow.services.tables.pages import BAD_START, Request, Row, accept, read_page
 from eventflow.services.tables.writes import refuse_nested_keys
 
 MOST_SEGMENTS = 1_000_000
@@ -31,7 +31,7 @@ class Scan:
         constraints = accept(params).between("Limit", 1)
         constraints.between("TotalSegments", 1, MOST_SEGMENTS).between("Segment", 0, MOST_SEGMENTS - 1).refuse()
         self.segment, self.segments = segment_of(params.get("Segment"), params.get("TotalSegments"))
-        self.reading = Reading(params, compiler, ("ProjectionExpression", "FilterExpression"))
+        self.reading = Request(params, compiler, ("ProjectionExpression", "FilterExpression"))
         self.reading.compile()
 
     @property

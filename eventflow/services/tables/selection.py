@@ -147,19 +147,12 @@ class Selection(Reading):
     """A SELECT that its own text says nothing against. ``start`` is the LastEvaluatedKey of the page before."""
 
     def __init__(self, parsed: Parsed, select: Select, params: Mapping[str, Any], start: Item | None = None) -> None:
-        self.select = None
-        self.index_name = select.index
-        self.limit = params.get("Limit")
-        self.most = None
-        self.consistent = bool(params.get("ConsistentRead"))
-        self.capacity = params.get("ReturnConsumedCapacity")
-        self.start = start
-        self.placeholders = placeholders_of(parsed)
-        self.filter = None
+        super().__init__(params, select.index, start, placeholders_of(parsed))
         self._statement = select
         bound(select.where, self.placeholders)
         try:
-            self.projection = bind_projection(select.paths, self.placeholders) if select.paths is not None else None
+            if select.paths is not None:
+                self.projection = bind_projection(select.paths, self.placeholders)
         except ExpressionError as error:
             raise invalid(str(error)) from error
 
