@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventflow import EventflowError, Filters, Outcome, QueueSource, ServiceError, Status, StorageError, Target, Throttled
 from triggers.batch import Batch, Message
+from triggers.pace import Pace
 
 #: SQS lets a receive wait 20 seconds.
 LONGEST_POLL = 20.0
@@ -31,7 +33,7 @@ class Limits:
 
 class Mapping:
     """``run`` goes on until it is cancelled. One poller waits while the queue is empty; while there are messages more of them fetch, and as many
-    batches run as the limits allow."""
+    batches run as the limits and their pace allow."""
 
     def __init__(self, source: QueueSource, target: Target, limits: Limits, filters: Filters) -> None:
         self._source = source
@@ -39,7 +41,7 @@ class Mapping:
         self._clock = target.clock
         self._limits = limits
         self._filters = filters
-        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._pace = Pace(target.clock, limits.concurrency, source.visibility_timeout)
         self._helpers = 0
         self._stopping = False
 
@@ -47,7 +49,8 @@ class Mapping:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self._fetch(group, LONGEST_POLL)
+                    if not await self._fetch(group, LONGEST_POLL):
+                        self._pace.idle()
         except ExceptionGroup as failures:
             # Mostly one, and then the same for all: whoever reads the log wants that one.
             raise failures.exceptions[0] from None
@@ -67,13 +70,13 @@ class Mapping:
 
     async def _fetch(self, group: asyncio.TaskGroup, wait: float) -> bool:
         """Take a slot, fill it with a batch, set it off; False if there were no messages."""
-        await self._slots.acquire()
+        await self._pace.acquire()
         batch: Batch | None = None
         try:
             batch = await self._collect(wait)
         finally:
             if batch is None:
-                self._slots.release()
+                self._pace.release()
         if batch is None:
             return False
         group.create_task(self._handle(batch))
@@ -82,13 +85,13 @@ class Mapping:
 
     def _grow(self, group: asyncio.TaskGroup) -> None:
         """There are messages and there is room: one more poller helps until it finds none."""
-        if self._helpers < MOST_POLLERS - 1 and not self._slots.locked():
+        if self._helpers < MOST_POLLERS - 1 and not self._pace.full:
             self._helpers += 1
             group.create_task(self._help(group))
 
     async def _help(self, group: asyncio.TaskGroup) -> None:
         try:
-            while not self._slots.locked() and await self._fetch(group, 0):
+            while not self._pace.full and await self._fetch(group, 0):
                 pass
         finally:
             self._helpers -= 1
@@ -149,7 +152,7 @@ class Mapping:
                     await self._hide([message for later in parts[number + 1 :] for message in later.messages], 0)
                     break
         finally:
-            self._slots.release()
+            self._pace.release()
 
     async def _run_in_time(self, batch: Batch) -> bool:
         """Run the function on a batch, and again after a pause while it cannot be run and the messages are hidden; True if all succeeded."""
@@ -178,15 +181,18 @@ class Mapping:
 
     async def _attempt(self, batch: Batch) -> bool | None:
         """Run the function on a batch once; whether all of it succeeded, None if the function could not be run."""
+        asked = self._clock.now()
         try:
             outcome = await self._target.invoke(batch.event(), trace=batch.trace())
         except (Throttled, StorageError):
             outcome = None
+            self._pace.waited(math.inf)
         except EventflowError as error:
             # A stopped loop, say. The messages come back when their visibility ends; the queue's redrive policy bounds how often.
             self._target.report(f"A batch of {self._source.arn} was not run: {error}")
             return False
         if outcome is not None and outcome.status is not Status.SYSTEM_ERROR:
+            self._pace.waited(outcome.started_at - asked)
             return await self._settle(batch, outcome)
         if self._stopping:
             await self._hide(batch.messages, 0)

@@ -11,6 +11,8 @@ from eventflow.runtime.limits import on_processor
 
 #: Looking at so many processes is enough to tell.
 SAMPLE = 32
+#: So many inits a processor run at once, however busy they keep it. With hundreds at once none would be done in the time that an init has.
+STARTS = 4
 #: Our own use of the processors is measured over so long at least.
 OWN_SECONDS = 0.05
 
@@ -38,6 +40,11 @@ class Growth:
         if computing + self._own_share() >= self.processors or on_processor(active[-SAMPLE:]) >= self.processors:
             return 0
         return max(2, crew // 2)
+
+    def may_start(self, starting: Sequence[int]) -> bool:
+        """Whether another environment may start beside these processes, whose init is under way, for a caller that waits: where they keep the
+        processors busy, it would only make all of them late."""
+        return len(starting) < STARTS * self.processors or on_processor(starting[-SAMPLE:]) < self.processors
 
     def _own_share(self) -> float:
         """How many processors this process keeps busy, over the last moments."""

@@ -24,6 +24,7 @@ from eventflow.runtime.growth import Growth
 from eventflow.runtime.launcher import INIT_SECONDS, Launcher
 from eventflow.runtime.limits import MEGABYTE, available_memory, resident_bytes
 from eventflow.runtime.nursery import Nursery, exit_reason
+from eventflow.runtime.starts import Starts
 from eventflow.runtime.transcript import LogSink, Transcript, out_of_memory
 
 log = logging.getLogger("eventflow.runtime")
@@ -72,6 +73,7 @@ class Pool:
         self._reap_timer: Timer | None = None
         self._starved: set[str] = set()
         self._growth = Growth(clock)
+        self._starts = Starts(clock, self._growth, self._try_again)
         self._closing = False
         self._all_gone = asyncio.Event()
 
@@ -187,8 +189,13 @@ class Pool:
         while crew.idle and crew.urgent:
             self._feed(crew, crew.idle.pop())
         while self._launcher.nursery is not None and crew.starting < len(crew.urgent):
-            if not self._start(crew):
+            if not self._starts.allow(crew) or not self._start(crew):
                 return
+
+    def _try_again(self, function: str) -> None:
+        crew = self._crews.get(function)
+        if crew is not None and not self._closing:
+            self._start_urgent(crew)
 
     def _feed(self, crew: Crew, environment: Environment) -> bool:
         """Give a free environment its next work, if there is any and a slot for it."""
@@ -295,6 +302,7 @@ class Pool:
         crew.environments.add(environment)
         crew.starting += 1
         self._by_id[environment.id] = environment
+        self._starts.begun(environment)
         asyncio.get_running_loop().add_reader(environment.connection, self._readable, environment)
         self._expect(environment, environment.deadline)
         self._look_soon()
@@ -391,6 +399,7 @@ class Pool:
         environment.phase = Phase.IDLE
         environment.since = self._clock.monotonic()
         environment.initialised = True
+        self._starts.ended(environment)
         if crew is not None and environment in crew.environments:
             crew.starting -= 1
         self._free(environment)
@@ -524,6 +533,7 @@ class Pool:
         loop.remove_reader(environment.connection)
         loop.remove_writer(environment.connection)
         self._by_id.pop(environment.id, None)
+        self._starts.ended(environment)
         environment.release()
         if not self._by_id:
             self._all_gone.set()

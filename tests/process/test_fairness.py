@@ -1,11 +1,13 @@
 """A function in trouble does not hold up another: B's events go through while A fails, hangs, floods its log or has a long backlog."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
 import pytest
 
+from eventflow.runtime.growth import STARTS
 from tests.process.spine import Spine, with_spine
 
 #: On a machine that is busy with other things too; what these tests must notice is B waiting for A, which takes a minute.
@@ -58,6 +60,32 @@ def test_another_function_s_trouble_is_its_own(tmp_path: Path, trouble: str, man
         assert running or ready or trouble in ("fails", "noop"), "the trouble was over before b was done: this measured nothing"
 
     with_spine(tmp_path, CODE, work)
+
+
+SLOW_START = """
+import time
+@app.function()
+def b(event, context):
+    return event
+end = time.thread_time() + 0.1
+while time.thread_time() < end:
+    pass
+"""
+
+
+def test_many_callers_at_once_do_not_make_every_init_late(tmp_path: Path) -> None:
+    """As many environments at once as there are callers would each get so small a share of the processors that none is there in time."""
+
+    async def work(spine: Spine) -> None:
+        callers = [asyncio.create_task(spine.dispatcher.invoke("b", b"1")) for _ in range(60)]
+        most = 0
+        while not all(caller.done() for caller in callers):
+            most = max(most, spine.pool.counts().get("b", {}).get("starting", 0))
+            await asyncio.sleep(0.002)
+        assert all(caller.result().ok for caller in callers)
+        assert 1 < most <= STARTS * (os.cpu_count() or 1)
+
+    with_spine(tmp_path, SLOW_START, work)
 
 
 @pytest.mark.slow

@@ -49,3 +49,12 @@ def test_what_waits_for_us_while_the_processors_are_used_up_does_not(growth: Gro
 def test_quick_functions_and_crews_that_are_starting_wait(growth: Growth, waiting: Callable[[int], list[int]]) -> None:
     assert growth.step(waiting(2), 0.0, crew=2, starting=0, quick=True) == 0
     assert growth.step(waiting(2), 0.0, crew=2, starting=2, quick=False) == 0
+
+
+def test_callers_that_wait_get_a_few_inits_a_processor_at_once(growth: Growth) -> None:
+    assert growth.may_start([GONE] * 7)
+    assert not growth.may_start([GONE] * 8)
+
+
+def test_inits_that_wait_for_something_leave_room_for_others(growth: Growth, waiting: Callable[[int], list[int]]) -> None:
+    assert growth.may_start(waiting(200))

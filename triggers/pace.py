@@ -1,0 +1,64 @@
+"""How many batches of a queue run at once: more while messages wait, fewer when batches wait for an environment."""
+
+from __future__ import annotations
+
+import asyncio
+
+from eventflow import Clock
+
+#: Lambda begins with five batches at once and adds up to 300 a minute while there are messages (Lambda developer guide, "Configuring scaling
+#: behavior for SQS event source mappings").
+FIRST = 5
+STEP, STEP_SECONDS = 5, 1.0
+#: A batch waits for an environment no longer than this, nor than this share of its visibility timeout: its messages are hidden meanwhile, and would
+#: come a second time if it waited until they are not.
+LONGEST_WAIT = 1.0
+LONGEST_SHARE = 1 / 10
+
+
+class Pace:
+    """Slots for batches; ``limit`` is how many there are now. ``most`` is what the settings allow, ``visibility_timeout`` in seconds."""
+
+    def __init__(self, clock: Clock, most: int, visibility_timeout: float) -> None:
+        self._clock = clock
+        self._most = most
+        self._first = min(FIRST, most)
+        self._longest_wait = min(LONGEST_WAIT, visibility_timeout * LONGEST_SHARE)
+        self._running = 0
+        self._freed = asyncio.Event()
+        self._cut_at = -STEP_SECONDS
+        self.idle()
+
+    @property
+    def full(self) -> bool:
+        return self._running >= self.limit
+
+    def idle(self) -> None:
+        """The queue has no messages: begin anew when it has."""
+        self.limit = self._first
+        self._grows_at: float | None = None
+
+    async def acquire(self) -> None:
+        """Take a slot as soon as there is one."""
+        while self.full:
+            now = self._clock.monotonic()
+            if self._grows_at is None:
+                self._grows_at = now + STEP_SECONDS
+            if self.limit < self._most and self._grows_at <= now:
+                self.limit = min(self._most, self.limit + STEP)
+                self._grows_at = now + STEP_SECONDS
+            else:
+                self._freed.clear()
+                await self._clock.wait(self._freed, self._grows_at - now if self.limit < self._most else None)
+        self._running += 1
+
+    def release(self) -> None:
+        self._running -= 1
+        self._freed.set()
+
+    def waited(self, seconds: float) -> None:
+        """A batch had to wait so long for an environment. Where that is long, half as many run from now on: they all wait for the same."""
+        now = self._clock.monotonic()
+        if seconds > self._longest_wait and now >= self._cut_at + STEP_SECONDS:
+            self.limit = max(self._first, self.limit // 2)
+            self._cut_at, self._grows_at = now, now + 2 * STEP_SECONDS
