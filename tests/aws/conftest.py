@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import boto3
 import pytest
@@ -22,6 +22,7 @@ from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
 
 T = TypeVar("T")
+Scope = Literal["function", "module", "session"]
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 #: ``(database, clock, account, tmp_path)`` to services, at once or awaited; it runs on the server's loop.
@@ -113,6 +114,8 @@ class AwsServer:
 
     def close(self) -> None:
         if self._failure is None:
+            if "s3" in self.services:
+                self.services["s3"].objects.close()  # type: ignore[attr-defined]
             self.loop.call_soon_threadsafe(self._uvicorn.stopping.set)
         self._thread.join()
         self._socket.close()
@@ -133,9 +136,31 @@ def serve(tmp_path: Path, boto_session: boto3.Session) -> Iterator[Callable[...,
     def start(builder: Builder, clock: Clock | None = None, **options: Any) -> AwsServer:
         folder = tmp_path / f"server-{len(servers)}"
         folder.mkdir()
-        servers.append(AwsServer(builder, folder, boto_session, clock or SystemClock(), **options))
+        servers.append(AwsServer(builder, folder, boto_session, SystemClock(), **options))
         return servers[-1]
 
     yield start
     for server in servers:
         server.close()
+
+
+def server_of(builder: Builder, scope: Scope = "function", **options: Any) -> Any:
+    """A fixture: a server of these services, one for each test, module or run."""
+
+    @pytest.fixture(scope=scope)
+    def server(tmp_path_factory: pytest.TempPathFactory, boto_session: boto3.Session) -> Iterator[AwsServer]:
+        server = AwsServer(builder, tmp_path_factory.mktemp("server"), boto_session, SystemClock(), **options)
+        yield server
+        server.close()
+
+    return server
+
+
+def client_of(service: str, scope: Scope = "function", **config: Any) -> Any:
+    """A fixture: a boto3 client of the fixture ``server``."""
+
+    @pytest.fixture(scope=scope)
+    def client(server: Any) -> Any:
+        return server.client(service, **config)
+
+    return client

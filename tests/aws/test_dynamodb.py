@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,29 +12,18 @@ from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from eventflow.aws.dynamodb import DynamoDB
-from eventflow.aws.operation import Service
-from eventflow.clock import Clock
-from eventflow.database import Database
-from eventflow.services.tables import Tables
+from tests.aws.builders import dynamodb
+from tests.aws.conftest import client_of, server_of
 
 REGION = "us-east-1"
 
 
-async def dynamodb(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    tables = Tables(database, clock, account)
-    await tables.prepare()
-    return [DynamoDB(tables)]
+server = server_of(dynamodb)
+client = client_of("dynamodb")
 
 
 @pytest.fixture
-def client(serve: Callable[..., Any]) -> Any:
-    return serve(dynamodb).client("dynamodb")
-
-
-@pytest.fixture
-def resource(serve: Callable[..., Any]) -> Any:
-    server = serve(dynamodb)
+def resource(server: Any) -> Any:
     return boto3.resource(
         "dynamodb",
         region_name=REGION,

@@ -13,19 +13,10 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from eventflow.aws.dynamodb import DynamoDB
-from eventflow.aws.operation import Service
 from eventflow.cli.main import cli
-from eventflow.clock import Clock, SystemClock
-from eventflow.database import Database
-from eventflow.services.tables import Tables
+from eventflow.clock import SystemClock
+from tests.aws.builders import dynamodb
 from tests.aws.conftest import AwsServer
-
-
-async def dynamodb(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    tables = Tables(database, clock, account)
-    await tables.prepare()
-    return [DynamoDB(tables)]
 
 
 async def control(scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import boto3
 import pytest
 
-from eventflow.clock import SystemClock
-from tests.aws.conftest import AwsServer
-from tests.aws.test_dynamodb import dynamodb
+from tests.aws.builders import dynamodb
+from tests.aws.conftest import AwsServer, server_of
 
 T: dict[str, Any] = {"TableName": "people"}
 KEY = {"p": {"S": "1"}, "q": {"N": "1"}}
@@ -78,11 +76,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 NONSENSE: list[Any] = [None, {}, [], "", 0, -1, 1.5, True, "\u00e9", [None], {"": None}, {"S": "x", "N": "1"}, "9" * 400]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, boto_session: boto3.Session) -> Iterator[AwsServer]:
-    server = AwsServer(dynamodb, tmp_path_factory.mktemp("nonsense"), boto_session, SystemClock(), open=True)
-    yield server
-    server.close()
+server = server_of(dynamodb, "module", open=True)
 
 
 def send(connection: http.client.HTTPConnection, operation: str, body: Any) -> tuple[int, Any]:

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from eventflow.aws.dynamodb import DynamoDB
-from eventflow.aws.operation import Service
-from eventflow.clock import Clock
-from eventflow.database import Database
-from eventflow.services.tables import Tables
-
-
-async def dynamodb(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    tables = Tables(database, clock, account)
-    await tables.prepare()
-    return [DynamoDB(tables)]
+from tests.aws.builders import dynamodb
 
 
 @pytest.fixture

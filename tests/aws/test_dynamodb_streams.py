@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from eventflow.aws.operation import Service
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.services.tables import Tables
+from tests.aws.conftest import client_of, server_of
 
 BOTH = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
@@ -25,19 +26,9 @@ async def services(database: Database, clock: Clock, account: str, folder: Path)
     return [DynamoDB(tables), DynamoDBStreams(tables.streams)]
 
 
-@pytest.fixture
-def server(serve: Callable[..., Any]) -> Any:
-    return serve(services)
-
-
-@pytest.fixture
-def tables(server: Any) -> Any:
-    return server.client("dynamodb")
-
-
-@pytest.fixture
-def streams(server: Any) -> Any:
-    return server.client("dynamodbstreams")
+server = server_of(services)
+tables = client_of("dynamodb")
+streams = client_of("dynamodbstreams")
 
 
 def create(tables: Any, name: str = "orders", specification: dict[str, Any] | None = BOTH) -> str:

@@ -9,18 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from eventflow.aws.dynamodb import DynamoDB
 from eventflow.aws.operation import Service
 from eventflow.clock import Clock
 from eventflow.database import Database
-from eventflow.services.tables import Tables
 from eventflow.testing.virtual_clock import VirtualClock
-
-
-async def dynamodb(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    tables = Tables(database, clock, account)
-    await tables.prepare()
-    return [DynamoDB(tables)]
+from tests.aws.builders import dynamodb
 
 
 @pytest.fixture
@@ -136,7 +129,7 @@ def test_a_token_is_forgotten_after_ten_minutes(serve: Callable[..., Any]) -> No
     clock = VirtualClock()
 
     async def on_clock(database: Database, _clock: Clock, account: str, folder: Path) -> list[Service]:
-        return await dynamodb(database, clock, account, folder)
+        return await dynamodb(database, clock, account, folder)  # the requests are dated by the machine's
 
     client = serve(on_clock).client("dynamodb")
     create(client, "accounts")

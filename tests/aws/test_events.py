@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from eventflow.clock import Clock, SystemClock
+from eventflow.clock import Clock
 from eventflow.composition import Core
 from eventflow.database import Database
-from tests.aws.conftest import ACCOUNT, REGION, AwsServer
+from tests.aws.conftest import ACCOUNT, REGION, AwsServer, client_of, server_of
 
 NUMBERS = count()
 PATTERN = json.dumps({"source": ["shop"]})
@@ -30,21 +29,9 @@ async def build(database: Database, clock: Clock, account: str, folder: Path) ->
     return core.aws_services("python3.11")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, boto_session: boto3.Session) -> Iterator[AwsServer]:
-    server = AwsServer(build, tmp_path_factory.mktemp("events"), boto_session, SystemClock())
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def events(server: AwsServer) -> Any:
-    return server.client("events")
-
-
-@pytest.fixture
-def sqs(server: AwsServer) -> Any:
-    return server.client("sqs")
+server = server_of(build, "module")
+events = client_of("events", "module")
+sqs = client_of("sqs", "module")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import io
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,29 +20,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from eventflow.aws.operation import Service
-from eventflow.aws.s3 import S3Service
-from eventflow.clock import Clock
-from eventflow.database import Database
 from eventflow.digests import ALGORITHMS
-from eventflow.services.objects import Objects
 from eventflow.services.objects.checksums import encoded, new_digest
+from tests.aws import builders
+from tests.aws.conftest import server_of
 
 BUCKET = "uploads"
 MB = 1 << 20
 
 
-async def s3_service(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    objects = Objects(database, clock, folder / "buckets", account)
-    await objects.open()
-    return [S3Service(objects)]
-
-
-@pytest.fixture
-def server(serve: Callable[..., Any]) -> Iterator[Any]:
-    server = serve(s3_service)
-    yield server
-    server.services["s3"].objects.close()
+server = server_of(builders.s3)
 
 
 @pytest.fixture

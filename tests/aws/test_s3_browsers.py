@@ -14,30 +14,25 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_s3 import BUCKET, MB, refused, s3_service
+from test_s3 import BUCKET, MB, refused
 
 from eventflow.aws.s3.form import FormBody
 from eventflow.aws.s3.post_policy import read_policy
 from eventflow.aws.sigv4 import sign, signing_key
-from eventflow.clock import SystemClock
 from eventflow.errors import ServiceError
-from tests.aws.conftest import AwsServer
+from tests.aws import builders
+from tests.aws.conftest import client_of, server_of
 
 BOUNDARY = "----boundary"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, boto_session: Any) -> Iterator[Any]:
-    server = AwsServer(s3_service, tmp_path_factory.mktemp("browsers"), boto_session, SystemClock())
+server = server_of(builders.s3, "module")
+s3 = client_of("s3", signature_version="s3v4")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bucket(server: Any) -> None:
     server.client("s3").create_bucket(Bucket=BUCKET)
-    yield server
-    server.services["s3"].objects.close()
-    server.close()
-
-
-@pytest.fixture
-def s3(server: Any) -> Any:
-    return server.client("s3", signature_version="s3v4")
 
 
 class Answer:

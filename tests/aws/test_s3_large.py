@@ -7,13 +7,16 @@ import hashlib
 import http.client
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from test_s3 import BUCKET, MB, s3_service
+from test_s3 import BUCKET, MB
+
+from tests.aws import builders
+from tests.aws.conftest import server_of
 
 SIZE = 300 * MB
 #: What the server may take beside what it has anyway, in bytes: pieces on their way, and what the allocator keeps of them.
@@ -36,13 +39,14 @@ def status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+server = server_of(builders.s3)
+
+
 @pytest.fixture
-def s3(serve: Callable[..., Any]) -> Iterator[Any]:
-    server = serve(s3_service)
+def s3(server: Any) -> Any:
     client = server.client("s3", signature_version="s3v4")
     client.create_bucket(Bucket=BUCKET)
-    yield client
-    server.services["s3"].objects.close()
+    return client
 
 
 def pieces(digest: Any) -> Iterator[bytes]:

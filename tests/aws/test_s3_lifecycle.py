@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from eventflow.aws.operation import Service
-from eventflow.aws.s3 import S3Service
-from eventflow.clock import Clock, SystemClock
-from eventflow.database import Database
-from eventflow.services.objects import Objects
-from tests.aws.conftest import AwsServer
+from tests.aws import builders
+from tests.aws.conftest import client_of, server_of
 
-
-async def s3_service(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    objects = Objects(database, clock, folder / "buckets", account)
-    await objects.open()
-    return [S3Service(objects)]
-
-
-@pytest.fixture(scope="module")
-def s3(boto_session: boto3.Session, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    server = AwsServer(s3_service, tmp_path_factory.mktemp("lifecycle"), boto_session, SystemClock())
-    yield server.client("s3")
-    server.services["s3"].objects.close()  # type: ignore[attr-defined]
-    server.close()
+server = server_of(builders.s3, "module")
+s3 = client_of("s3", "module")
 
 
 @pytest.fixture

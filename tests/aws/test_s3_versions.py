@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from eventflow.aws.operation import Service
-from eventflow.aws.s3 import S3Service
-from eventflow.clock import Clock, SystemClock
-from eventflow.database import Database
-from eventflow.services.objects import Objects
-from tests.aws.conftest import AwsServer
+from tests.aws import builders
+from tests.aws.conftest import AwsServer, client_of, server_of
 
-
-async def s3_service(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    objects = Objects(database, clock, folder / "buckets", account)
-    await objects.open()
-    return [S3Service(objects)]
-
-
-@pytest.fixture(scope="module")
-def s3_server(boto_session: boto3.Session, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
-    server = AwsServer(s3_service, tmp_path_factory.mktemp("versions"), boto_session, SystemClock())
-    yield server
-    server.services["s3"].objects.close()  # type: ignore[attr-defined]
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def s3(s3_server: AwsServer) -> Any:
-    return s3_server.client("s3")
+server = server_of(builders.s3, "module")
+s3 = client_of("s3", "module")
 
 
 @pytest.fixture
@@ -146,7 +124,7 @@ def test_a_delete_of_nothing_leaves_a_marker(s3: Any, bucket: str) -> None:
     s3.delete_bucket(Bucket=bucket)
 
 
-def test_deleting_versions_for_good(s3: Any, bucket: str, s3_server: AwsServer) -> None:
+def test_deleting_versions_for_good(s3: Any, bucket: str, server: AwsServer) -> None:
     one, two, three = (put(s3, bucket, "d/k", str(number).encode()) for number in (1, 2, 3))
     assert s3.delete_object(Bucket=bucket, Key="d/k", VersionId=two)["VersionId"] == two
     assert listed(s3, bucket) == [("d/k", three, True, False), ("d/k", one, False, False)]
@@ -158,8 +136,8 @@ def test_deleting_versions_for_good(s3: Any, bucket: str, s3_server: AwsServer) 
     assert read(s3, bucket, "d/k", VersionId=one) == b"1"
     s3.delete_object(Bucket=bucket, Key="d/k", VersionId=one)
     assert listed(s3, bucket) == []
-    assert list(directory(s3_server, bucket).glob("d/*")) == []
-    assert list(directory(s3_server, bucket).glob(".eventflow-versions/*")) == []
+    assert list(directory(server, bucket).glob("d/*")) == []
+    assert list(directory(server, bucket).glob(".eventflow-versions/*")) == []
     s3.delete_bucket(Bucket=bucket)
 
 
@@ -313,9 +291,9 @@ def test_conditions_look_at_the_current_version(s3: Any, bucket: str) -> None:
 # By hand.
 
 
-def test_a_file_that_is_removed_by_hand_is_hidden_and_kept(s3: Any, bucket: str, s3_server: AwsServer) -> None:
+def test_a_file_that_is_removed_by_hand_is_hidden_and_kept(s3: Any, bucket: str, server: AwsServer) -> None:
     version = put(s3, bucket, "k", b"1")
-    (directory(s3_server, bucket) / "k").unlink()
+    (directory(server, bucket) / "k").unlink()
     assert code(s3.get_object, Bucket=bucket, Key="k") == ("NoSuchKey", 404)
     assert read(s3, bucket, "k", VersionId=version) == b"1"
     entries = listed(s3, bucket)
@@ -325,11 +303,11 @@ def test_a_file_that_is_removed_by_hand_is_hidden_and_kept(s3: Any, bucket: str,
     assert read(s3, bucket, "k") == b"1"
 
 
-def test_a_file_that_is_replaced_by_hand_is_kept(s3: Any, bucket: str, s3_server: AwsServer) -> None:
+def test_a_file_that_is_replaced_by_hand_is_kept(s3: Any, bucket: str, server: AwsServer) -> None:
     version = put(s3, bucket, "k", b"1")
-    other = directory(s3_server, bucket) / ".other"
+    other = directory(server, bucket) / ".other"
     other.write_bytes(b"by hand")
-    other.rename(directory(s3_server, bucket) / "k")
+    other.rename(directory(server, bucket) / "k")
     assert read(s3, bucket, "k") == b"by hand"
     by_hand = s3.head_object(Bucket=bucket, Key="k")["VersionId"]
     assert listed(s3, bucket, Prefix="k") == [("k", by_hand, True, False), ("k", version, False, False)]
@@ -337,9 +315,9 @@ def test_a_file_that_is_replaced_by_hand_is_kept(s3: Any, bucket: str, s3_server
     assert [read(s3, bucket, "k", VersionId=id) for id in (version, by_hand, third)] == [b"1", b"by hand", b"3"]
 
 
-def test_a_file_that_is_written_into_by_hand_takes_its_version_along(s3: Any, bucket: str, s3_server: AwsServer) -> None:
+def test_a_file_that_is_written_into_by_hand_takes_its_version_along(s3: Any, bucket: str, server: AwsServer) -> None:
     version = put(s3, bucket, "k", b"1")
-    (directory(s3_server, bucket) / "k").write_bytes(b"by hand")
+    (directory(server, bucket) / "k").write_bytes(b"by hand")
     by_hand = s3.head_object(Bucket=bucket, Key="k")["VersionId"]
     assert by_hand != version
     assert code(s3.get_object, Bucket=bucket, Key="k", VersionId=version) == ("NoSuchVersion", 404)
@@ -349,8 +327,8 @@ def test_a_file_that_is_written_into_by_hand_takes_its_version_along(s3: Any, bu
     assert read(s3, bucket, "k", VersionId=by_hand) == b"by hand"
 
 
-def test_the_hidden_folder_is_not_in_listings(s3: Any, bucket: str, s3_server: AwsServer) -> None:
+def test_the_hidden_folder_is_not_in_listings(s3: Any, bucket: str, server: AwsServer) -> None:
     put(s3, bucket, "k", b"1")
-    assert (directory(s3_server, bucket) / ".eventflow-versions").is_dir()
+    assert (directory(server, bucket) / ".eventflow-versions").is_dir()
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["k"]
-    assert (directory(s3_server, bucket) / "k").read_bytes() == b"1"
+    assert (directory(server, bucket) / "k").read_bytes() == b"1"

@@ -25,6 +25,7 @@ from eventflow.aws.sqs import SqsService
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.services.queues import Queues
+from tests.aws.conftest import client_of, server_of
 
 ACCOUNT = "000000000000"
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -36,14 +37,8 @@ async def services(database: Database, clock: Clock, account: str, _folder: Path
     return [SqsService(queues)]
 
 
-@pytest.fixture
-def server(serve: Callable[..., Any]) -> Any:
-    return serve(services)
-
-
-@pytest.fixture
-def sqs(server: Any) -> Any:
-    return server.client("sqs")
+server = server_of(services)
+sqs = client_of("sqs")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,11 +11,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from eventflow.aws.operation import Service
-from eventflow.clock import Clock, SystemClock
-from eventflow.composition import Core
-from eventflow.database import Database
-from tests.aws.conftest import REGION, AwsServer
+from eventflow.clock import SystemClock
+from tests.aws.builders import whole
+from tests.aws.conftest import REGION, AwsServer, client_of
 
 PEERS = ("eventflow", "moto")
 
@@ -33,7 +30,7 @@ def peer_of(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if peer_of(config) == "moto":
         for item in items:
-            if "clients" not in getattr(item, "fixturenames", ()):
+            if "server" not in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.skip(reason="asks no server"))
             for mark in item.iter_markers("moto_differs"):
                 item.add_marker(pytest.mark.xfail(reason=mark.args[0], strict=True))
@@ -51,79 +48,47 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"new    {report.nodeid.partition('::')[2]}")
 
 
-async def whole(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    """All services, as the daemon puts them together."""
-    core = Core(database, clock, buckets=folder / "buckets", account=account, region=REGION)
-    await core.open()
-    return core.aws_services("python3.11")
+class MotoServer:
+    """Moto's, as far as these tests use an ``AwsServer``."""
+
+    def __init__(self, session: boto3.Session, url: str) -> None:
+        self._make: Any = session.client
+        self._url = url
+
+    def client(self, service: str, **config: Any) -> Any:
+        return self._make(
+            service,
+            region_name=REGION,
+            endpoint_url=self._url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(retries={"total_max_attempts": 1}, **config),
+        )
 
 
 @pytest.fixture(scope="session")
-def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, boto_session: boto3.Session) -> Iterator[Callable[..., Any]]:
-    """A function from a service's name to a boto3 client of the chosen peer."""
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, boto_session: boto3.Session) -> Iterator[AwsServer | MotoServer]:
+    """The chosen peer."""
     if peer_of(request.config) == "moto":
         from moto.server import ThreadedMotoServer
 
         moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         moto.start()
         host, port = moto.get_host_and_port()
-        yield moto_clients(boto_session, f"http://{host}:{port}")
+        yield MotoServer(boto_session, f"http://{host}:{port}")
         moto.stop()
         return
     server = AwsServer(whole, tmp_path_factory.mktemp("conformance"), boto_session, SystemClock())
-    yield server.client
+    yield server
     server.close()
 
 
-def moto_clients(session: boto3.Session, url: str) -> Callable[..., Any]:
-    make: Any = session.client
-    config = Config(retries={"total_max_attempts": 1})
-    return lambda service: make(
-        service, region_name=REGION, endpoint_url=url, aws_access_key_id="testing", aws_secret_access_key="testing", config=config
-    )
-
-
-class Aws:
-    """Boto3 clients of the server under test, one a service."""
-
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self._make = make
-        self._made: dict[str, Any] = {}
-
-    def client(self, service: str) -> Any:
-        if service not in self._made:
-            self._made[service] = self._make(service)
-        return self._made[service]
-
-
-@pytest.fixture(scope="session")
-def aws(clients: Callable[..., Any]) -> Aws:
-    return Aws(clients)
-
-
-@pytest.fixture
-def s3(aws: Aws) -> Any:
-    return aws.client("s3")
-
-
-@pytest.fixture
-def dynamodb(aws: Aws) -> Any:
-    return aws.client("dynamodb")
-
-
-@pytest.fixture
-def sqs(aws: Aws) -> Any:
-    return aws.client("sqs")
-
-
-@pytest.fixture
-def events(aws: Aws) -> Any:
-    return aws.client("events")
-
-
-@pytest.fixture
-def scheduler(aws: Aws) -> Any:
-    return aws.client("scheduler")
+s3 = client_of("s3", "session")
+dynamodb = client_of("dynamodb", "session")
+dynamodbstreams = client_of("dynamodbstreams", "session")
+sqs = client_of("sqs", "session")
+events = client_of("events", "session")
+scheduler = client_of("scheduler", "session")
 
 
 @pytest.fixture

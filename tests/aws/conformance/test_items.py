@@ -290,8 +290,7 @@ def test_a_statement(dynamodb: Any, table: str) -> None:
     assert found["Items"] == [item(n={"N": "7"})]
 
 
-def test_a_stream_tells_the_changes_in_order(aws: Any, dynamodb: Any, name: str) -> None:
-    streams = aws.client("dynamodbstreams")
+def test_a_stream_tells_the_changes_in_order(dynamodb: Any, dynamodbstreams: Any, name: str) -> None:
     arn = dynamodb.create_table(
         TableName=name,
         AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
@@ -302,9 +301,9 @@ def test_a_stream_tells_the_changes_in_order(aws: Any, dynamodb: Any, name: str)
     dynamodb.put_item(TableName=name, Item={"p": {"S": "a"}, "n": {"N": "1"}})
     dynamodb.put_item(TableName=name, Item={"p": {"S": "a"}, "n": {"N": "2"}})
     dynamodb.delete_item(TableName=name, Key={"p": {"S": "a"}})
-    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    (shard,) = dynamodbstreams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     asked = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-    records = streams.get_records(ShardIterator=streams.get_shard_iterator(**asked)["ShardIterator"])["Records"]
+    records = dynamodbstreams.get_records(ShardIterator=dynamodbstreams.get_shard_iterator(**asked)["ShardIterator"])["Records"]
     assert [record["eventName"] for record in records] == ["INSERT", "MODIFY", "REMOVE"]
     assert records[1]["dynamodb"]["OldImage"]["n"] == {"N": "1"}
     assert records[1]["dynamodb"]["NewImage"]["n"] == {"N": "2"}

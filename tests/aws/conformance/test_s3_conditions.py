@@ -204,8 +204,8 @@ def fetch(url: str, method: str = "GET", body: bytes | None = None) -> tuple[int
 
 @moto_differs("it does not check signatures")
 @pytest.mark.parametrize("version", ["s3v4", "s3"])
-def test_presigned_addresses(clients: Callable[..., Any], bucket: str, version: str) -> None:
-    s3 = clients("s3", signature_version=version)
+def test_presigned_addresses(server: Any, bucket: str, version: str) -> None:
+    s3 = server.client("s3", signature_version=version)
 
     def signed(operation: str, life: int = 60, **params: Any) -> str:
         url: str = s3.generate_presigned_url(operation, Params={"Bucket": bucket, "Key": "k", **params}, ExpiresIn=life)

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 
 from tests.aws.conformance import moto_differs
-from tests.aws.conformance.conftest import Aws
+from tests.aws.conftest import client_of
 
 Refused = Callable[..., tuple[str, int]]
 
 
-@pytest.fixture
-def streams(aws: Aws) -> Any:
-    return aws.client("dynamodbstreams")
+streams = client_of("dynamodbstreams", "session")
 
 
 @pytest.fixture
