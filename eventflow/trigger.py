@@ -23,6 +23,18 @@ class Resource:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ApiRoute:
+    """A way through the API gateway: ``protocol`` is ``HTTP``, ``REST`` or ``WEBSOCKET``, ``api`` the name of an API of that protocol, ``key`` what
+    routes are told apart by (``GET /items/{id}``, ``$default``). ``options`` is what else was asked for, plain JSON values; the gateway refuses at
+    load what it does not enforce."""
+
+    protocol: str
+    api: str
+    key: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
 class Trigger(ABC):
     """A source of events for one function.
 
@@ -51,6 +63,10 @@ class Trigger(ABC):
 
     def resources(self) -> Iterable[Resource]:
         """What must exist before ``run``; the daemon makes what is not there."""
+        return ()
+
+    def routes(self) -> Iterable[ApiRoute]:
+        """The routes of the API gateway that lead to the trigger's function."""
         return ()
 
     def parameters(self) -> dict[str, Any]:
@@ -86,6 +102,11 @@ class BucketSource(Protocol):
 
     name: str
     path: Path
+
+    def key_at(self, path: str) -> str | None:
+        """The key of the file at a path below the directory: the path itself, but below ``.eventflow-keys``, where keys lie encoded that no
+        directory can hold. There, of a directory, what all keys in it begin with; None for a file that is no object."""
+        ...
 
     async def describe(self, key: str) -> ObjectVersion | None:
         """The object as it is on disk now (its ETag is computed if it is not known yet), or None if there is none."""

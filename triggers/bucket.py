@@ -35,7 +35,8 @@ class Bucket(Trigger):
 
     A bucket is a directory, and a file that comes into it by any means is an object. It is whole when its writer closed it or it was renamed to its
     name; never an object is a file that begins with a dot, lies in a directory that does, or ends in ``.part``, ``.tmp`` or ``~``. Files that were
-    there before the trigger ran for the first time do not fire; those that came, changed or went while the daemon was down do, once.
+    there before the trigger ran for the first time do not fire; those that came, changed or went while the daemon was down do, once. An object that
+    was put through S3 under a key that no directory can hold, and so lies encoded, fires with its key whatever its name is.
 
     ``events`` are S3's names, with or without ``s3:``. ``prefix`` and ``suffix`` narrow the keys; several of either mean any of them (S3 takes one).
 
@@ -69,9 +70,6 @@ class Bucket(Trigger):
             object.__setattr__(self, setting, self._texts(setting))
         object.__setattr__(self, "events", tuple(event.removeprefix("s3:") for event in self.events))
         self._check_events()
-        for prefix in self.prefix:
-            if prefix.startswith("/"):
-                raise SettingError(f"Bucket {self.name!r}: prefix={prefix!r} matches nothing: keys do not begin with a slash.")
         if self.watch not in WAYS:
             raise SettingError(f"Bucket {self.name!r}: watch={self.watch!r} is refused: it takes {' or '.join(map(repr, WAYS))}.")
         if isinstance(self.settle, bool) or not isinstance(self.settle, int | float) or not SHORTEST_SETTLE <= self.settle <= LONGEST_SETTLE:
@@ -116,5 +114,5 @@ class Bucket(Trigger):
 
     async def _session(self, target: Target) -> BucketSession:
         source = await target.bucket(self.name)
-        keys = ObjectKeys(tuple(self.prefix), tuple(self.suffix))
+        keys = ObjectKeys(tuple(self.prefix), tuple(self.suffix), source.key_at)
         return BucketSession(source, target, keys=keys, asked=self.asks_for, mode=self.watch, settle=self.settle)

@@ -44,6 +44,8 @@ class Look(NamedTuple):
 class ObjectEvents:
     """Turns signs about keys into events, each state of each key at most once.
 
+    What is called a key here and in the index is the path of an object's file; ``_key`` is the key that it is told by.
+
     Signs only say where to look: what is told is always the state that is there, so that several quick changes may become one event. The keys are
     handled many at a time, one key never twice at once.
     """
@@ -107,6 +109,9 @@ class ObjectEvents:
         elif self._finished(key, look, sign):
             self._settling.forget(key)
             await self._created(key, known, look, sign)
+
+    def _key(self, path: str) -> str:
+        return self._source.key_at(path) or path
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{key}"
@@ -172,12 +177,12 @@ class ObjectEvents:
         """The object, or None if it went or cannot be read; then it is looked at again."""
         now = self._target.clock.monotonic()
         try:
-            version = await self._source.describe(key)
+            version = await self._source.describe(self._key(key))
         except (OSError, ServiceError, StorageError) as error:
             if isinstance(error, ServiceError) and error.code == "SlowDown":  # somebody writes it all the time
                 self._settling.busy(key, look.sight, now, sign)
             else:
-                self._target.report(f"Bucket {self._source.name!r}: {key!r} cannot be read, so its event waits until it can be: {error}")
+                self._target.report(f"Bucket {self._source.name!r}: {self._key(key)!r} cannot be read, so its event waits until it can be: {error}")
                 self._settling.postpone(key, now, UNREADABLE_PAUSE, sign)
             return None
         if version is None and self._index.get(key) is not None:
@@ -188,7 +193,10 @@ class ObjectEvents:
         if not any(map(self._asked, REMOVED)):
             self._index.remember(key, None)
             return
-        removal = await self._source.removed(key)
+        removal = await self._source.removed(self._key(key))
+        if removal is None and await self._elsewhere(key):
+            self._index.remember(key, None)
+            return
         name = removed_event(removal.action if removal else "Delete")
         if not self._asked(name):
             self._index.remember(key, None)
@@ -197,11 +205,18 @@ class ObjectEvents:
         sequencer = removal.sequencer if removal else sequencer_in(known) + "01"
         await self._emit(key, name, sequencer, None, removal)
 
+    async def _elsewhere(self, key: str) -> bool:
+        """Whether the object has only moved, from its encoded name to its own or the other way: the file there is told of by itself."""
+        try:
+            return await self._source.describe(self._key(key)) is not None
+        except (OSError, ServiceError, StorageError):
+            return False
+
     async def _emit(self, key: str, name: str, sequencer: str, entry: str | None, version: ObjectVersion | None) -> None:
         target = self._target
         event = s3_event(
             bucket=self._source.name,
-            key=key,
+            key=self._key(key),
             name=name,
             sequencer=sequencer,
             region=target.region,
@@ -216,7 +231,7 @@ class ObjectEvents:
         )
         # With the ETag, for two writes in one tick of the file system's clock are two states under one time.
         state = f"{sequencer}-{version.etag}" if version and entry else sequencer
-        identity = f"{self._source.name}/{key}/{state}/{name}"
+        identity = f"{self._source.name}/{self._key(key)}/{state}/{name}"
         trace = version.trace if version else None
         await target.emit(event, id=identity, trace=trace, cursor=self._index.moves(key, entry))
         self._index.put(key, entry)

@@ -95,7 +95,9 @@ def drive(folder, scenario):
         try:
             await objects.open()
             bucket = await objects.ensure_bucket("uploads")
-            await scenario(Uploads(bucket.path, await objects.source("uploads")))
+            uploads = Uploads(bucket.path, await objects.source("uploads"))
+            uploads.objects = objects
+            await scenario(uploads)
         finally:
             objects.close()
             database.close()
@@ -126,6 +128,22 @@ class Writer:
 
     def __exit__(self, *_error):
         self.process.communicate()
+
+
+def test_an_object_with_an_encoded_name_is_told_as_it_comes_and_goes(tmp_path):
+    async def body():
+        yield b"content"
+
+    async def scenario(uploads):
+        long = "x" * 300
+        async with uploads.running(watch="events"):
+            for key in ("a//b", "../up", long):
+                await uploads.objects.put("uploads", key, body())
+            await uploads.expect((CREATED, "a//b"), (CREATED, "../up"), (CREATED, long))
+            await uploads.objects.delete("uploads", long)
+            await uploads.expect((REMOVED, long))
+
+    drive(tmp_path, scenario)
 
 
 # Other processes write

@@ -45,7 +45,6 @@ def test_one_prefix_or_suffix_is_a_list_of_one_and_an_empty_one_is_none():
         ({"name": "uploads", "events": "ObjectTagging:*"}, "ObjectRemoved:Delete"),
         ({"name": "uploads", "events": ("ObjectCreated:Put", "s3:ObjectRemoved:Gone")}, "ObjectRemoved:Gone"),
         ({"name": "uploads", "events": ()}, "nothing would ever fire"),
-        ({"name": "uploads", "prefix": "/in"}, "slash"),
         ({"name": "uploads", "suffix": 5}, "one text or several"),
         ({"name": "uploads", "suffix": (".jpg", None)}, "one text or several"),
         ({"name": "uploads", "watch": "inotify"}, "'auto' or 'events' or 'poll'"),
@@ -108,6 +107,7 @@ async def sweeps(path, **settings):
         await objects.open()
         bucket = await objects.ensure_bucket("uploads")
         swept = Sweeps(bucket.path, await objects.source("uploads"))
+        swept.objects = objects
         await swept.told(**settings)
         yield swept
     finally:
@@ -243,6 +243,69 @@ def test_keys_are_written_as_s3_writes_them(tmp_path):
         await bucket.told()
         [payload] = bucket.target.payloads
         assert payload["Records"][0]["s3"]["object"]["key"] == "Gr%C3%BC%C3%9Fe+an/alle%2B.txt"
+
+    drive(tmp_path, scenario)
+
+
+LONG = "x" * 300 + "/" + "ü" * 300
+ODD_KEYS = ("/in/front", "a//b.txt", "../up", "in/./here.tmp", ".eventflow-mine", LONG, "folder/", "nul\0")
+
+
+async def put(bucket, key, text="content"):
+    async def body():
+        yield text.encode()
+
+    await bucket.objects.put("uploads", key, body())
+
+
+def test_objects_whose_names_no_directory_can_hold_are_told_by_their_keys(tmp_path):
+    async def scenario(bucket):
+        for key in ODD_KEYS:
+            await put(bucket, key)
+        assert await bucket.told() == sorted(("Created", key) for key in ODD_KEYS)
+        assert await bucket.told() == []
+        keys = {payload["Records"][0]["s3"]["object"]["key"] for payload in bucket.target.payloads}
+        assert {"/in/front", "a//b.txt", "../up", "nul%00"} <= keys
+        await put(bucket, "a//b.txt", "more content")
+        assert await bucket.told() == [("Created", "a//b.txt")]
+        created = bucket.target.payloads[-1]["Records"][0]["s3"]["object"]
+        assert created["size"] == 12
+        await bucket.objects.delete("uploads", "a//b.txt")
+        assert await bucket.told() == [("Removed", "a//b.txt")]
+        assert bucket.target.payloads[-1]["Records"][0]["s3"]["object"]["sequencer"] > created["sequencer"]
+
+    drive(tmp_path, scenario)
+
+
+def test_prefixes_and_suffixes_are_those_of_the_keys_and_not_of_encoded_names(tmp_path):
+    async def scenario(bucket):
+        for key in ODD_KEYS:
+            await put(bucket, key)
+        assert await bucket.told(prefix=("/in", "x", "nul"), suffix=("ont", "ü")) == sorted([("Created", "/in/front"), ("Created", LONG)])
+
+    drive(tmp_path, scenario, prefix=("/in", "x", "nul"), suffix=("ont", "ü"))
+
+
+def test_files_that_others_put_beside_encoded_names_are_not_told(tmp_path):
+    async def scenario(bucket):
+        for name in ("readme.txt", "ZZZ", "d5", "zzz-/c4", "c5h66p35-/c4======"):
+            write(bucket.path / ".eventflow-keys" / name)
+        write(bucket.path / ".eventflow-keys.txt")
+        assert await bucket.told() == []
+
+    drive(tmp_path, scenario)
+
+
+def test_an_object_that_gets_its_own_name_is_told_as_created_and_not_as_removed(tmp_path):
+    async def scenario(bucket):
+        write(bucket.path / "a")
+        await put(bucket, "a/b")
+        assert await bucket.told() == [("Created", "a"), ("Created", "a/b")]
+        (bucket.path / "a").unlink()
+        await put(bucket, "a/b", "again")
+        assert (bucket.path / "a/b").read_text() == "again"
+        assert await bucket.told() == [("Created", "a/b"), ("Removed", "a")]
+        assert await bucket.told() == []
 
     drive(tmp_path, scenario)
 

@@ -72,6 +72,25 @@ def decoded_piece(name: str) -> bytes | None:
     return octets if encoded_piece(octets) == text else None
 
 
+def key_at(path: str) -> str | None:
+    """The key of the file at a path below its bucket; of a directory of encoded names, what the keys in it begin with. None for a path below
+    ``ENCODED`` that was not made here."""
+    first, _slash, rest = path.partition("/")
+    if first != ENCODED:
+        return path
+    pieces = [decoded_piece(name) for name in rest.split("/")] if rest else []
+    octets = b"".join(piece for piece in pieces if piece is not None)
+    if None in pieces:
+        return None
+    if not rest or rest.endswith(DIRECTORY_MARK):
+        return octets.decode(errors="ignore")  # a piece may end within a character
+    try:
+        key = octets.decode()
+    except UnicodeDecodeError:
+        return None
+    return key if is_key(key) and "/".join(encoded_segments(key)) == path else None
+
+
 def reason_against(key: str) -> str | None:
     """Why a directory cannot hold this key under its own name, or None if it can."""
     if not is_key(key):

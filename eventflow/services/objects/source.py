@@ -10,6 +10,7 @@ from eventflow.services.objects.buckets import Bucket
 from eventflow.services.objects.disk import to_the_end
 from eventflow.services.objects.history import History
 from eventflow.services.objects.index import ObjectIndex
+from eventflow.services.objects.keys import key_at
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.reader import ObjectReader
 from eventflow.trigger import ObjectVersion
@@ -27,6 +28,9 @@ class StoredBucket:
         self._history = history
         self._locks = locks
         self._clock = clock
+
+    def key_at(self, path: str) -> str | None:
+        return key_at(path)
 
     async def describe(self, key: str) -> ObjectVersion | None:
         """The object as it is on disk now, or None if there is none. The same state of a file has the same ETag and sequencer every time."""
