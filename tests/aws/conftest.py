@@ -18,6 +18,7 @@ from botocore.config import Config
 from eventflow.aws.credentials import Credentials
 from eventflow.aws.endpoint import Endpoint
 from eventflow.aws.operation import Service
+from eventflow.aws.s3 import S3Service
 from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
 
@@ -114,8 +115,9 @@ class AwsServer:
 
     def close(self) -> None:
         if self._failure is None:
-            if "s3" in self.services:
-                self.services["s3"].objects.close()  # type: ignore[attr-defined]
+            for service in self.services.values():
+                if isinstance(service, S3Service):
+                    service.objects.close()
             self.loop.call_soon_threadsafe(self._uvicorn.stopping.set)
         self._thread.join()
         self._socket.close()
