@@ -138,7 +138,7 @@ def serve(tmp_path: Path, boto_session: boto3.Session) -> Iterator[Callable[...,
     def start(builder: Builder, clock: Clock | None = None, **options: Any) -> AwsServer:
         folder = tmp_path / f"server-{len(servers)}"
         folder.mkdir()
-        servers.append(AwsServer(builder, folder, boto_session, SystemClock(), **options))
+        servers.append(AwsServer(builder, folder, boto_session, clock or SystemClock(), **options))
         return servers[-1]
 
     yield start
