@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from eventflow.outcome import Outcome, Status
     from eventflow.pattern import Pattern, compile_pattern
     from eventflow.timetable import Rate, Timetable, parse_timetable, parse_zone
-    from eventflow.trigger import BucketSource, BusSource, Cursor, ObjectVersion, QueueSource, Resource, StreamSource, Target, Trigger
+    from eventflow.trigger import ApiRoute, BucketSource, BusSource, Cursor, ObjectVersion, QueueSource, Resource, StreamSource, Target, Trigger
 
 __all__ = [
+    "ApiRoute",
     "App",
     "BucketSource",
     "BusSource",
@@ -95,7 +96,7 @@ _HOMES = {
     "outcome": ("Outcome", "Status"),
     "pattern": ("Pattern", "compile_pattern"),
     "timetable": ("Rate", "Timetable", "parse_timetable", "parse_zone"),
-    "trigger": ("BucketSource", "BusSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "StreamSource", "Target", "Trigger"),
+    "trigger": ("ApiRoute", "BucketSource", "BusSource", "Cursor", "ObjectVersion", "QueueSource", "Resource", "StreamSource", "Target", "Trigger"),
 }
 
 if not TYPE_CHECKING:  # mypy would take every name for one that exists

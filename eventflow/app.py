@@ -13,13 +13,13 @@ from typing import Any, Never, TypeVar, Unpack
 from eventflow.errors import LoadError, SettingError
 from eventflow.function import NAME, Destination, Function, FunctionSettings
 from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
-from eventflow.reference import BucketRef, BusRef, QueueRef, Reference, TableRef, bucket_ref, bus_ref, queue_ref, table_ref
+from eventflow.reference import ApiRef, BucketRef, BusRef, QueueRef, Reference, TableRef, api_ref, bucket_ref, bus_ref, queue_ref, table_ref
 from eventflow.registration import Registration, check_handler, place_of, shown
 from eventflow.source import Source, import_source, locate
 from eventflow.trigger import Resource, Trigger
 
 H = TypeVar("H", bound=Callable[..., Any])
-R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef)
+R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef, ApiRef)
 Handler = Callable[[Any, Any], Any]
 
 
@@ -93,6 +93,16 @@ class App:
     def bus(self, name: str) -> BusRef:
         """An event bus of EventBridge, for the trigger ``Bus(pattern, bus=...)`` and ``PutEvents``. The bus ``default`` is always there."""
         return self._declare(bus_ref(name))
+
+    def http_api(self, name: str = "default", **options: Any) -> ApiRef:
+        """An HTTP API, for ``Http(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``$default``),
+        ``stage_variables``, ``base_path``, ``cors``; docs/http.md says what each means."""
+        return self._declare(api_ref("HTTP", name, **options))
+
+    def rest_api(self, name: str = "default", **options: Any) -> ApiRef:
+        """A REST API, for ``Rest(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``prod``),
+        ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``; docs/http.md says what each means."""
+        return self._declare(api_ref("REST", name, **options))
 
     @property
     def functions(self) -> dict[str, Function]:
@@ -185,7 +195,7 @@ class App:
 
     def _declare(self, reference: R) -> R:
         """Keep a reference; the same one may be declared again, another of its kind and name may not."""
-        kind = reference.kind
+        kind = reference.kind if not isinstance(reference, ApiRef) else f"{reference.protocol} API"
         known = self._references.setdefault((kind, reference.name), reference)
         if known != reference:
             raise SettingError(

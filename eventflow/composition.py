@@ -118,6 +118,8 @@ class Core:
             await self.tables.ensure_stream(self.region, name)
         elif resource.kind == "bus":
             await self.buses.catalog.ensure(self.region, name)
+        elif resource.kind == "api":
+            return  # the gateway has it (eventflow/gateway): there is nothing to make
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 

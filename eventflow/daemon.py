@@ -27,6 +27,7 @@ from eventflow.control import Control
 from eventflow.database import Database
 from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
+from eventflow.gateway.composition import GatewayService
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
@@ -71,6 +72,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._restarting: set[asyncio.Task[None]] = set()
+        self._gateway_server: HttpServer | None = None
         self._notifier = Notifier(service_manager(), clock, self._status_line)
 
     def stop(self) -> None:
@@ -121,6 +123,7 @@ class Daemon:
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._supervisor = Supervisor(clock)
+        self._gateway = GatewayService(clock, self._core.account, self._dispatcher.invoke)
         self._token = secrets.token_urlsafe(32)
 
     def _endpoint(self) -> Endpoint:
@@ -153,20 +156,23 @@ class Daemon:
         await self._core.notifications.start()
         self._core.buses.start()
         faultpoint.reach("daemon.loaded")
-        self._state.announce(
-            {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
-        )
+        self._announce()
         functions = self._manifest.functions if self._manifest else ()
         log.info(
-            "%s: %d functions, %d triggers; AWS endpoint %s; state in %s",
+            "%s: %d functions, %d triggers; AWS endpoint %s%s; state in %s",
             self._app,
             len(functions),
             len(self._supervisor.status()),
             self._url,
+            "" if self._gateway_server is None else f"; API gateway {self._gateway_server.url}",
             self._state.path,
         )
         self._notifier.ready()
         faultpoint.reach("daemon.announced")
+
+    def _announce(self) -> None:
+        said = {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
+        self._state.announce({**said, "gateway": self._gateway_server.url} if self._gateway_server else said)
 
     async def _serve(self, serving: asyncio.Task[None]) -> None:
         aside = [asyncio.create_task(self._prune()), asyncio.create_task(ClockWatch(self._core).run())]
@@ -211,6 +217,8 @@ class Daemon:
         faultpoint.reach("daemon.ended")
         await asyncio.sleep(0.05)  # whoever was answered just now has its own last words: a queue's messages to delete, a response to send
         await self._dispatcher.flush()
+        if self._gateway_server is not None:
+            await self._gateway_server.close()
         await server.close()
         self._core.close()
         if started:
@@ -249,15 +257,28 @@ class Daemon:
         functions = {function.name: function for function in manifest.functions}
         self._core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
+        routes = self._gateway.compile(manifest.app, manifest.resources, triggers)
         await self._core.ensure(manifest, triggers)
+        if routes.serves and self._gateway_server is None:
+            self._open_gateway()
         self._manifest, self._nursery = manifest, nursery
         former = self._pool.replace(nursery, functions)
         if nursery.lost:
             self._pool.lost(nursery)  # it died before anybody knew that it was the one
+        self._gateway.take_up(
+            routes
+        )  # in the turn of the event loop in which the functions change: no request meets routes of the one and those of the other
         await self._dispatcher.start(functions)
         await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
         if former is not None:
             self._retire(former)
+
+    def _open_gateway(self) -> None:
+        """Listen for the first application that has routes; one without them does not close it again. Raises EventflowError for a taken port."""
+        self._gateway_server = HttpServer(self._settings.gateway_host, self._settings.gateway_port, flag="--gateway-port")
+        self._gateway_server.serve(self._gateway.app)
+        if self._manifest is not None:
+            self._announce()
 
     def _retire(self, former: Nursery) -> None:
         task = asyncio.create_task(self._close_when_idle(former))
@@ -329,6 +350,7 @@ class Daemon:
             "source": self._app,
             "pid": os.getpid(),
             "url": self._url,
+            "gateway": None if self._gateway_server is None else self._gateway_server.url,
             "version": version("eventflow"),
             "started_at": iso(self._started_at),
             "state": str(self._state.path),

@@ -1,4 +1,4 @@
-"""The HTTP server of the AWS endpoint: uvicorn on a socket that we opened, without signal handlers of its own."""
+"""The HTTP server of the AWS endpoint and of the API gateway: uvicorn on a socket that we opened, without signal handlers of its own."""
 
 from __future__ import annotations
 
@@ -93,8 +93,9 @@ class Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application. The socket listens from the start, so that its ``url`` is known before anything answers."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._listener = listen(host, port)
+    def __init__(self, host: str, port: int, *, flag: str = "--port") -> None:
+        """``flag`` is what a person would change if the port is taken."""
+        self._listener = listen(host, port, flag)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._listener.getsockname()[1]}"
         self._server: Server | None = None
@@ -124,7 +125,7 @@ class HttpServer:
         self._listener.close()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, flag: str = "--port") -> socket.socket:
     """A listening socket; port 0 takes any free one. Raises ``EventflowError`` when the port is taken."""
     # The protocol is named because asyncio turns Nagle's algorithm off only on sockets that name it: else an answer's body waits for 40 ms.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -133,6 +134,6 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise EventflowError(f"{host}:{port} cannot be listened on: {error}. Choose another with --port (0 takes any that is free).") from error
+        raise EventflowError(f"{host}:{port} cannot be listened on: {error}. Choose another with {flag} (0 takes any that is free).") from error
     listener.listen(BACKLOG)
     return listener

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 FIFO = ".fifo"
 LONGEST_QUEUE_NAME = 80
 BUS_NAME = re.compile(r"[.\-_A-Za-z0-9]{1,256}")
+API_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 KEY_TYPES = ("S", "N", "B")
 STREAM_VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 LONGEST_PARTITION_KEY = 255
@@ -112,7 +114,23 @@ class BusRef:
         return Resource(self.kind, self.name)
 
 
-Reference = BucketRef | TableRef | QueueRef | BusRef
+@dataclass(frozen=True)
+class ApiRef:
+    """An API of the application; ``protocol`` is ``HTTP``, ``REST`` or ``WEBSOCKET``, ``options`` what was said of it, as plain JSON values."""
+
+    kind: ClassVar[str] = "api"
+    protocol: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self, root: Path) -> Resource:
+        return Resource(self.kind, f"{self.protocol}/{self.name}", dict(self.options))
+
+
+Reference = BucketRef | TableRef | QueueRef | BusRef | ApiRef
 
 
 def bucket_ref(name: str, path: str | Path | None = None) -> BucketRef:
@@ -151,6 +169,17 @@ def queue_ref(name: str, **attributes: Any) -> QueueRef:
 def bus_ref(name: str) -> BusRef:
     require(name, BUS_NAME, "bus", "1 to 256 of A-Z, a-z, 0-9, '.', '-' and '_'")
     return BusRef(name)
+
+
+def api_ref(protocol: str, name: str, **options: Any) -> ApiRef:
+    """Options that are None were not given. What the values may be, the gateway knows."""
+    require(name, API_NAME, "API", "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
+    given = {option: value for option, value in options.items() if value is not None}
+    try:
+        plain = json.loads(json.dumps(given, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"API {name!r}: its options are no plain JSON values: {error}.") from error
+    return ApiRef(protocol, name, plain)
 
 
 def check_bucket_name(name: object) -> None:

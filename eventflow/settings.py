@@ -37,7 +37,8 @@ LOG_FORMATS = ("auto", "text", "json")
 @dataclass(frozen=True)
 class Settings:
     """What the daemon runs with. ``state`` is the directory of everything durable, ``buckets`` the one in which a bucket without a path of its
-    own lives; ``open`` takes any credentials; ``retention_days`` is how long finished events and logs are kept, ``grace_seconds`` how long a
+    own lives; ``gateway_host`` and ``gateway_port`` are where the API gateway listens, which it does only for an application that has routes;
+    ``open`` takes any credentials; ``retention_days`` is how long finished events and logs are kept, ``grace_seconds`` how long a
     stopping daemon waits for running functions; ``log_format`` ``auto`` is text on a terminal and JSON lines elsewhere. ``origins`` tells where
     each value came from.
     """
@@ -48,6 +49,8 @@ class Settings:
     region: str = "us-east-1"
     host: str = "127.0.0.1"
     port: int = 4566
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = 8080
     open: bool = False
     retention_days: int = 14
     grace_seconds: float = 30.0
@@ -82,6 +85,8 @@ class Flags(TypedDict, total=False):
     region: str | None
     host: str | None
     port: int | None
+    gateway_host: str | None
+    gateway_port: int | None
     open: bool | None
     retention_days: int | None
     grace_seconds: float | None
@@ -251,6 +256,8 @@ CHECKS: Mapping[str, Callable[[str, Given], Any]] = {
     "region": matching(REGION, "an AWS region, such as us-east-1"),
     "host": matching(re.compile(r"[A-Za-z0-9.:_-]+"), "a host name or an IP address"),
     "port": number(0, 65_535, " (0: any free one)"),
+    "gateway_host": matching(re.compile(r"[A-Za-z0-9.:_-]+"), "a host name or an IP address"),
+    "gateway_port": number(0, 65_535, " (0: any free one)"),
     "open": truth,
     "retention_days": number(1, 3_650, " days"),
     "grace_seconds": number(0, 900, " seconds", whole=False),

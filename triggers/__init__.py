@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from triggers.bucket import Bucket
     from triggers.bus import Bus
+    from triggers.http import Http, Rest
     from triggers.queue import Queue
     from triggers.schedule import Schedule
     from triggers.stream import Stream
 
-__all__ = ["Bucket", "Bus", "Queue", "Schedule", "Stream"]
+__all__ = ["Bucket", "Bus", "Http", "Queue", "Rest", "Schedule", "Stream"]
+
+_HOMES = {"Rest": "http"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
-    return getattr(import_module(f"triggers.{name.lower()}"), name)
+    return getattr(import_module(f"triggers.{_HOMES.get(name, name.lower())}"), name)

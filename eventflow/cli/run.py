@@ -19,6 +19,10 @@ OPTIONS = (
     click.option("--buckets", type=DIRECTORY, metavar="DIR", help="Where the buckets' directories are; by default buckets in the state directory."),
     click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="The port of the AWS endpoint (4566; 0 takes any free one)."),
     click.option("--host", help="The address of the AWS endpoint (127.0.0.1)."),
+    click.option(
+        "--gateway-port", type=click.IntRange(0, 65_535), metavar="N", help="The port of the API gateway, for an application with routes (8080)."
+    ),
+    click.option("--gateway-host", help="The address of the API gateway (127.0.0.1)."),
     click.option("--open", "open", is_flag=True, default=None, help="Take any credentials; only on a loopback address."),
     click.option("--region", help="The default region (us-east-1)."),
     click.option("--account-id", metavar="DIGITS", help="The account id (000000000000)."),

@@ -1,0 +1,208 @@
+"""The APIs of an application, compiled from its manifest: stages, where each is mounted, its routes with their steps and integrations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventflow.errors import SettingError
+from eventflow.gateway.cors import Cors
+from eventflow.gateway.routes import RouteKey, RouteTable
+from eventflow.gateway.seams import AccessLog, Integration, Plug, Step
+from eventflow.trigger import ApiRoute, Resource
+
+DEFAULT_API = "default"
+DEFAULT_STAGE = "$default"
+STAGES = {"HTTP": DEFAULT_STAGE, "REST": "prod", "WEBSOCKET": "prod"}
+STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+VARIABLE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+VARIABLE_VALUE = re.compile(r"[A-Za-z0-9._~:/?#&=,-]{0,512}")
+BASE_PATH = re.compile(r"/([A-Za-z0-9$_.+!*'()-]+(/[A-Za-z0-9$_.+!*'()-]+)*)?")
+#: AWS: 30 seconds for HTTP APIs, 29 for the others (API Gateway quotas).
+LONGEST = {"HTTP": 30.0, "REST": 29.0, "WEBSOCKET": 29.0}
+#: The options that the core enforces; every other one belongs to a plug.
+API_OPTIONS = frozenset(("stage", "stage_variables", "base_path", "cors"))
+ROUTE_OPTIONS = frozenset(("timeout",))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``variables`` are the stage's; ``segment`` is the first part of the path where the API is reached by its own host (none for ``$default``)."""
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def segment(self) -> str:
+        return "" if self.name == DEFAULT_STAGE else f"/{self.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """A route that is ready to run. ``options`` are those that plugs claim, as the trigger wrote them."""
+
+    api: Api
+    key: str
+    method: str
+    path: str
+    integration: Integration
+    timeout: float
+    steps: tuple[Step, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    function: str | None = None
+
+
+@dataclass(eq=False)
+class Api:
+    """``id`` is AWS's ten characters, the same after every start. ``options`` are those that plugs claim; ``access_log`` is one of them, made."""
+
+    protocol: str
+    name: str
+    id: str
+    stage: Stage
+    base_path: str | None = None
+    cors: Cors | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+    access_log: AccessLog | None = None
+    table: RouteTable[Route] = field(default_factory=lambda: RouteTable(()))
+
+    @property
+    def mount(self) -> str | None:
+        """Where the API is on the gateway's port; None for one that only its own host leads to."""
+        if self.base_path is not None:
+            return self.base_path.rstrip("/")
+        return self.stage.segment if self.name == DEFAULT_API else None
+
+    def __str__(self) -> str:
+        return f"{self.protocol} API {self.name!r}"
+
+
+class Table:
+    """All APIs of one version of an application. It is never changed: the gateway takes another one."""
+
+    def __init__(self, apis: Iterable[Api], urls: Mapping[str, Route] | None = None) -> None:
+        self.apis = tuple(apis)
+        self.by_id: dict[str, Api] = {}
+        self.mounts: dict[str, Api] = {}
+        self.urls = dict(urls or {})
+        for api in self.apis:
+            self.by_id[api.id] = api
+            self.by_id.setdefault(api.name, api)
+            if api.mount is None:
+                continue
+            other = self.mounts.setdefault(api.mount, api)
+            if other is not api:
+                raise SettingError(
+                    f"The {other} and the {api} are both at {api.mount or '/'!r} of the gateway; give one of them another base_path, such as '/v2'."
+                )
+        #: The one API that every path leads to, if there is no other.
+        self.only = self.mounts.get("") if len(self.mounts) == 1 else None
+        self._deepest = max((mount.count("/") for mount in self.mounts), default=0)
+
+    @property
+    def serves(self) -> bool:
+        return bool(self.apis or self.urls)
+
+    def mounted(self, path: str) -> tuple[Api, str] | None:
+        """The API at a path, and where it is mounted: the longest that fits, as with API mappings."""
+        parts = path.split("/", self._deepest + 1)[: self._deepest + 1]
+        while parts:
+            mount = "/".join(parts)
+            if mount in self.mounts:
+                return self.mounts[mount], mount
+            parts.pop()
+        return None
+
+
+def api_id(account: str, app: str, protocol: str, name: str) -> str:
+    digest = int.from_bytes(hashlib.sha256(f"{account}/{app}/{protocol}/{name}".encode()).digest()[:8])
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    text = letters[digest % 26]  # a host name may begin with a digit, and some resolvers do not know it
+    for _ in range(9):
+        digest //= 36
+        text += letters[digest % 36]
+    return text
+
+
+def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Sequence[tuple[str, ApiRoute]]) -> dict[tuple[str, str], Api]:
+    """The APIs that are declared, and the default ones that routes imply; without their routes. Raises SettingError."""
+    apis: dict[tuple[str, str], Api] = {}
+    for resource in resources:
+        if resource.kind == "api":
+            protocol, _, name = resource.name.partition("/")
+            apis[protocol, name] = make_api(app, account, protocol, name, resource.options)
+    for where, route in routes:
+        if (route.protocol, route.api) in apis:
+            continue
+        if route.api != DEFAULT_API:
+            declare = {"HTTP": "http_api", "REST": "rest_api"}.get(route.protocol, "websocket_api")
+            raise SettingError(f"{where}: there is no {route.protocol} API named {route.api!r}; declare it: app.{declare}({route.api!r}).")
+        apis[route.protocol, route.api] = make_api(app, account, route.protocol, route.api, {})
+    return apis
+
+
+def make_api(app: str, account: str, protocol: str, name: str, options: Mapping[str, Any]) -> Api:
+    where = f"{protocol} API {name!r}"
+    stage = str(options.get("stage", STAGES[protocol]))
+    if not STAGE_NAME.fullmatch(stage) and not (protocol == "HTTP" and stage == DEFAULT_STAGE):
+        raise SettingError(f"{where}: stage={stage!r} is refused: it takes 1 to 128 of A-Z, a-z, 0-9, '_' and '-'.")
+    base_path = options.get("base_path")
+    if base_path is not None and (not isinstance(base_path, str) or not BASE_PATH.fullmatch(base_path)):
+        raise SettingError(f"{where}: base_path={base_path!r} is refused: it takes a path such as '/shop' or '/shop/v2', or '/'.")
+    if protocol != "HTTP" and "cors" in options:
+        raise SettingError(f"{where}: cors is refused: only HTTP APIs answer for their functions; a REST API has an OPTIONS route for it.")
+    cors = Cors.read(where, options["cors"]) if "cors" in options else None
+    rest = {option: value for option, value in options.items() if option not in API_OPTIONS}
+    return Api(protocol, name, api_id(account, app, protocol, name), Stage(stage, variables(where, options)), base_path, cors, rest)
+
+
+def variables(where: str, options: Mapping[str, Any]) -> dict[str, str]:
+    found = options.get("stage_variables", {})
+    if not isinstance(found, Mapping):
+        raise SettingError(f"{where}: stage_variables={found!r} is refused: it takes a dict of names to texts.")
+    for name, value in found.items():
+        if not VARIABLE_NAME.fullmatch(name) or not isinstance(value, str) or not VARIABLE_VALUE.fullmatch(value):
+            raise SettingError(
+                f"{where}: the stage variable {name!r}: {value!r} is refused: names are A-Z, a-z, 0-9 and '_', "
+                'values up to 512 of A-Z, a-z, 0-9 and -._~:/?#&=, (API Gateway, "Stage variables").'
+            )
+    return dict(found)
+
+
+def check_claimed(api: Api, routes: Iterable[tuple[str, ApiRoute]], plugs: Sequence[Plug]) -> None:
+    """Refuse every option that nothing enforces."""
+    api_claimed = frozenset().union(*(plug.api_options for plug in plugs))
+    for option in api.options:
+        if option not in api_claimed:
+            raise SettingError(f"The {api}: {option}={json.dumps(api.options[option])} is not supported yet; leave it out, nothing would enforce it.")
+    claimed = ROUTE_OPTIONS.union(*(plug.route_options for plug in plugs))
+    for where, route in routes:
+        for option in route.options:
+            if option not in claimed:
+                raise SettingError(
+                    f"{where}: {option}={json.dumps(route.options[option])} is not supported yet; leave it out, nothing would enforce it."
+                )
+
+
+def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration, function: str | None, plugs: Sequence[Plug]) -> None:
+    try:
+        key = RouteKey.parse(declared.key)
+    except SettingError as error:
+        raise SettingError(f"{where}: {error}") from error
+    steps = tuple(step for plug in plugs if (step := plug.step(api, declared)) is not None)
+    timeout = float(declared.options.get("timeout", LONGEST[api.protocol]))
+    options = {option: value for option, value in declared.options.items() if option not in ROUTE_OPTIONS}
+    api.routes.append(Route(api, str(key), key.method, key.path, integration, timeout, steps, options, function))
+
+
+def finish(api: Api) -> None:
+    """Compile the routes, once all are there."""
+    try:
+        api.table = RouteTable([(RouteKey.parse(route.key), route) for route in api.routes], by_resource=api.protocol == "REST")
+    except SettingError as error:
+        raise SettingError(f"The {api}: {error}") from error

@@ -1,0 +1,210 @@
+"""Requests as functions get them: payload 2.0 of HTTP APIs and function URLs, payload 1.0 of REST APIs, written as JSON at once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from eventflow.gateway.apis import Api, Route
+from eventflow.gateway.request import Request, quoted
+from eventflow.gateway.seams import NOTHING_FOUND, Findings
+
+#: Bodies of these types are texts to an HTTP API; those of all others come in Base64.
+TEXTUAL = re.compile(r"text/.*|application/(json|javascript|xml|graphql|x-javascript|.+\+json|.+\+xml)|.*;.*charset=utf-8.*", re.IGNORECASE)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Writer:
+    """Writes the events of one account and region; what is the same for a second is made once."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self._second = -1
+        self._time = ""
+
+    def time(self, instant: float) -> str:
+        """``12/Mar/2020:19:03:58 +0000``, the common log format's."""
+        second = int(instant)
+        if second != self._second:
+            at = datetime.fromtimestamp(second, UTC)
+            self._second = second
+            self._time = f"{at.day:02}/{MONTHS[at.month - 1]}/{at.year}:{at.hour:02}:{at.minute:02}:{at.second:02} +0000"
+        return self._time
+
+    def version_2(self, request: Request, route: Route, findings: Findings) -> bytes:
+        """The event of an HTTP API ("Working with Lambda proxy integrations for HTTP APIs", payload format 2.0). What is absent is left out."""
+        api, stage = route.api, route.api.stage
+        headers, cookies = request.header_map, ""
+        if "cookie" in headers:
+            headers = dict(headers)
+            cookies = f'"cookies":{texts(one.strip() for one in headers.pop("cookie").split(";"))},'
+        key = quoted(route.key)
+        parts = [
+            '{"version":"2.0","routeKey":', key, ',"rawPath":', quoted(request.path), ',"rawQueryString":', quoted(request.query), ",", cookies,
+            '"headers":', object_of(headers), ",",
+        ]  # fmt: skip
+        if request.query:
+            parts += ['"queryStringParameters":', object_of(joined(request.query_pairs)), ","]
+        parts += [
+            '"requestContext":{"accountId":"', self._account, '","apiId":"', api.id, '",', *self._found_2(findings),
+            '"domainName":', quoted(request.domain), ',"domainPrefix":', quoted(request.domain.partition(".")[0]),
+            ',"http":{"method":', quoted(request.method), ',"path":', quoted(request.path), ',"protocol":"HTTP/', request.http_version,
+            '","sourceIp":"', request.source_ip, '","userAgent":', quoted(headers.get("user-agent", "")), '},"requestId":"', request.request_id,
+            '","routeKey":', key, ',"stage":"', stage.name, '","time":"', self.time(request.received), '","timeEpoch":',
+            str(int(request.received * 1000)), "}",
+        ]  # fmt: skip
+        if request.body:
+            text, encoded = body_2(request.body, headers.get("content-type", ""))
+            parts += [',"body":', text]
+        else:
+            encoded = False
+        if request.parameters:
+            parts += [',"pathParameters":', object_of(request.parameters)]
+        if stage.variables:
+            parts += [',"stageVariables":', object_of(stage.variables)]
+        parts.append(',"isBase64Encoded":true}' if encoded else ',"isBase64Encoded":false}')
+        return "".join(parts).encode("ascii")
+
+    def _found_2(self, findings: Findings) -> Iterable[str]:
+        if findings is NOTHING_FOUND:
+            return ()
+        parts = []
+        if findings.authentication is not None:
+            parts += ['"authentication":', json.dumps(findings.authentication), ","]
+        if findings.authorizer is not None:
+            parts += ['"authorizer":', json.dumps(findings.authorizer), ","]
+        return parts
+
+    def version_1(self, request: Request, route: Route, findings: Findings) -> bytes:
+        """The event of a REST API ("Lambda proxy integrations in API Gateway", input format). What is absent is null."""
+        api, stage = route.api, route.api.stage
+        single, multiple = both(pairs_of(request))
+        query, queries = both(request.query_pairs)
+        body, encoded = body_1(request.body, request.header("content-type"), api)
+        event: dict[str, Any] = {
+            "resource": route.path,
+            "path": event_path(request, api),
+            "httpMethod": request.method,
+            "headers": single or None,
+            "multiValueHeaders": multiple or None,
+            "queryStringParameters": query or None,
+            "multiValueQueryStringParameters": queries or None,
+            "pathParameters": request.parameters or None,
+            "stageVariables": stage.variables or None,
+            "requestContext": self._context_1(request, route, findings),
+            "body": body,
+            "isBase64Encoded": encoded,
+        }
+        return json.dumps(event, separators=(",", ":")).encode()
+
+    def _context_1(self, request: Request, route: Route, findings: Findings) -> dict[str, Any]:
+        api = route.api
+        identity = {
+            "cognitoIdentityPoolId": None,
+            "accountId": None,
+            "cognitoIdentityId": None,
+            "caller": None,
+            "sourceIp": request.source_ip,
+            "principalOrgId": None,
+            "accessKey": None,
+            "cognitoAuthenticationType": None,
+            "cognitoAuthenticationProvider": None,
+            "userArn": None,
+            "userAgent": request.header_map.get("user-agent"),
+            "user": None,
+        }
+        context: dict[str, Any] = {
+            "resourceId": resource_id(api, route.path),
+            "resourcePath": route.path,
+            "httpMethod": request.method,
+            "extendedRequestId": request.request_id.replace("-", "")[-16:],
+            "requestTime": self.time(request.received),
+            "path": request.path,
+            "accountId": self._account,
+            "protocol": f"HTTP/{request.http_version}",
+            "stage": api.stage.name,
+            "domainPrefix": request.domain.partition(".")[0],
+            "requestTimeEpoch": int(request.received * 1000),
+            "requestId": request.request_id,
+            "identity": {**identity, **findings.identity},
+            "domainName": request.domain,
+            "apiId": api.id,
+        }
+        if findings.authorizer is not None:
+            context["authorizer"] = findings.authorizer
+        return context
+
+
+def object_of(values: Mapping[str, str]) -> str:
+    return "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in values.items()]) + "}"
+
+
+def texts(values: Iterable[str]) -> str:
+    return "[" + ",".join([quoted(value) for value in values]) + "]"
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def both(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The last value of each name, and all of them."""
+    single: dict[str, str] = {}
+    multiple: dict[str, list[str]] = {}
+    for name, value in pairs:
+        single[name] = value
+        multiple.setdefault(name, []).append(value)
+    return single, multiple
+
+
+def pairs_of(request: Request) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+
+
+def body_2(body: bytes, content_type: str) -> tuple[str, bool]:
+    """The body as a JSON string, and whether it is Base64."""
+    if not content_type or TEXTUAL.fullmatch(content_type.partition(";")[0].strip()) or TEXTUAL.fullmatch(content_type):
+        try:
+            return quoted(body.decode()), False
+        except UnicodeDecodeError:
+            pass
+    return f'"{base64.b64encode(body).decode()}"', True
+
+
+def body_1(body: bytes, content_type: str, api: Api) -> tuple[str | None, bool]:
+    """REST APIs pass binary what ``binary_media_types`` names, all else as text: bytes that are no UTF-8 are lost."""
+    if not body:
+        return None, False
+    if is_binary(content_type.partition(";")[0].strip().lower(), api):
+        return base64.b64encode(body).decode(), True
+    return body.decode(errors="replace"), False
+
+
+def is_binary(media_type: str, api: Api) -> bool:
+    """Whether a type is among the API's ``binary_media_types``: ``image/png``, ``image/*`` or ``*/*``."""
+    allowed: Iterable[str] = api.options.get("binary_media_types", ())
+    return any(one in ("*/*", media_type) or (one.endswith("/*") and media_type.startswith(one[:-1])) for one in allowed)
+
+
+def event_path(request: Request, api: Api) -> str:
+    """``path`` of payload 1.0: without the stage, but with the base path that the client used."""
+    segment = api.stage.segment
+    return request.path if api.base_path is not None or not segment else request.path.removeprefix(segment) or "/"
+
+
+def resource_id(api: Api, path: str) -> str:
+    return f"{hash_of(api.id + path):x}"[:6]
+
+
+def hash_of(text: str) -> int:
+    value = 0xCBF29CE484222325
+    for octet in text.encode():
+        value = ((value ^ octet) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value

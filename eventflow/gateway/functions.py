@@ -1,0 +1,66 @@
+"""The Lambda proxy integration: a request becomes an event, the function runs, what it returns becomes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from eventflow.dispatch.dispatcher import RecursionStopped, UnknownFunction
+from eventflow.errors import StorageError, Throttled
+from eventflow.gateway.answers import Malformed, answer_1, answer_2
+from eventflow.gateway.apis import Route
+from eventflow.gateway.request import Request
+from eventflow.gateway.seams import Answer, Findings, Refusal
+from eventflow.outcome import Outcome, Status
+
+log = logging.getLogger("eventflow.gateway")
+
+#: AWS: 6 MB for a synchronous request to Lambda.
+LARGEST_EVENT = 6_291_456
+EventOf = Callable[[Request, Route, Findings], bytes]
+
+
+class Invoke(Protocol):
+    """The dispatcher's ``invoke``."""
+
+    async def __call__(
+        self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None
+    ) -> Outcome: ...
+
+
+class FunctionIntegration:
+    """Runs one function for a route. ``event_of`` writes the event, ``answer_of`` reads the response; both are of one payload format."""
+
+    def __init__(self, function: str, invoke: Invoke, event_of: EventOf, answer_of: Callable[[bytes], Answer]) -> None:
+        self.function = function
+        self._invoke = invoke
+        self._event_of = event_of
+        self._answer_of = answer_of
+
+    async def __call__(self, request: Request, route: Route, findings: Findings) -> Answer | Refusal:
+        event = self._event_of(request, route, findings)
+        if len(event) > LARGEST_EVENT:
+            return Refusal("REQUEST_TOO_LARGE")
+        try:
+            async with asyncio.timeout(route.timeout):
+                outcome = await self._invoke(self.function, event, trace=request.header_map.get("x-amzn-trace-id"))
+        except TimeoutError:
+            log.warning("%s: %s has not answered after %g s", route.key, self.function, route.timeout)
+            return Refusal("INTEGRATION_TIMEOUT")
+        except Throttled:
+            return Refusal("INTEGRATION_THROTTLED")
+        except (StorageError, UnknownFunction, RecursionStopped) as error:
+            log.warning("%s: %s was not run: %s", route.key, self.function, error)
+            return Refusal("INTEGRATION_FAILURE")
+        if outcome.status is not Status.SUCCESS:
+            return Refusal("INTEGRATION_FAILURE")
+        try:
+            return self._answer_of(outcome.payload)
+        except Malformed as error:
+            log.warning("%s: the response of %s is malformed: %s", route.key, self.function, error)
+            return Refusal("INTEGRATION_FAILURE")
+
+
+ANSWERS = {"HTTP": answer_2, "REST": answer_1}

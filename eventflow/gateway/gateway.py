@@ -1,0 +1,208 @@
+"""The gateway: an ASGI application that leads requests through the pipeline, from the route that they match to the answer of its integration."""
+
+from __future__ import annotations
+
+import logging
+
+from eventflow.body_budget import BodyBudget, Share
+from eventflow.clock import Clock
+from eventflow.errors import Overloaded
+from eventflow.gateway.apis import Api, Route, Table
+from eventflow.gateway.refusals import worded
+from eventflow.gateway.request import Request
+from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Receive, Refusal, Scope, Send, Sockets
+
+log = logging.getLogger("eventflow.gateway")
+
+#: AWS: 10 MB for the body of a request.
+LARGEST_BODY = 10 * 1024 * 1024
+#: How much of an unwanted body is read and forgotten; beyond that the connection is closed.
+MOST_DRAINED = 256 * 1024
+EXECUTE_API = ".execute-api."
+FUNCTION_URL = ".lambda-url."
+#: Function URLs on hosts that cannot have names below them.
+URL_PATH = "/_url/"
+MANAGEMENT = "/@connections/"
+EMPTY = Table(())
+
+
+class Gateway:
+    """``take_up`` makes another version of the application answer, from one request to the next; those under way end with the former."""
+
+    def __init__(self, clock: Clock, bodies: BodyBudget | None = None, sockets: Sockets | None = None) -> None:
+        self._clock = clock
+        self._bodies = bodies or BodyBudget()
+        self._sockets = sockets
+        self._table = EMPTY
+
+    @property
+    def table(self) -> Table:
+        return self._table
+
+    def take_up(self, table: Table) -> None:
+        self._table = table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._sockets is None:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._sockets(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        clock = self._clock
+        request = Request(scope, clock.now(), clock.monotonic(), clock.new_id())
+        api = self._api_of(request)
+        if api is None:
+            await self._finish(request, worded(Refusal("NO_API"), "HTTP", request.request_id), receive, send)
+            return
+        if api.protocol == "WEBSOCKET":
+            if self._sockets is not None:
+                await self._sockets(scope, receive, send)
+                return
+            await self._finish(request, worded(Refusal("NO_API"), "HTTP", request.request_id), receive, send)
+            return
+        await self._through(api, request, receive, send)
+
+    def _api_of(self, request: Request) -> Api | None:
+        """The API that a request is for: by its host, or by the first parts of its path. Sets the request's ``route_path``."""
+        table = self._table
+        if EXECUTE_API in request.domain:
+            api = table.by_id.get(request.domain.partition(".")[0])
+            mount = "" if api is None else api.stage.segment
+            if api is None or not (request.path == mount or request.path.startswith(f"{mount}/")):
+                return None
+        elif table.only is not None:
+            api, mount = table.only, ""
+        else:
+            found = table.mounted(request.path)
+            if found is None:
+                return None
+            api, mount = found
+        if mount:
+            request.route_path = request.path[len(mount) :] or "/"
+        return api
+
+    async def _through(self, api: Api, request: Request, receive: Receive, send: Send) -> None:
+        """The pipeline: route, preflight, steps, integration, answer, access log."""
+        findings = NOTHING_FOUND
+        route: Route | None = None
+        if api.cors is not None and request.method == "OPTIONS" and (answer := api.cors.preflight(request.header_map)) is not None:
+            await self._finish(request, answer, receive, send)
+        else:
+            match = api.table.find(request.method, request.route_path)
+            result: Answer | Refusal
+            if match is None:
+                result = Refusal("NOT_FOUND")
+            else:
+                route = match.route
+                request.parameters = match.parameters
+                with self._bodies.share() as share:
+                    result = await read_body(request, receive, share) or NOTHING
+                    if result is NOTHING and route.steps:
+                        findings, result = await checked(request, route)
+                    if result is NOTHING:
+                        result = await integrated(request, route, findings)
+            answer = worded(result, api.protocol, request.request_id) if isinstance(result, Refusal) else result
+            if api.cors is not None:
+                answer = shared(api, request, answer)
+            await self._finish(request, answer, receive, send)
+        if api.access_log is not None:
+            api.access_log.record(request, route, findings, answer, self._clock.monotonic() - request.started)
+
+    async def _finish(self, request: Request, answer: Answer, receive: Receive, send: Send) -> None:
+        headers = list(answer.headers)
+        if answer.status not in (204, 304) and answer.status >= 200:
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        if not request.complete and not await drained(request, receive):
+            headers.append((b"connection", b"close"))  # what was not read would be taken for the next request
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+
+NOTHING = Answer(0)
+
+
+async def read_body(request: Request, receive: Receive, share: Share) -> Refusal | None:
+    """Read the body whole; a Refusal where it is too large."""
+    length = b""
+    chunked = False
+    for name, value in request.headers:
+        if name == b"content-length":
+            length = value
+        elif name == b"transfer-encoding":
+            chunked = True
+    if not length and not chunked:
+        request.complete = True
+        return None
+    if length and len(length) < 20 and int(length) > LARGEST_BODY:
+        return Refusal("REQUEST_TOO_LARGE")
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                request.complete = True
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size > LARGEST_BODY:
+                return Refusal("REQUEST_TOO_LARGE")
+            share.take(len(piece))
+            pieces.append(piece)
+            if not message.get("more_body"):
+                break
+    except Overloaded:
+        return Refusal("OVERLOADED", ((b"retry-after", b"1"),))
+    request.complete = True
+    request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return None
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+async def drained(request: Request, receive: Receive) -> bool:
+    """Read the rest of a body and forget it, if it is not much; whether the end was reached."""
+    size = 0
+    while size <= MOST_DRAINED:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return True
+    return False
+
+
+async def checked(request: Request, route: Route) -> tuple[Findings, Answer | Refusal]:
+    """What the steps found out, and NOTHING or the refusal of one of them."""
+    findings = Findings()
+    for step in route.steps:
+        result = await step(request, route, findings)
+        if isinstance(result, Refusal):
+            return findings, result
+        if result is not None:
+            findings.add(result)
+    return findings, NOTHING
+
+
+async def integrated(request: Request, route: Route, findings: Findings) -> Answer | Refusal:
+    try:
+        return await route.integration(request, route, findings)
+    except Exception:
+        log.exception("%s of the %s failed", route.key, route.api)
+        return Refusal("API_CONFIGURATION_ERROR")
+
+
+def shared(api: Api, request: Request, answer: Answer) -> Answer:
+    """An answer with the API's CORS headers in the place of those that the function sent."""
+    assert api.cors is not None
+    kept = [one for one in answer.headers if not one[0].startswith(b"access-control-")]
+    return Answer(answer.status, [*kept, *api.cors.headers_for(request.header_map.get("origin"))], answer.body)

@@ -1,0 +1,99 @@
+"""A request as the gateway's parts see it: parsed once, changed by nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    from eventflow.gateway.apis import Stage
+
+#: A text as a JSON string in ASCII; the C function that json.dumps uses.
+quoted = json.encoder.encode_basestring_ascii
+
+
+class Request:
+    """``path`` is decoded and ``raw_path`` as it was sent, both without the query; ``route_path`` is what routes are compared with: without stage
+    and base path. ``headers`` are as they came (names in lower case), ``source_ip`` is the client's, proxies that are trusted passed over.
+    ``received`` is when its head was there, in Unix seconds, ``started`` the same in monotonic seconds. ``parameters`` are those of the path.
+    """
+
+    __slots__ = (
+        "_header_map",
+        "body",
+        "complete",
+        "domain",
+        "headers",
+        "host",
+        "http_version",
+        "method",
+        "parameters",
+        "path",
+        "query",
+        "raw_path",
+        "received",
+        "request_id",
+        "route_path",
+        "scheme",
+        "scope",
+        "source_ip",
+        "source_port",
+        "stage",
+        "started",
+    )
+
+    def __init__(self, scope: MutableMapping[str, Any], received: float, started: float, request_id: str) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.raw_path: str = scope["raw_path"].decode("latin-1")
+        self.query: str = scope["query_string"].decode("latin-1")
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.http_version: str = scope["http_version"]
+        self.scheme: str = scope["scheme"]
+        client = scope["client"]
+        self.source_ip: str = client[0] if client else ""
+        self.source_port: int = client[1] if client else 0
+        self.received = received
+        self.started = started
+        self.request_id = request_id
+        self.body = b""
+        self.complete = False  # whether nothing of it is left to be read
+        self.host = self.domain = ""
+        for name, value in self.headers:
+            if name == b"host":
+                self.host = value.decode("latin-1")
+                self.domain = without_port(self.host)
+                break
+        self.route_path = self.path
+        self.parameters: Mapping[str, str] = {}
+        self.stage: Stage | None = None
+        self._header_map: dict[str, str] | None = None
+
+    @property
+    def header_map(self) -> Mapping[str, str]:
+        """Header names in lower case to values, those of one name joined by commas."""
+        if self._header_map is None:
+            found: dict[str, str] = {}
+            for raw_name, raw_value in self.headers:
+                name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+                found[name] = f"{found[name]},{value}" if name in found else value
+            self._header_map = found
+        return self._header_map
+
+    def header(self, name: str, default: str = "") -> str:
+        return self.header_map.get(name, default)
+
+    @property
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The names and values of the query, decoded, in their order; a name without a value has the empty one."""
+        return parse_qsl(self.query, keep_blank_values=True, encoding="utf-8", errors="replace") if self.query else []
+
+
+def without_port(host: str) -> str:
+    """The host of a Host header, an IPv6 address with its brackets."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
