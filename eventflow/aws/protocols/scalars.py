@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from botocore.model import Shape
@@ -18,6 +19,8 @@ ReadText = Callable[[str], Any]
 WriteText = Callable[[Any], str]
 
 INTEGER_BITS = {"integer": 31, "long": 63, "short": 15, "byte": 7, "bigInteger": 4096}
+#: Texts of timestamps that are remembered, of one form each: what a listing shows often has the same.
+TIMESTAMPS_KEPT = 4096
 #: Floats that JSON and XML have no literal for; AWS writes them as these words.
 SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -90,7 +93,7 @@ def timestamp_reader(form: str) -> ReadText:
 
 def timestamp_writer(form: str) -> WriteText:
     write = TIMESTAMP_WRITERS[form.lower()]
-    return lambda value: write(moment_of(value))
+    return lru_cache(TIMESTAMPS_KEPT)(lambda value: write(moment_of(value)))
 
 
 def moment_of(value: datetime | float) -> datetime:

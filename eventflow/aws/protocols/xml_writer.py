@@ -15,13 +15,15 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 #: Carriage returns would be read as newlines; the other control characters S3 writes like this too, though XML 1.0 has no place for them.
 SPECIAL = re.compile('[&<>"\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]')
 NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+#: Types whose texts have none of these.
+NEEDS_NO_ESCAPE = frozenset(("boolean", "integer", "long", "float", "double", "timestamp", "blob"))
 
 #: Appends one member under its element's name to the text so far.
 WriteXml = Callable[[str, Any, list[str]], None]
 
 
 def escape(text: str) -> str:
-    return SPECIAL.sub(lambda found: NAMED.get(found[0]) or f"&#x{ord(found[0]):X};", text)
+    return text if SPECIAL.search(text) is None else SPECIAL.sub(lambda found: NAMED.get(found[0]) or f"&#x{ord(found[0]):X};", text)
 
 
 def element(name: str, text: str) -> str:
@@ -50,12 +52,22 @@ class XmlWriters:
         if isinstance(shape, MapShape):
             return self._map(shape)
         write_text = text_writer(shape, "iso8601")
+        if shape.type_name in NEEDS_NO_ESCAPE:
+            return lambda name, value, out: out.append(f"<{name}>{write_text(value)}</{name}>")
         return lambda name, value, out: out.append(element(name, write_text(value)))
 
     def _structure(self, shape: StructureShape) -> WriteXml:
         attributes = {name: member.serialization["name"] for name, member in shape.members.items() if member.serialization.get("xmlAttribute")}
         write_members = self.members({name: member for name, member in shape.members.items() if name not in attributes})
         namespace = namespace_of(shape)
+        if not attributes:
+
+            def write_plain(name: str, value: Mapping[str, Any], out: list[str]) -> None:
+                out.append(f"<{name}{namespace}>")
+                write_members(value, out)
+                out.append(f"</{name}>")
+
+            return write_plain
 
         def write(name: str, value: Mapping[str, Any], out: list[str]) -> None:
             marks = "".join(f' {wire}="{escape(str(value[member]))}"' for member, wire in attributes.items() if value.get(member) is not None)
@@ -68,12 +80,14 @@ class XmlWriters:
     def members(self, members: Mapping[str, Shape]) -> Callable[[Mapping[str, Any], list[str]], None]:
         """Write these members in the model's order; one that the model does not have is a mistake of ours and raises."""
         writers = {name: (self._names.member(name, member), self.of(member)) for name, member in members.items()}
+        order = {name: place for place, name in enumerate(writers)}
 
         def write(value: Mapping[str, Any], out: list[str]) -> None:
             refuse_strangers(value, writers)
-            for name, (wire_name, writer) in writers.items():
-                item = value.get(name)
+            for name in sorted(value, key=order.__getitem__) if len(value) > 1 else value:
+                item = value[name]
                 if item is not None:
+                    wire_name, writer = writers[name]
                     writer(wire_name, item, out)
 
         return write
@@ -118,8 +132,8 @@ class XmlWriters:
 
 
 def refuse_strangers(value: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    strangers = value.keys() - known.keys()
-    if strangers:
+    if not value.keys() <= known.keys():
+        strangers = value.keys() - known.keys()
         raise KeyError(f"An operation answered members that the service model does not have: {', '.join(sorted(strangers))}")
 
 

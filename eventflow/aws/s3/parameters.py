@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -36,6 +38,8 @@ CHECKSUM_VALUES = frozenset(
     f"Checksum{name}" for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128")
 )
 CHECKSUM_TRAILER = "x-amz-checksum-"
+#: Names of nothing but this are the same when they are percent-encoded.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9/_.~-]*")
 ATTRIBUTES = frozenset(("ContentType", "Expires", "Metadata", *KEPT_HEADERS))
 READ_CONDITIONS = frozenset(("IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"))
 WRITE_CONDITIONS = frozenset(("IfMatch", "IfNoneMatch"))
@@ -146,7 +150,12 @@ def listed(stored: StoredObject) -> dict[str, Any]:
 
 def owner(account: str) -> dict[str, str]:
     """The account as S3 shows owners: by its canonical id, sixty-four hex digits."""
-    return {"ID": hashlib.sha256(f"eventflow:{account}".encode()).hexdigest()}
+    return {"ID": canonical_id(account)}
+
+
+@lru_cache
+def canonical_id(account: str) -> str:
+    return hashlib.sha256(f"eventflow:{account}".encode()).hexdigest()
 
 
 def name_encoder(params: Mapping[str, Any]) -> Any:
@@ -154,7 +163,11 @@ def name_encoder(params: Mapping[str, Any]) -> Any:
     kind = params.get("EncodingType")
     if kind not in (None, "url"):
         raise ServiceError("InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type", ArgumentValue=kind)
-    return (lambda name: quote_plus(name, safe="/")) if kind else str
+    return encode_name if kind else str
+
+
+def encode_name(name: str) -> str:
+    return name if PLAIN_NAME.fullmatch(name) else quote_plus(name, safe="/")
 
 
 def page_size(params: Mapping[str, Any], name: str, header: str, largest: int = 1000) -> int:
