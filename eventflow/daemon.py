@@ -28,6 +28,7 @@ from eventflow.database import Database
 from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
 from eventflow.gateway.composition import GatewayService
+from eventflow.gateway.plugs import Surroundings
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
@@ -123,7 +124,9 @@ class Daemon:
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._supervisor = Supervisor(clock)
-        self._gateway = GatewayService(clock, self._core.account, self._dispatcher.invoke)
+        self._gateway = GatewayService(
+            Surroundings(clock, self._core.account, self._core.region, self._dispatcher.invoke, self._database, self._credentials)
+        )
         self._token = secrets.token_urlsafe(32)
 
     def _endpoint(self) -> Endpoint:

@@ -12,9 +12,10 @@ from typing import Any
 from eventflow.errors import SettingError
 from eventflow.gateway.cors import Cors
 from eventflow.gateway.routes import RouteKey, RouteTable
-from eventflow.gateway.seams import AccessLog, Integration, Plug, Step
+from eventflow.gateway.seams import AccessLog, Integration, Plug, Sockets, Step
 from eventflow.trigger import ApiRoute, Resource
 
+SOCKETS = "WEBSOCKET"
 DEFAULT_API = "default"
 DEFAULT_STAGE = "$default"
 STAGES = {"HTTP": DEFAULT_STAGE, "REST": "prod", "WEBSOCKET": "prod"}
@@ -174,7 +175,7 @@ def variables(where: str, options: Mapping[str, Any]) -> dict[str, str]:
     return dict(found)
 
 
-def check_claimed(api: Api, routes: Iterable[tuple[str, ApiRoute]], plugs: Sequence[Plug]) -> None:
+def check_claimed(api: Api, routes: Iterable[tuple[str, ApiRoute]], plugs: Sequence[Plug | Sockets]) -> None:
     """Refuse every option that nothing enforces."""
     api_claimed = frozenset().union(*(plug.api_options for plug in plugs))
     for option in api.options:
@@ -191,17 +192,21 @@ def check_claimed(api: Api, routes: Iterable[tuple[str, ApiRoute]], plugs: Seque
 
 def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration, function: str | None, plugs: Sequence[Plug]) -> None:
     try:
-        key = RouteKey.parse(declared.key)
+        key = RouteKey.parse(declared.key) if api.protocol != SOCKETS else RouteKey("", declared.key, ())
     except SettingError as error:
         raise SettingError(f"{where}: {error}") from error
     steps = tuple(step for plug in plugs if (step := plug.step(api, declared)) is not None)
     timeout = float(declared.options.get("timeout", LONGEST[api.protocol]))
     options = {option: value for option, value in declared.options.items() if option not in ROUTE_OPTIONS}
-    api.routes.append(Route(api, str(key), key.method, key.path, integration, timeout, steps, options, function))
+    api.routes.append(Route(api, declared.key, key.method, key.path, integration, timeout, steps, options, function))
 
 
-def finish(api: Api) -> None:
+def finish(api: Api, plugs: Sequence[Plug]) -> None:
     """Compile the routes, once all are there."""
+    if api.protocol == SOCKETS:
+        return
+    for key, integration in [one for plug in plugs for one in plug.extend(api)]:
+        add_route(api, str(api), ApiRoute(api.protocol, api.name, key), integration, None, ())
     try:
         api.table = RouteTable([(RouteKey.parse(route.key), route) for route in api.routes], by_resource=api.protocol == "REST")
     except SettingError as error:

@@ -4,49 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from eventflow.clock import Clock
-from eventflow.gateway.apis import Table, add_route, check_claimed, finish, make_apis
+from eventflow.errors import SettingError
+from eventflow.gateway.apis import SOCKETS, Api, Table, add_route, check_claimed, finish, make_apis
 from eventflow.gateway.events import Writer
-from eventflow.gateway.functions import ANSWERS, FunctionIntegration, Invoke
+from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import Gateway
-from eventflow.gateway.seams import Plug, Sockets
+from eventflow.gateway.plugs import Surroundings, make_plugs, make_sockets
+from eventflow.gateway.seams import Integration
 from eventflow.trigger import ApiRoute, Resource, Trigger
 
 
 class GatewayService:
-    """``compile`` checks and prepares an application's APIs, and changes nothing; ``take_up`` makes them the ones that answer.
+    """``compile`` checks and prepares an application's APIs, and changes nothing; ``take_up`` makes them the ones that answer."""
 
-    ``plugs`` are in the order of the pipeline: throttling, authorizers, keys and usage plans, validation.
-    """
-
-    def __init__(self, clock: Clock, account: str, invoke: Invoke, plugs: Sequence[Plug] = (), sockets: Sockets | None = None) -> None:
-        self._account = account
-        self._invoke = invoke
-        self._plugs = tuple(plugs)
-        self._writer = Writer(account)
-        self.app = Gateway(clock, sockets=sockets)
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._plugs = make_plugs(surroundings)
+        self._sockets = make_sockets(surroundings)
+        self._writer = Writer(surroundings.account)
+        self.app = Gateway(surroundings.clock, sockets=self._sockets)
 
     def compile(self, app: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]]) -> Table:
         """Raises SettingError for what an API or a route asks for and cannot have."""
-        declared = [(function, trigger, route) for function, trigger in triggers for route in trigger.routes()]
-        named: list[tuple[str, ApiRoute]] = [(f"Function {function!r}: {trigger}", route) for function, trigger, route in declared]
-        apis = make_apis(app, self._account, resources, named)
-        for api in apis.values():
-            own = [(where, route) for where, route in named if (route.protocol, route.api) == (api.protocol, api.name)]
-            check_claimed(api, own, self._plugs)
+        declared = [(f"Function {function!r}: {trigger}", function, route) for function, trigger in triggers for route in trigger.routes()]
+        named: list[tuple[str, ApiRoute]] = [(where, route) for where, _function, route in declared]
+        made = make_apis(app, self._surroundings.account, resources, named)
+        apis = tuple(made.values())
+        for api in apis:
+            self._check(api, [(where, route) for where, route in named if made[route.protocol, route.api] is api])
         for plug in self._plugs:
-            plug.load(tuple(apis.values()))
-        for (function, _trigger, route), (where, _route) in zip(declared, named, strict=True):
-            add_route(apis[route.protocol, route.api], where, route, self._function(function, route.protocol), function, self._plugs)
-        for api in apis.values():
-            finish(api)
-        return Table(apis.values())
+            plug.load(apis)
+        for where, function, route in declared:
+            add_route(made[route.protocol, route.api], where, route, self._function(function, route.protocol), function, self._plugs)
+        for api in apis:
+            finish(api, self._plugs)
+        if self._sockets is not None:
+            self._sockets.load([api for api in apis if api.protocol == SOCKETS])
+        return Table(apis)
 
-    def _function(self, function: str, protocol: str) -> FunctionIntegration:
-        event_of = self._writer.version_2 if protocol == "HTTP" else self._writer.version_1
-        return FunctionIntegration(function, self._invoke, event_of, ANSWERS[protocol])
+    def _check(self, api: Api, routes: Sequence[tuple[str, ApiRoute]]) -> None:
+        if api.protocol == SOCKETS and self._sockets is None:
+            raise SettingError(f"The {api} is not supported yet; HTTP and REST APIs are.")
+        check_claimed(api, routes, self._plugs if self._sockets is None or api.protocol != SOCKETS else (*self._plugs, self._sockets))
+
+    def _function(self, function: str, protocol: str) -> Integration:
+        event_of = self._writer.version_1 if protocol == "REST" else self._writer.version_2
+        return FunctionIntegration(function, self._surroundings.invoke, event_of, ANSWERS.get(protocol, ANSWERS["HTTP"]))
 
     def take_up(self, table: Table) -> None:
         self.app.take_up(table)
         for plug in self._plugs:
             plug.took_up()
+        if self._sockets is not None:
+            self._sockets.took_up()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,8 +96,9 @@ class Plug(Protocol):
     """A part of the pipeline as the gateway's composition sees it: it lives as long as the daemon, and makes the steps of routes at every load.
 
     ``route_options`` and ``api_options`` are the options that it enforces; what no plug claims is refused at load. ``load`` is called with all
-    APIs before ``step`` is asked for the first of their routes; both raise SettingError for what cannot be enforced, and the load is then refused
-    and the former application goes on: keep nothing of it until ``took_up``.
+    APIs before ``step`` is asked for the first of their routes, and may set ``api.access_log``; both raise SettingError for what cannot be enforced,
+    and the load is then refused and the former application goes on: keep nothing of it until ``took_up``. ``extend`` gives further routes of an
+    API, whose ``routes`` are all there by then: a key such as ``GET /openapi.json``, and what answers.
     """
 
     route_options: frozenset[str]
@@ -105,10 +106,17 @@ class Plug(Protocol):
 
     def load(self, apis: Sequence[Api]) -> None: ...
     def step(self, api: Api, route: ApiRoute) -> Step | None: ...
+    def extend(self, api: Api) -> Iterable[tuple[str, Integration]]: ...
     def took_up(self) -> None: ...
 
 
 class Sockets(Protocol):
-    """The WebSocket APIs: an ASGI application for ``websocket`` scopes, and for HTTP requests below ``/@connections/``."""
+    """The WebSocket APIs. ``load`` and ``took_up`` are a Plug's, for the APIs of that protocol, whose routes are there. The call is that of an ASGI
+    application: ``websocket`` scopes, and the HTTP requests that are for such an API (``/{stage}/@connections/{id}``)."""
 
+    api_options: frozenset[str]
+    route_options: frozenset[str]
+
+    def load(self, apis: Sequence[Api]) -> None: ...
+    def took_up(self) -> None: ...
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...

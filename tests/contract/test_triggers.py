@@ -22,6 +22,7 @@ from eventflow.services.tables import Tables
 from eventflow.testing.trigger_contract import GROUP, TriggerContract
 from triggers.bucket import Bucket
 from triggers.bus import Bus
+from triggers.http import Http, Rest
 from triggers.queue import Queue
 from triggers.schedule import Schedule
 from triggers.stream import Stream
@@ -211,9 +212,33 @@ class TestPolledBucket(BucketContract):
     watch = "poll"
 
 
+class RouteContract(TriggerContract):
+    """A route: the gateway brings its requests to the function, so that there is nothing to deliver (tests/gateway)."""
+
+    bad_settings = ({"route": "/items"}, {"route": "FETCH /items"}, {"route": "GET items"}, {"route": "GET /", "timeout": 31})
+
+    async def cause(self, n: int) -> None:
+        """Nothing that the trigger would have to tell."""
+
+
+DELIVERS = re.compile("test_(?!it_is_published|it_is_made_again|its_text|its_bad_settings|it_becomes_ready)")
+for name in filter(DELIVERS.match, dir(TriggerContract)):
+    setattr(RouteContract, name, None)
+
+
+class TestHttp(RouteContract):
+    def make(self) -> Http:
+        return Http("GET /items/{id}")
+
+
+class TestRest(RouteContract):
+    def make(self) -> Rest:
+        return Rest("ANY /items/{proxy+}", api="shop", timeout=2.5)
+
+
 def test_every_trigger_that_ships_is_put_through_the_contract() -> None:
     ours = {entry.name for entry in entry_points(group=GROUP) if entry.module.startswith("triggers.")}
-    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind, Bus.kind}
+    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind, Bus.kind, Http.kind, Rest.kind}
     assert ours - cases == set(), "write a contract case for each"
 
 

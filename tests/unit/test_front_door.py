@@ -16,7 +16,7 @@ def test_every_name_is_there_and_has_one_home():
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are():
-    with pytest.raises(AttributeError, match="no attribute 'Lambda'; it has: App"):
+    with pytest.raises(AttributeError, match="no attribute 'Lambda'; it has: ApiRoute, App"):
         _ = eventflow.Lambda
     with pytest.raises(ImportError):
         exec("from eventflow import Lambda")
