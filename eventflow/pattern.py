@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from eventflow.errors import ServiceError
-from eventflow.leaf_patterns import COMPARISONS, OPERATORS, NotALeafPattern, Test, leaf_test
+from eventflow.leaf_patterns import COMPARISONS, OPERATORS, NotALeafPattern, Test, has_one_spelling, leaf_test
+from eventflow.pattern_matching import Matcher
+from eventflow.pattern_places import Alternative, FieldTest
 
 #: Characters of a pattern's JSON (AWS: the quota of event patterns, and of filter patterns).
 LONGEST_PATTERN = 4096
@@ -38,89 +38,12 @@ class InvalidEventPattern(ServiceError):
         self.path = path
 
 
-#: Which element of which array: the array's number in its event to the element's number.
-Place = dict[int, int]
-
-
-@dataclass(slots=True)
-class Values:
-    """The values of one field in one event: those ``here``, and those in the elements of ``arrays`` around the field."""
-
-    here: list[Any] = field(default_factory=list)
-    arrays: dict[int, dict[int, Values]] = field(default_factory=dict)
-
-    def put(self, value: Any, place: Place) -> None:
-        values = self
-        for array, index in place.items():
-            values = values.arrays.setdefault(array, {}).setdefault(index, Values())
-        values.here.append(value)
-
-    def agreeing(self, place: Place) -> Iterator[tuple[Any, Place]]:
-        """The values that lie in the same elements as ``place`` of all arrays that both are in, each with its own place."""
-        waiting: list[tuple[Values, Place]] = [(self, {})]
-        while waiting:
-            values, inner = waiting.pop()
-            for value in values.here:
-                yield value, inner
-            for array, elements in values.arrays.items():
-                known = place.get(array)
-                chosen = elements.items() if known is None else [(known, elements[known])] if known in elements else ()
-                waiting += [(element, {**inner, array: index}) for index, element in chosen]
-
-    def numbers(self) -> set[int]:
-        """All arrays around these values."""
-        found: set[int] = set()
-        waiting = [self]
-        while waiting:
-            values = waiting.pop()
-            found.update(values.arrays)
-            waiting += [element for elements in values.arrays.values() for element in elements.values()]
-        return found
-
-
-@dataclass(frozen=True)
-class FieldTest:
-    """What a field must be: one of its values passes one of the tests, or it is ``absent``."""
-
-    name: str
-    tests: tuple[Test, ...]
-    absent: bool = False
-
-    def passes(self, value: Any) -> bool:
-        return any(test(value) for test in self.tests)
-
-
-@dataclass
-class Step:
-    """A field's name on the way to those that are asked for; ``name`` is the whole way where a test ends here."""
-
-    name: str | None = None
-    next: dict[str, Step] = field(default_factory=dict)
-
-    def at(self, path: str) -> Step | None:
-        """The step behind a name in an event, which may have dots of its own."""
-        found: Step | None = self
-        for part in path.split("."):
-            found = found.next.get(part) if found is not None else None
-        return found
-
-
-#: A way to match: every one of these tests, in the order of their names.
-Alternative = tuple[FieldTest, ...]
-
-
 class Pattern:
     """A compiled event pattern; ``matches`` may be called from any thread. ``text`` is its JSON."""
 
     def __init__(self, text: str, alternatives: Sequence[Alternative]) -> None:
         self.text = text
-        self._alternatives = alternatives
-        self._root = Step()
-        for test in chain.from_iterable(alternatives):
-            step = self._root
-            for part in test.name.split("."):
-                step = step.next.setdefault(part, Step())
-            step.name = test.name
+        self._matcher = Matcher(alternatives)
 
     def __repr__(self) -> str:
         return f"Pattern({self.text})"
@@ -130,72 +53,7 @@ class Pattern:
 
         A field matches when any of its values does. Fields that match inside one array of objects do so in the same of its elements.
         """
-        found = values_of(event, self._root)
-        if not any(values.arrays for values in found.values()):
-            return any(meets(alternative, found) for alternative in self._alternatives)
-        return any(meets_together(alternative, found) for alternative in self._alternatives)
-
-
-def values_of(event: Mapping[str, Any], root: Step) -> dict[str, Values]:
-    """The values of the fields that are asked for, by name. Keeps its own stack: an event may be nested as deep as it likes."""
-    found: dict[str, Values] = {}
-    arrays = 0
-    waiting: list[tuple[Any, Step, Place]] = [(event, root, {})]
-    while waiting:
-        value, step, place = waiting.pop()
-        if value.__class__ is dict:
-            for name, member in value.items():
-                following = step.next.get(name) or (step.at(name) if "." in name else None)
-                if following is not None:
-                    waiting.append((member, following, place))
-        elif value.__class__ is list:
-            arrays += 1
-            alone = len(value) == 1  # its elements are always the same one
-            for index, member in enumerate(value):
-                inner = place if alone or member.__class__ not in (dict, list) else {**place, arrays: index}
-                waiting.append((member, step, inner))
-        elif step.name is not None:
-            found.setdefault(step.name, Values()).put(value, place)
-    return found
-
-
-NOTHING = Values()
-
-
-def meets(alternative: Alternative, found: Mapping[str, Values]) -> bool:
-    """Whether each test passes, where no field lies in the elements of an array."""
-    return all(any(map(test.passes, values.here)) if (values := found.get(test.name)) else test.absent for test in alternative)
-
-
-def meets_together(alternative: Alternative, found: Mapping[str, Values]) -> bool:
-    """Whether the tests pass with values of which any two lie in the same element of each array that both are in.
-
-    Goes from test to test with all places that are still possible. Of a place only those arrays matter that come again, so that fields of arrays
-    that have nothing to do with each other do not multiply.
-    """
-    again = [found.get(test.name, NOTHING).numbers() for test in alternative]
-    places: list[Place] = [{}]
-    for index, test in enumerate(alternative):
-        later = set().union(*again[index + 1 :])
-        possible: dict[frozenset[tuple[int, int]], Place] = {}
-        for place in places:
-            for reached in reached_from(place, test, found.get(test.name, NOTHING)):
-                kept = {array: element for array, element in reached.items() if array in later}
-                possible[frozenset(kept.items())] = kept
-        if not possible:
-            return False
-        places = list(possible.values())
-    return True
-
-
-def reached_from(place: Place, test: FieldTest, values: Values) -> Iterator[Place]:
-    there = False
-    for value, inner in values.agreeing(place):
-        there = True
-        if test.passes(value):
-            yield {**place, **inner}
-    if test.absent and not there:
-        yield place
+        return self._matcher.matches(event)
 
 
 # Compiling.
@@ -292,6 +150,7 @@ def is_alternation(member: Any) -> bool:
 def field_test(members: list[Any], path: tuple[str, ...]) -> FieldTest:
     if not members:
         raise InvalidEventPattern("Empty arrays are not allowed", shown(path))
+    texts: set[str] = set()
     tests: list[Test] = []
     absent = False
     for index, member in enumerate(members):
@@ -299,11 +158,13 @@ def field_test(members: list[Any], path: tuple[str, ...]) -> FieldTest:
             exists = existence(member)
             if exists is False:
                 absent = True
+            elif isinstance(member, str) and has_one_spelling(member):
+                texts.add(member)
             else:
                 tests.append(anything if exists else leaf_test(member))
         except NotALeafPattern as error:
             raise InvalidEventPattern(str(error), f"{shown(path)}[{index}]") from error
-    return FieldTest(".".join(path), tuple(tests), absent)
+    return FieldTest(".".join(path), frozenset(texts), tuple(tests), absent)
 
 
 def existence(member: Any) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import product
 from typing import Any
 
@@ -210,8 +211,9 @@ def test_a_deep_event_is_looked_into() -> None:
 
 scalars = st.sampled_from(["x", "y", "", 0, 1, 2.5, True, False, None])
 names = st.sampled_from(["a", "b", "c"])
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=12)
-events = st.dictionaries(names, values, max_size=3)
+event_names = names | st.sampled_from(["a.b", "b.a.c", "a.", "c.c"])
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(event_names, inner, max_size=3), max_leaves=12)
+events = st.dictionaries(event_names, values, max_size=3)
 members = st.one_of(scalars, st.just({"exists": True}), st.just({"exists": False}), st.just({"anything-but": "x"}), st.just({"numeric": [">", 0]}))
 patterns = st.recursive(
     st.lists(members, min_size=1, max_size=2), lambda inner: st.dictionaries(names, inner, min_size=1, max_size=3), max_leaves=5
@@ -278,6 +280,52 @@ def test_the_model_agrees(asked: tuple[dict[str, Any], dict[str, Any]]) -> None:
     pattern, event = asked
     event = json.loads(json.dumps(event))  # every list once: the model knows arrays by their identity
     assert compile_pattern(pattern).matches(event) == model(pattern, event)
+
+
+@given(st.one_of(st.tuples(patterns, patterns, patterns, events), st.tuples(table_patterns, table_patterns, table_patterns, tables)))
+def test_alternatives_are_asked_together_and_each_for_itself(asked: tuple[dict[str, Any], ...]) -> None:
+    *alternatives, event = asked
+    event = json.loads(json.dumps(event))
+    assert compile_pattern({"$or": alternatives}).matches(event) == any(model(pattern, event) for pattern in alternatives)
+
+
+def test_a_field_may_be_both_asked_for_and_on_the_way_to_another() -> None:
+    pattern = compile_pattern({"a": [1], "a.b": [2]})
+    assert pattern.matches({"a": [1, {"b": 2}]})
+    assert pattern.matches({"a": 1, "a.b": 2})
+    assert not pattern.matches({"a": {"b": 2}})
+
+
+def test_names_with_dots_come_together_with_objects() -> None:
+    pattern = compile_pattern({"a": {"b": [1], "c": [2]}})
+    assert pattern.matches({"a": {"b": 1}, "a.c": 2})
+    assert pattern.matches({"a": [{"b": 1}, {"b": 0}], "a.c": 2})
+    assert pattern.matches({"a": {"b": 0, "c": 2}, "a.b": 1})
+    assert not pattern.matches({"a": [{"b": 1, "c": 0}, {"b": 0, "c": 2}]})
+    deep = compile_pattern({".".join(["a"] * 150): [1]})
+    value: Any = 1
+    for _ in range(150):
+        value = {"a": value}
+    assert deep.matches(value)
+
+
+def test_the_work_grows_with_the_event_and_not_with_what_is_asked_of_it() -> None:
+    """Counted in calls, as no machine's speed is known: some for each element, however many alternatives ask for it."""
+
+    event = {"rows": [{"a": f"{number}", "b": "y"} for number in range(3000)]}
+    pattern = compile_pattern({"$or": [{"rows": {"a": [f"x{number}"], "b": ["y"]}} for number in range(60)]})
+    calls = 0
+
+    def count(frame: Any, kind: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += kind == "call"
+
+    sys.setprofile(count)
+    try:
+        assert not pattern.matches(event)
+    finally:
+        sys.setprofile(None)
+    assert calls < 5 * 3000
 
 
 @given(
