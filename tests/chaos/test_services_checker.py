@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventflow.aws.dynamodb import DynamoDB
-from eventflow.aws.operation import Service
-from eventflow.aws.s3 import S3Service
-from eventflow.aws.sqs import SqsService
-from eventflow.clock import Clock
-from eventflow.database import Database
-from eventflow.services.objects import Objects
-from eventflow.services.queues import Queues
-from eventflow.services.tables import Tables
-from tests.aws.conftest import AwsServer, boto_session, serve
+from tests.aws import builders
+from tests.aws.conftest import AwsServer, boto_session, server_of
+from tests.chaos.services import changes, notices
+from tests.chaos.services.changes import FOLLOWED, ChangeWriter
 from tests.chaos.services.items import ItemWriter, create_table
 from tests.chaos.services.messages import MessageWriter
+from tests.chaos.services.notices import NoticeWriter
 from tests.chaos.services.objects import ObjectWriter, stray_files
 from tests.chaos.services.register import Registers, Unanswered, Value
 
-__all__ = ["boto_session", "serve"]
+__all__ = ["boto_session"]
 BUCKET = "things"
-
-
-async def three_services(database: Database, clock: Clock, account: str, folder: Path) -> list[Service]:
-    objects, tables, queues = (
-        Objects(database, clock, folder / "buckets", account),
-        Tables(database, clock, account),
-        Queues(database, clock, account),
-    )
-    await objects.open()
-    await tables.prepare()
-    await queues.open()
-    return [S3Service(objects), DynamoDB(tables), SqsService(queues)]
-
-
-@pytest.fixture
-def server(serve: Callable[..., AwsServer]) -> Iterator[AwsServer]:
-    server = serve(three_services)
-    yield server
-    objects: Any = server.services["s3"]
-    objects.objects.close()
+server = server_of(builders.whole, "module")
 
 
 def directory(server: AwsServer) -> Path:
@@ -64,6 +42,9 @@ def worked(writer: Any, steps: int = 40) -> Any:
 def objects(server: AwsServer) -> ObjectWriter:
     s3 = server.client("s3")
     s3.create_bucket(Bucket=BUCKET)
+    for left in directory(server).rglob("*"):
+        if left.is_file():
+            left.unlink()
     writer: ObjectWriter = worked(ObjectWriter(s3, BUCKET, "mine", "seed"), 25)
     return writer
 
@@ -133,6 +114,91 @@ def test_a_lost_a_doubled_and_a_deleted_message_that_is_there_are_found(server: 
     assert told.count("a message that was acknowledged is lost") == len(judged.owed) - 1
     assert f"a message is there 2 times: {owed[:60]}" in told
     assert f"a message was deleted and is received: {gone[:60]}" in told
+
+
+@pytest.fixture
+def followed(server: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChangeWriter]:
+    """A writer at its end, and a function that was told of all."""
+    monkeypatch.setattr(changes, "REST", 0.0)
+    dynamodb = server.client("dynamodb")
+    create_table(dynamodb, FOLLOWED)
+    stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    dynamodb.update_table(TableName=FOLLOWED, StreamSpecification=stream)
+    writer: ChangeWriter = worked(ChangeWriter(dynamodb, server.client("dynamodbstreams"), tmp_path / "told", "seed"))
+    whole: list[dict[str, Any]] = []
+    while writer.read_on(whole):
+        pass
+    (tmp_path / "told").write_text("".join(f"{changes.key(record)} {changes.number(record)}\n" for record in whole))
+    yield writer
+    dynamodb.delete_table(TableName=FOLLOWED)
+
+
+def test_changes_that_are_all_there_are_right(followed: ChangeWriter) -> None:
+    followed.finish()
+    assert followed.registers.wrongs == []
+    assert followed.registers.counts["checked"] > 20
+    assert followed.read_so_far
+
+
+def test_a_lost_a_repeated_and_a_false_change_are_found(server: AwsServer, followed: ChangeWriter) -> None:
+    with closing(sqlite3.connect(server.database.path)) as connection, connection:
+        newest = "SELECT MAX(place) FROM table_stream_records WHERE event = 'MODIFY' AND keys LIKE '%mine%' GROUP BY keys ORDER BY 1 DESC LIMIT 3"
+        lost, repeated, false = (place for (place,) in connection.execute(newest))
+        named = ", ".join(column[1] for column in connection.execute("PRAGMA table_info(table_stream_records)") if column[1] != "place")
+        end = connection.execute("SELECT MAX(place) + 1 FROM table_stream_records").fetchone()[0]
+        repeat = f"INSERT INTO table_stream_records (place, {named}) SELECT {end}, {named} FROM table_stream_records WHERE place = {repeated}"
+        connection.execute(repeat)
+        connection.execute(f"UPDATE table_stream_records SET old_image = new_image WHERE place = {false}")
+        connection.execute(f"DELETE FROM table_stream_records WHERE place = {lost}")
+    followed.finish()
+    told = "\n".join(followed.registers.wrongs)
+    assert "are not those that were made: 1 are missing" in told
+    assert "is not what the item was before" in told
+    assert "the function was not told of all changes: 1 are missing" in told
+    assert "are not those that were made: 0 are missing [], 1 are too many" in told
+
+
+def test_a_function_that_was_told_late_or_not_at_all_is_found(followed: ChangeWriter, tmp_path: Path) -> None:
+    lines = (tmp_path / "told").read_text().splitlines()
+    place = max({line.split()[0] for line in lines}, key=lambda place: sum(line.startswith(f"{place} ") for line in lines))
+    first, second = [line for line in lines if line.startswith(f"{place} ")][:2]
+    (tmp_path / "told").write_text("\n".join([second, *lines]))
+    followed.finish()
+    assert followed.registers.wrongs == [f"the function was told of the changes of {place} out of order"]
+    (tmp_path / "told").write_text("\n".join([first, *(line for line in lines if line not in (first, second)), first]))
+    followed.registers.wrongs.clear()
+    followed.finish()
+    assert followed.registers.wrongs == [f"the function was not told of all changes: 1 are missing ['{second.split()[1]}'], 0 are too many []"]
+
+
+def test_a_put_that_was_not_told_and_one_that_was_told_wrongly_are_found(server: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test tells, and not the daemon."""
+    monkeypatch.setattr(notices, "REST", 0.0)
+    monkeypatch.setattr(NoticeWriter, "_configure", lambda _writer: None)
+    s3, sqs = server.client("s3"), server.client("sqs")
+    s3.create_bucket(Bucket="telling")
+    writer = NoticeWriter(s3, sqs, "telling", tmp_path / "told", "seed")
+    worked(writer, 30)
+    by_queue, by_function = ([key for key in writer.owed if key.startswith(f"{kind}/")] for kind in notices.KINDS)
+    url = sqs.get_queue_url(QueueName=notices.QUEUE)["QueueUrl"]
+
+    def tell(key: str, size: int) -> None:
+        body = {"Records": [{"s3": {"object": {"key": key, "size": size}}}]}
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+
+    lost, *others = by_queue
+    for key in (*others, others[0]):
+        tell(key, writer.owed[key])
+    tell("queue/never", 0)
+    torn, missed, *rest = by_function
+    lines = [f"{key} {writer.owed[key]}" for key in rest]
+    (tmp_path / "told").write_text("\n".join([*lines, f"{torn} 1000000"]))
+    writer.finish()
+    assert writer.wrongs == [
+        *sorted((f"{lost} was put and never told", f"{missed} was put and never told"), key=lambda wrong: wrong.split()[0]),
+        "queue/never was told and never put",
+        f"{torn} was told with the size [1000000], it has {writer.owed[torn]}",
+    ]
 
 
 class Cut:

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 from eventflow.faultpoint import POINTS
 from tests.chaos.harness import free_port
+from tests.chaos.services import changes, notices
+from tests.chaos.services.changes import ChangeWriter
 from tests.chaos.services.events import EventWriter
 from tests.chaos.services.items import ItemWriter, count_of, create_table, has_transactions
 from tests.chaos.services.messages import HIDDEN, MessageWriter
+from tests.chaos.services.notices import NoticeWriter
 from tests.chaos.services.objects import ObjectWriter, stray_files
 from tests.chaos.services.register import Unanswered
 from tests.chaos.services.schedules import ScheduleWriter
@@ -20,13 +23,17 @@ from tests.process.daemon_process import DaemonProcess
 
 #: The points that these writers pass.
 OF_WRITES = tuple(
-    point for point in POINTS if point.startswith(("transaction.", "object.", "version.", "part.", "upload.", "item.", "message.", "event.", "fire."))
+    point
+    for point in POINTS
+    if point.startswith(
+        ("transaction.", "object.", "version.", "part.", "upload.", "item.", "message.", "event.", "fire.", "notification.", "stream.")
+    )
 )
 RANDOM = ("random moment", "random moment", "random moment", "start-up")
 #: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
 REACHING, TRIES = 40.0, 3
 PAUSE = 0.02
-TABLE, BUCKET, VERSIONED = "things", "things", "versioned"
+TABLE, BUCKET, VERSIONED, TELLING = "things", "things", "versioned", "telling"
 APPLICATION = """
 @app.function(timeout=5)
 def note(event, context):
@@ -71,8 +78,9 @@ class ServicesChaos:
         self._folder = folder
         self._chance = random.Random(seed)
         self._port = str(free_port())
-        self._noted = folder / "noted"
-        self._daemon = DaemonProcess(folder, APPLICATION.format(noted=str(self._noted)))
+        self._noted = {name: folder / name for name in ("noted", "noticed", "followed")}
+        application = "".join((APPLICATION, notices.APPLICATION, changes.APPLICATION))
+        self._daemon = DaemonProcess(folder, application.format(**{name: str(path) for name, path in self._noted.items()}))
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -100,7 +108,7 @@ class ServicesChaos:
 
     def _make_writers(self) -> None:
         s3, dynamodb, sqs = (self._client(service) for service in ("s3", "dynamodb", "sqs"))
-        for bucket in (BUCKET, VERSIONED):
+        for bucket in (BUCKET, VERSIONED, TELLING):
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
         create_table(dynamodb, TABLE)
@@ -113,7 +121,10 @@ class ServicesChaos:
             url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
             self.writers.append(MessageWriter(sqs, url, name.partition(".")[0], f"{self.seed} {name}"))
         self.writers.append(EventWriter(self._client("events"), sqs, f"{self.seed} events"))
-        self.writers.append(ScheduleWriter(self._client("scheduler"), sqs, self._noted, f"{self.seed} schedules"))
+        self.writers.append(ScheduleWriter(self._client("scheduler"), sqs, self._noted["noted"], f"{self.seed} schedules"))
+        streams = self._client("dynamodbstreams")
+        self.writers.append(OfRegisters(ChangeWriter(dynamodb, streams, self._noted["followed"], f"{self.seed} changes")))
+        self.writers.append(NoticeWriter(s3, sqs, TELLING, self._noted["noticed"], f"{self.seed} notices"))
 
     def _client(self, service: str) -> Any:
         return self._daemon.client(service, connect_timeout=5, read_timeout=60)

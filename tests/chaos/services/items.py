@@ -30,6 +30,8 @@ class ItemWriter:
     """Writes items of its own, all with the partition key ``prefix``; a value is the whole item. One counter is everybody's."""
 
     kind = "DynamoDB"
+    #: How much else an item has, in characters.
+    ballast = (0, 10, 3_000, 30_000)
 
     def __init__(self, dynamodb: Any, table: str, prefix: str, seed: str, *, transactions: bool) -> None:
         self._dynamodb, self._table, self._prefix = dynamodb, table, prefix
@@ -58,7 +60,7 @@ class ItemWriter:
 
     def _item(self, name: str) -> dict[str, Any]:
         self._writes += 1
-        item = {**self._place(name), "write": {"N": str(self._writes)}, "ballast": {"S": "x" * self._chance.choice((0, 10, 3_000, 30_000))}}
+        item = {**self._place(name), "write": {"N": str(self._writes)}, "ballast": {"S": "x" * self._chance.choice(self.ballast)}}
         return {**item, "colour": {"S": self._chance.choice(COLOURS)}} if self._chance.random() < 0.8 else item
 
     def _put(self) -> None:

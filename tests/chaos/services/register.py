@@ -47,15 +47,16 @@ class Doubt:
 
 class Registers:
     """One writer's registers. ``write`` changes some of them by one call; ``settle`` looks what became of a write that was not answered.
-    Whatever should not be so is a line in ``wrongs``."""
+    Whatever should not be so is a line in ``wrongs``. ``changed`` hears of each register that has got another value, in order."""
 
-    def __init__(self, store: Store, chance: random.Random) -> None:
+    def __init__(self, store: Store, chance: random.Random, changed: Callable[[str, Value], None] = lambda _name, _value: None) -> None:
         self.known: dict[str, Value] = {}
         self.counts: Counter[str] = Counter()
         self.wrongs: list[str] = []
         self._store = store
         self._chance = chance
         self._doubt: Doubt | None = None
+        self._changed = changed
 
     def present(self) -> list[str]:
         return sorted(name for name, value in self.known.items() if value is not None)
@@ -65,7 +66,7 @@ class Registers:
         self._doubt = Doubt({name: (self.known.get(name), value) for name, value in changes.items()}, whole)
         answer = asked(call, **params)
         self._doubt = None
-        self.known.update(changes)
+        self._know(changes)
         self.counts["acknowledged"] += 1
         return answer
 
@@ -88,7 +89,13 @@ class Registers:
                 self.wrongs.append(f"{name} was {before}, was to become {after}, and is {seen[name]}")
         if doubt.whole and changed and kept:
             self.wrongs.append(f"half of a transaction is there: {changed} were changed, {kept} were not")
-        self.known.update(seen)
+        self._know(seen)
+
+    def _know(self, values: Mapping[str, Value]) -> None:
+        for name, value in values.items():
+            if value != self.known.get(name):
+                self._changed(name, value)
+        self.known.update(values)
 
     def check(self, name: str) -> None:
         """Whether a register still is what the answers said."""
