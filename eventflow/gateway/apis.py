@@ -44,7 +44,8 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A route that is ready to run. ``options`` are those that plugs claim, as the trigger wrote them."""
+    """A route that is ready to run. ``early`` are the steps that come before the body is read; ``options`` are those that plugs claim, as the
+    trigger wrote them."""
 
     api: Api
     key: str
@@ -53,6 +54,7 @@ class Route:
     integration: Integration
     timeout: float
     steps: tuple[Step, ...] = ()
+    early: tuple[Step, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     function: str | None = None
 
@@ -198,7 +200,9 @@ def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration
     steps = tuple(step for plug in plugs if (step := plug.step(api, declared)) is not None)
     timeout = float(declared.options.get("timeout", LONGEST[api.protocol]))
     options = {option: value for option, value in declared.options.items() if option not in ROUTE_OPTIONS}
-    api.routes.append(Route(api, declared.key, key.method, key.path, integration, timeout, steps, options, function))
+    early = tuple(step for step in steps if getattr(step, "early", False))
+    late = tuple(step for step in steps if step not in early)
+    api.routes.append(Route(api, declared.key, key.method, key.path, integration, timeout, late, early, options, function))
 
 
 def finish(api: Api, plugs: Sequence[Plug]) -> None:

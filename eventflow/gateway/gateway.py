@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
@@ -10,7 +11,7 @@ from eventflow.errors import Overloaded
 from eventflow.gateway.apis import Api, Route, Table
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
-from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Receive, Refusal, Scope, Send, Sockets
+from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Receive, Refusal, Scope, Send, Sockets, Step
 
 log = logging.getLogger("eventflow.gateway")
 
@@ -103,12 +104,16 @@ class Gateway:
             else:
                 route = match.route
                 request.parameters = match.parameters
-                with self._bodies.share() as share:
-                    result = await read_body(request, receive, share) or NOTHING
-                    if result is NOTHING and route.steps:
-                        findings, result = await checked(request, route)
-                    if result is NOTHING:
-                        result = await integrated(request, route, findings)
+                if route.early or route.steps:
+                    findings = Findings()
+                result = await checked(request, route, route.early, findings) if route.early else NOTHING
+                if result is NOTHING:
+                    with self._bodies.share() as share:
+                        result = await read_body(request, receive, share) or NOTHING
+                        if result is NOTHING and route.steps:
+                            result = await checked(request, route, route.steps, findings)
+                        if result is NOTHING:
+                            result = await integrated(request, route, findings)
             answer = worded(result, api.protocol, request.request_id) if isinstance(result, Refusal) else result
             if api.cors is not None:
                 answer = shared(api, request, answer)
@@ -181,16 +186,15 @@ async def drained(request: Request, receive: Receive) -> bool:
     return False
 
 
-async def checked(request: Request, route: Route) -> tuple[Findings, Answer | Refusal]:
-    """What the steps found out, and NOTHING or the refusal of one of them."""
-    findings = Findings()
-    for step in route.steps:
+async def checked(request: Request, route: Route, steps: Sequence[Step], findings: Findings) -> Answer | Refusal:
+    """Let steps add to the findings; NOTHING, or the refusal of one of them."""
+    for step in steps:
         result = await step(request, route, findings)
         if isinstance(result, Refusal):
-            return findings, result
+            return result
         if result is not None:
             findings.add(result)
-    return findings, NOTHING
+    return NOTHING
 
 
 async def integrated(request: Request, route: Route, findings: Findings) -> Answer | Refusal:

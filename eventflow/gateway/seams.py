@@ -74,6 +74,7 @@ class Step(Protocol):
     """One check of a request before its integration. Returns what it adds, a Refusal, or None; a route without steps pays for none.
 
     ``findings`` are the steps' before it: read them, never change them.
+    A step whose ``early`` is true runs before the request's body is read, and before all that are not: what refuses a flood should.
     """
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Addition | Refusal | None: ...
