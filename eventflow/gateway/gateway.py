@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
 from eventflow.errors import Overloaded
-from eventflow.gateway.apis import Api, Route, Table
+from eventflow.gateway.apis import SOCKETS, Api, Route, Table
+from eventflow.gateway.forwarding import Network
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Receive, Refusal, Scope, Send, Sockets, Step
@@ -23,15 +25,19 @@ EXECUTE_API = ".execute-api."
 FUNCTION_URL = ".lambda-url."
 #: Function URLs on hosts that cannot have names below them.
 URL_PATH = "/_url/"
-MANAGEMENT = "/@connections/"
+DRAIN_SECONDS = 2.0
+#: A client may take so long for the whole of a body.
+BODY_SECONDS = 120.0
 EMPTY = Table(())
 
 
 class Gateway:
     """``take_up`` makes another version of the application answer, from one request to the next; those under way end with the former."""
 
-    def __init__(self, clock: Clock, bodies: BodyBudget | None = None, sockets: Sockets | None = None) -> None:
+    def __init__(self, clock: Clock, *, trusted: Sequence[Network] = (), bodies: BodyBudget | None = None, sockets: Sockets | None = None) -> None:
+        """``trusted`` are the addresses of proxies whose word is taken for who the client is."""
         self._clock = clock
+        self._trusted = tuple(trusted)
         self._bodies = bodies or BodyBudget()
         self._sockets = sockets
         self._table = EMPTY
@@ -58,18 +64,18 @@ class Gateway:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         clock = self._clock
-        request = Request(scope, clock.now(), clock.monotonic(), clock.new_id())
-        api = self._api_of(request)
-        if api is None:
-            await self._finish(request, worded(Refusal("NO_API"), "HTTP", request.request_id), receive, send)
-            return
-        if api.protocol == "WEBSOCKET":
-            if self._sockets is not None:
+        request = Request(scope, clock.now(), clock.monotonic(), clock.new_id(), self._trusted)
+        try:
+            api = self._api_of(request) if request.host else None
+            if api is None:
+                refusal = Refusal("NO_API" if request.host else "BAD_REQUEST")
+                await self._finish(request, worded(refusal, "HTTP", request.request_id), receive, send)
+            elif api.protocol == SOCKETS and self._sockets is not None:
                 await self._sockets(scope, receive, send)
-                return
-            await self._finish(request, worded(Refusal("NO_API"), "HTTP", request.request_id), receive, send)
-            return
-        await self._through(api, request, receive, send)
+            else:
+                await self._through(api, request, receive, send)
+        except ClientGone:
+            log.debug("%s %s: the client left before its request was whole", request.method, request.path)
 
     def _api_of(self, request: Request) -> Api | None:
         """The API that a request is for: by its host, or by the first parts of its path. Sets the request's ``route_path``."""
@@ -148,27 +154,36 @@ async def read_body(request: Request, receive: Receive, share: Share) -> Refusal
         return None
     if length and len(length) < 20 and int(length) > LARGEST_BODY:
         return Refusal("REQUEST_TOO_LARGE")
-    pieces: list[bytes] = []
-    size = 0
     try:
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                request.complete = True
-                raise ClientGone
-            piece: bytes = message.get("body", b"")
-            size += len(piece)
-            if size > LARGEST_BODY:
-                return Refusal("REQUEST_TOO_LARGE")
-            share.take(len(piece))
-            pieces.append(piece)
-            if not message.get("more_body"):
-                break
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await pieces_of(request, receive, share)
+    except TimeoutError:
+        return Refusal("REQUEST_TOO_SLOW")
     except Overloaded:
         return Refusal("OVERLOADED", ((b"retry-after", b"1"),))
+    if body is None:
+        return Refusal("REQUEST_TOO_LARGE")
     request.complete = True
-    request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    request.body = body[0] if len(body) == 1 else b"".join(body)
     return None
+
+
+async def pieces_of(request: Request, receive: Receive, share: Share) -> list[bytes] | None:
+    """The pieces of a body; None for one that is too large."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > LARGEST_BODY:
+            return None
+        share.take(len(piece))
+        pieces.append(piece)
+        if not message.get("more_body"):
+            return pieces
 
 
 class ClientGone(Exception):
@@ -176,13 +191,19 @@ class ClientGone(Exception):
 
 
 async def drained(request: Request, receive: Receive) -> bool:
-    """Read the rest of a body and forget it, if it is not much; whether the end was reached."""
+    """Read the rest of a body and forget it, if it is not much and comes soon; whether the end was reached."""
+    if b"expect" in dict(request.headers):
+        return False  # it waits for a word before it sends its body
     size = 0
-    while size <= MOST_DRAINED:
-        message = await receive()
-        size += len(message.get("body", b""))
-        if not message.get("more_body"):
-            return True
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while size <= MOST_DRAINED:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return True
+    except TimeoutError:
+        return False
     return False
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+
+from eventflow.gateway.forwarding import Network, client_of
 
 if TYPE_CHECKING:
     from eventflow.gateway.apis import Stage
@@ -44,7 +46,7 @@ class Request:
         "started",
     )
 
-    def __init__(self, scope: MutableMapping[str, Any], received: float, started: float, request_id: str) -> None:
+    def __init__(self, scope: MutableMapping[str, Any], received: float, started: float, request_id: str, trusted: Sequence[Network] = ()) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -64,13 +66,23 @@ class Request:
         self.host = self.domain = ""
         for name, value in self.headers:
             if name == b"host":
+                if self.host:
+                    self.host = ""  # two of them: some would take the one, some the other
+                    break
                 self.host = value.decode("latin-1")
-                self.domain = without_port(self.host)
-                break
+        if trusted:
+            self._pass_over(trusted)
+        self.domain = without_port(self.host).lower()
         self.route_path = self.path
         self.parameters: Mapping[str, str] = {}
         self.stage: Stage | None = None
         self._header_map: dict[str, str] | None = None
+
+    def _pass_over(self, trusted: Sequence[Network]) -> None:
+        client = client_of(self.source_ip, self.headers, trusted)
+        self.source_ip = client.address
+        self.scheme = client.scheme or self.scheme
+        self.host = client.host or self.host
 
     @property
     def header_map(self) -> Mapping[str, str]:

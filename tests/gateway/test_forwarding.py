@@ -1,0 +1,38 @@
+"""Who the client is when proxies stand before the gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventflow.gateway.forwarding import Client, client_of, networks
+
+TRUSTED = networks("10.0.0.0/8, 2001:db8::/32")
+
+
+@pytest.mark.parametrize(
+    "peer, headers, client",
+    [
+        ("192.0.2.1", {"x-forwarded-for": "203.0.113.9"}, Client("192.0.2.1")),  # nobody whom we trust
+        ("10.0.0.1", {}, Client("10.0.0.1")),
+        ("10.0.0.1", {"x-forwarded-for": "203.0.113.9"}, Client("203.0.113.9")),
+        ("10.0.0.1", {"x-forwarded-for": "1.1.1.1, 203.0.113.9, 10.3.3.3"}, Client("203.0.113.9")),  # 1.1.1.1 is what the client made up
+        ("10.0.0.1", {"x-forwarded-for": "10.1.1.1, 10.2.2.2"}, Client("10.1.1.1")),
+        ("10.0.0.1", {"x-forwarded-for": "not an address"}, Client("10.0.0.1")),
+        ("::ffff:10.0.0.1", {"x-forwarded-for": "203.0.113.9:4711"}, Client("203.0.113.9")),
+        (
+            "10.0.0.1",
+            {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https", "x-forwarded-host": "shop.example"},
+            Client("203.0.113.9", "https", "shop.example"),
+        ),
+        (
+            "10.0.0.1",
+            {"forwarded": 'for="[2001:470::1]:80";proto=https;host="a,b.example", for=10.2.2.2'},
+            Client("2001:470::1", "https", "a,b.example"),
+        ),
+        ("10.0.0.1", {"forwarded": "for=_hidden"}, Client("10.0.0.1")),
+        ("10.0.0.1", {"forwarded": "for=unknown, for=203.0.113.9"}, Client("203.0.113.9")),
+        ("10.0.0.1", {"forwarded": "for=203.0.113.9", "x-forwarded-for": "198.51.100.1"}, Client("203.0.113.9")),
+    ],
+)
+def test_the_client_is_the_last_whom_no_trusted_proxy_stands_for(peer: str, headers: dict[str, str], client: Client) -> None:
+    assert client_of(peer, [(name.encode(), value.encode()) for name, value in headers.items()], TRUSTED) == client
