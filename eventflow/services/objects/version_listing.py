@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +18,8 @@ from eventflow.services.objects.version_index import Position, Version, VersionI
 
 #: Behind every key that begins as what stands before it; and behind every sequencer.
 BEHIND, NEWEST = "\U0010ffff", "g"
+#: So many ends of pages are remembered, for who comes back when the version that a page ended with is gone.
+MOST_ENDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ class Listed:
     latest: bool
     stored: StoredObject | None = None
     marker: Version | None = None
+
+    @property
+    def sequencer(self) -> str:
+        if self.marker:
+            return self.marker.sequencer
+        return self.stored.version.sequencer if self.stored else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ class VersionListing:
         self._reader = reader
         self._disk = disk
         self._locks = locks
+        #: The sequencers of versions that pages ended with and that were not their key's newest.
+        self._ends: OrderedDict[tuple[str, str, str], str] = OrderedDict()
 
     async def page(self, bucket: Bucket, query: VersionQuery) -> VersionPage:
         if query.limit == 0:
@@ -130,8 +140,15 @@ class VersionListing:
         last = out[query.limit - 1] if len(out) > query.limit else None
         out = out[: query.limit]
         entries = [item for item in out if isinstance(item, Listed)]
+        if isinstance(last, Listed) and not last.latest:
+            self._remember(bucket, last)
         position = None if last is None else (last, None) if isinstance(last, str) else (last.key, last.id)
         return VersionPage(entries, [item for item in out if isinstance(item, str)], position)
+
+    def _remember(self, bucket: Bucket, last: Listed) -> None:
+        self._ends[bucket.name, last.key, last.id] = last.sequencer
+        while len(self._ends) > MOST_ENDS:
+            self._ends.popitem(last=False)
 
     async def _begin(self, bucket: Bucket, query: VersionQuery, out: list[Listed | str]) -> None:
         key, files = query.key_marker, Files(self._listing, bucket, query)
@@ -160,15 +177,18 @@ class VersionListing:
 
     async def _within(self, bucket: Bucket, key: str, id: str) -> tuple[Position, StoredObject | None, bool]:
         """Where the versions of a key go on behind one of them: the rows' position, the current version if only its id is to be left out, and whether
-        the key's newest was told. A version that is gone meanwhile has the key begin anew."""
+        the key's newest was told. Where a version that is gone meanwhile was is remembered, unless very many pages or a restart lie between: then,
+        and where nothing of its key was told before it, the key begins anew."""
         check_id(id)
         current = await self._reader.find(bucket, key)
         if current and current.version_id == id:
             return Position.behind(key, NEWEST), current, True
         version = await self._versions.find(bucket.name, key, id)
-        if version:
-            return Position.behind(key, version.sequencer), current, True
-        return Position.behind(key, NEWEST), current, False
+        sequencer = version.sequencer if version else self._ends.get((bucket.name, key, id))
+        if sequencer is None:
+            return Position.behind(key, NEWEST), current, False
+        newest = await (self._versions.find(bucket.name, key, current.version_id) if current else self._versions.newest(bucket.name, key))
+        return Position.behind(key, sequencer), current, version is not None or newest is None or newest.sequencer > sequencer
 
     async def _key(
         self, bucket: Bucket, key: str, current: StoredObject | None, rows: Rows, out: list[Listed | str], limit: int, *, begun: bool = False
