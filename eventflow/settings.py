@@ -37,7 +37,8 @@ LOG_FORMATS = ("auto", "text", "json")
 @dataclass(frozen=True)
 class Settings:
     """What the daemon runs with. ``state`` is the directory of everything durable, ``buckets`` the one in which a bucket without a path of its
-    own lives; ``gateway_host`` and ``gateway_port`` are where the API gateway listens, which it does only for an application that has routes;
+    own lives; ``gateway_host`` and ``gateway_port`` are where the API gateway listens, which it does only for an application that has routes,
+    with TLS where ``tls_cert`` and ``tls_key`` (PEM files) are given; ``trusted_proxies`` are addresses whose X-Forwarded-For is believed;
     ``open`` takes any credentials; ``retention_days`` is how long finished events and logs are kept, ``grace_seconds`` how long a
     stopping daemon waits for running functions; ``log_format`` ``auto`` is text on a terminal and JSON lines elsewhere. ``origins`` tells where
     each value came from.
@@ -51,6 +52,9 @@ class Settings:
     port: int = 4566
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8080
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: str = ""
     open: bool = False
     retention_days: int = 14
     grace_seconds: float = 30.0
@@ -87,6 +91,9 @@ class Flags(TypedDict, total=False):
     port: int | None
     gateway_host: str | None
     gateway_port: int | None
+    tls_cert: Path | str | None
+    tls_key: Path | str | None
+    trusted_proxies: str | None
     open: bool | None
     retention_days: int | None
     grace_seconds: float | None
@@ -118,6 +125,8 @@ def read_settings(folder: Path, flags: Flags | None = None, environment: Mapping
     values.setdefault("buckets", state / "buckets")
     settings = Settings(**values, origins={name: entry.origin for name, entry in given.items()})
     refuse_open_to_the_world(settings)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingError("tls_cert and tls_key go together: the gateway needs its certificate and the certificate's key.")
     return settings
 
 
@@ -242,6 +251,21 @@ def directory(name: str, given: Given) -> Path:
     return (given.folder / Path(given.value).expanduser()).resolve()
 
 
+def file(name: str, given: Given) -> Path:
+    if not isinstance(given.value, (str, Path)) or not str(given.value) or "\0" in str(given.value):
+        raise refused(name, given, "the path of a file")
+    return (given.folder / Path(given.value).expanduser()).resolve()
+
+
+def addresses(name: str, given: Given) -> str:
+    """Addresses and networks, as one text with commas; a list of them in a settings file."""
+    value = ",".join(given.value) if isinstance(given.value, list) and all(isinstance(one, str) for one in given.value) else given.value
+    try:
+        return ",".join(str(ipaddress.ip_network(one.strip(), strict=False)) for one in value.split(",") if one.strip())
+    except (AttributeError, ValueError):
+        raise refused(name, given, "IP addresses and networks with commas between them, such as 10.0.0.0/8,192.0.2.1") from None
+
+
 def log_format(name: str, given: Given) -> str:
     if given.value not in LOG_FORMATS:
         raise refused(name, given, " or ".join(LOG_FORMATS))
@@ -258,6 +282,9 @@ CHECKS: Mapping[str, Callable[[str, Given], Any]] = {
     "port": number(0, 65_535, " (0: any free one)"),
     "gateway_host": matching(re.compile(r"[A-Za-z0-9.:_-]+"), "a host name or an IP address"),
     "gateway_port": number(0, 65_535, " (0: any free one)"),
+    "tls_cert": file,
+    "tls_key": file,
+    "trusted_proxies": addresses,
     "open": truth,
     "retention_days": number(1, 3_650, " days"),
     "grace_seconds": number(0, 900, " seconds", whole=False),

@@ -14,6 +14,7 @@ from eventflow.settings import LOG_FORMATS, Flags, read_settings
 from eventflow.source import folder_of
 
 DIRECTORY = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path)
 OPTIONS = (
     click.option("--state", type=DIRECTORY, metavar="DIR", help="Where everything durable is kept; by default .eventflow beside the application."),
     click.option("--buckets", type=DIRECTORY, metavar="DIR", help="Where the buckets' directories are; by default buckets in the state directory."),
@@ -23,6 +24,9 @@ OPTIONS = (
         "--gateway-port", type=click.IntRange(0, 65_535), metavar="N", help="The port of the API gateway, for an application with routes (8080)."
     ),
     click.option("--gateway-host", help="The address of the API gateway (127.0.0.1)."),
+    click.option("--tls-cert", type=FILE, metavar="FILE", help="The API gateway's certificate with its chain (PEM): it then speaks HTTPS."),
+    click.option("--tls-key", type=FILE, metavar="FILE", help="The key of that certificate (PEM)."),
+    click.option("--trusted-proxies", metavar="ADDRESSES", help="Proxies before the API gateway whose X-Forwarded-For or Forwarded is believed."),
     click.option("--open", "open", is_flag=True, default=None, help="Take any credentials; only on a loopback address."),
     click.option("--region", help="The default region (us-east-1)."),
     click.option("--account-id", metavar="DIGITS", help="The account id (000000000000)."),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from eventflow.errors import SettingError
 from eventflow.gateway.apis import SOCKETS, Api, Table, add_route, check_claimed, finish, make_apis
 from eventflow.gateway.events import Writer
+from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import Gateway
 from eventflow.gateway.plugs import Surroundings, make_plugs, make_sockets
@@ -22,7 +23,7 @@ class GatewayService:
         self._plugs = make_plugs(surroundings)
         self._sockets = make_sockets(surroundings)
         self._writer = Writer(surroundings.account)
-        self.app = Gateway(surroundings.clock, sockets=self._sockets)
+        self.app = Gateway(surroundings.clock, trusted=networks(surroundings.trusted_proxies), sockets=self._sockets)
 
     def compile(self, app: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]]) -> Table:
         """Raises SettingError for what an API or a route asks for and cannot have."""

@@ -14,7 +14,7 @@ from eventflow.gateway.seams import Plug, Sockets
 @dataclass(frozen=True)
 class Surroundings:
     """What plugs may use: the daemon's account, region and database, the credentials that it knows (access key id to secret), and the dispatcher's
-    synchronous ``invoke``."""
+    synchronous ``invoke``; ``trusted_proxies`` are addresses and networks that are believed who their clients are."""
 
     clock: Clock
     account: str
@@ -22,6 +22,7 @@ class Surroundings:
     invoke: Invoke
     database: Database
     credentials: Mapping[str, str]
+    trusted_proxies: str = ""
 
 
 def make_plugs(surroundings: Surroundings) -> Sequence[Plug]:

@@ -1,0 +1,132 @@
+"""What a server that anybody can reach takes: heads of a bounded size, clients of some speed, and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from eventflow.errors import EventflowError
+from eventflow.http_server import Protocol
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes from clients that it does not know: ``head_bytes`` of a request's line and headers, ``head_seconds`` until they are whole,
+    ``idle_seconds`` between two requests, or in which nothing of an answer is read."""
+
+    head_bytes: int
+    head_seconds: float
+    idle_seconds: float
+
+
+class HeadTooLarge(Exception):
+    """A request's line and headers have more bytes than they may."""
+
+
+class GuardedProtocol(Protocol):
+    """Refuses heads that are too large and clients that are too slow. A request whose head comes in one piece pays nothing for it."""
+
+    limits = Limits(10_240, 30.0, 60.0)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._heading, self._ending = True, False
+        self._earlier = self._piece = 0
+        self._too_large = False
+        self._unread = 0
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._piece = len(data)
+        super().data_received(data)
+        if self._heading and not self.transport.is_closing():
+            self._earlier += self._piece
+            if self._earlier > self.limits.head_bytes:
+                self._too_large = True
+                self.send_400_response("")
+            elif self._head_timer is None:
+                self._head_timer = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
+
+    def on_message_begin(self) -> None:
+        self._heading, self._earlier = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        most = self.limits.head_bytes
+        if self._earlier + self._piece > most and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > most:
+            self._too_large = True
+            raise HeadTooLarge
+        self._heading = False
+        if self._head_timer is not None:
+            self._cancel_head_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """End the connection, with an answer where the client can only take it for that of the request that is refused."""
+        self._cancel_head_timer()
+        self._heading = False
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._ending = True  # those before it get their answers, and then no more
+            if self.cycle.more_body:  # what is refused is the body of the latest of them
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+                if not self.pipeline:
+                    self.transport.close()
+            return
+        status, text = (431, "Request Header Fields Too Large") if self._too_large else (400, "Bad Request")
+        body = f'{{"message":"{text}"}}'
+        head = f"HTTP/1.1 {status} {text}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(f"{head}{body}".encode())
+        self.transport.close()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._ending and not self.pipeline:
+            self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one whose client reads nothing is idle too."""
+        unread = self.transport.get_write_buffer_size()
+        if unread and unread != self._unread:
+            self._unread = unread
+            self.timeout_keep_alive_task = self.loop.call_later(self.limits.idle_seconds, self.timeout_keep_alive_handler)
+        elif unread:
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self._heading:
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self._head_timer = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
+
+    def _cancel_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def guarded(limits: Limits) -> type[GuardedProtocol]:
+    """The protocol with these limits."""
+    return type("GuardedProtocol", (GuardedProtocol,), {"limits": limits})
+
+
+def check_certificate(certificate: Path, key: Path) -> None:
+    """Raises EventflowError, which names the file, for what no server can start with."""
+    for file in (certificate, key):
+        if not file.is_file():
+            raise EventflowError(f"{file} is no file; --tls-cert takes the server's certificate and --tls-key its key, both as PEM.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise EventflowError(f"{certificate} and {key} are no certificate and its key in PEM: {error}.") from error
