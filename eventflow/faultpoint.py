@@ -52,7 +52,11 @@ POINTS: Mapping[str, str] = {
     "object.received": "the bytes of an object have come and are what they should be, they are not on disk yet",
     "object.sealed": "the bytes of an object are on disk under a temporary name, its row is not",
     "object.recorded": "its row is on disk, the file does not have its name yet",
+    "object.written": "the bytes of a small object are in a temporary file, nothing of it is on disk",
+    "object.journaled": "they and its row are in the state file, its own file does not have its name yet",
     "object.placed": "the file has its name, nobody was told yet",
+    "object.synced": "the files of small objects are on disk, their bytes are in the state file still",
+    "object.dropped": "they are not there any more",
     "object.buried": "a removal is on disk, the file is still there",
     "object.removed": "the file is gone, nobody was told yet",
     # The same where versions are kept.

@@ -76,7 +76,8 @@ class Load:
         s3 = self._client("s3")
         for number in numbers:
             name = f"object-{number}"
-            s3.put_object(Bucket="inbox", Key=name, Body=name.encode() * chance.randint(1, 400))
+            # Small ones go through the state file, large ones do not.
+            s3.put_object(Bucket="inbox", Key=name, Body=name.encode() * (chance.randint(1, 400) if chance.random() < 0.7 else 10_000))
             yield "object", name
             if chance.random() < 0.3:
                 passing = f"passing-{number}"

@@ -17,6 +17,7 @@ import pytest
 from objects_world import BUCKET, World, in_world
 
 from eventflow.errors import ServiceError, StorageError
+from eventflow.services.objects import incoming
 from eventflow.services.objects.directory import BucketDirectory
 from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.stored import Attributes
@@ -38,23 +39,32 @@ def what_is_there(tmp_path: Path) -> tuple[bytes, str] | None:
         assert world.temporaries() == []
         if await world.keys() == []:
             return None
-        return await world.read("d/k"), (await world.objects.head(BUCKET, "d/k")).attributes.content_type
+        return (await world.read("d/k"))[:3], (await world.objects.head(BUCKET, "d/k")).attributes.content_type
 
     return in_world(tmp_path, look)
 
 
+#: Bytes behind the first ones of an object that syncs its file itself, and of one whose bytes are in the state file until somebody does.
+LARGE, SMALL = bytes(incoming.SMALL), b""
+HERE = "eventflow.services.objects"
+
+
 @pytest.mark.parametrize(
-    "where, left",
+    "rest, where, left",
     [
-        ("eventflow.services.objects.incoming.Incoming.seal", "old"),
-        ("eventflow.services.objects.index.ObjectIndex.record", "old"),
-        ("eventflow.services.objects.directory.BucketDirectory.place", "old"),
-        ("after", "new"),
+        (LARGE, f"{HERE}.incoming.Incoming.seal", "old"),
+        (LARGE, f"{HERE}.index.ObjectIndex.record", "old"),
+        (LARGE, f"{HERE}.directory.BucketDirectory.place", "old"),
+        (LARGE, "after", "new"),
+        (SMALL, f"{HERE}.incoming.Incoming.seal", "old"),
+        (SMALL, f"{HERE}.pending.PendingBodies.record", "old"),
+        (SMALL, f"{HERE}.directory.BucketDirectory.place", "new"),  # what is in the state file is carried out
+        (SMALL, "after", "new"),
     ],
 )
 @pytest.mark.parametrize("overwrites", [True, False])
 def test_a_put_that_dies_leaves_the_old_object_or_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, left: str, overwrites: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: bytes, where: str, left: str, overwrites: bool
 ) -> None:
     async def work(world: World) -> None:
         if overwrites:
@@ -66,14 +76,15 @@ def test_a_put_that_dies_leaves_the_old_object_or_the_new_one(
             raise Killed
 
         # Nothing may be tidied up after the death.
-        monkeypatch.setattr("eventflow.services.objects.index.ObjectIndex.forget", dies)
-        monkeypatch.setattr("eventflow.services.objects.incoming.Incoming.discard", dies)
+        monkeypatch.setattr(f"{HERE}.index.ObjectIndex.forget", dies)
+        monkeypatch.setattr(f"{HERE}.pending.PendingBodies.take_back", dies)
+        monkeypatch.setattr(f"{HERE}.incoming.Incoming.discard", dies)
         if where == "after":
             monkeypatch.setattr(BucketDirectory, "place", placed_and_dead)
         else:
             monkeypatch.setattr(where, dies)
         with pytest.raises(Killed):
-            await world.put("d/k", b"new", NEW)
+            await world.put("d/k", b"new" + rest, NEW)
 
     in_world(tmp_path, work)
     monkeypatch.undo()
@@ -101,12 +112,12 @@ def test_what_is_acknowledged_was_put_on_the_disk_in_order(tmp_path: Path, monke
         return note
 
     async def work(world: World) -> None:
-        await world.put("other/k")
+        await world.put("other/k", LARGE + b"other")
         monkeypatch.setattr(ObjectIndex, "record", noted_record)
         monkeypatch.setattr(os, "fsync", noted_fsync)
         monkeypatch.setattr(os, "rename", noted("rename", rename))
         monkeypatch.setattr(os, "unlink", noted("unlink", unlink))
-        await world.put("d/k", b"content")
+        await world.put("d/k", b"content" + LARGE)
         assert steps == ["fsync file", "row", "fsync directory", "rename", "fsync directory"]
         steps.clear()
         await world.objects.delete(BUCKET, "d/k")
@@ -127,8 +138,8 @@ def test_a_delete_that_dies_leaves_the_object_whole(tmp_path: Path, monkeypatch:
     assert what_is_there(tmp_path) == (b"old", "text/old")
 
 
-@pytest.mark.parametrize("call, when", [("write", "body"), ("fsync", "end"), ("rename", "end")])
-def test_a_full_disk_is_507_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, when: str) -> None:
+@pytest.mark.parametrize("rest, call", [(LARGE, "write"), (LARGE, "fsync"), (LARGE, "rename"), (SMALL, "write"), (SMALL, "rename")])
+def test_a_full_disk_is_507_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: bytes, call: str) -> None:
     async def work(world: World) -> None:
         await world.put("d/k", b"old", OLD)
 
@@ -138,7 +149,7 @@ def test_a_full_disk_is_507_and_keeps_nothing(tmp_path: Path, monkeypatch: pytes
         with monkeypatch.context() as patch:
             patch.setattr(os, call, full)
             with pytest.raises(ServiceError, match="disk of this bucket is full") as refused:
-                await world.put("d/k", b"new", NEW)
+                await world.put("d/k", b"new" + rest, NEW)
         assert (refused.value.code, refused.value.status) == ("InsufficientStorage", 507)
         assert world.temporaries() == []
 
@@ -192,7 +203,7 @@ def test_an_input_output_error_is_a_storage_error(tmp_path: Path, monkeypatch: p
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fails)
             with pytest.raises(StorageError, match="Input/output error"):
-                await world.put("d/k", b"new", NEW)
+                await world.put("d/k", b"new" + LARGE, NEW)
 
     in_world(tmp_path, work)
 
@@ -267,14 +278,14 @@ def test_a_directory_that_somebody_else_made_is_put_on_the_disk_too_once(tmp_pat
         root = world.objects.bucket(BUCKET).path
         (root / "theirs").mkdir()
         monkeypatch.setattr(os, "fsync", noted_fsync)
-        await world.put("theirs/a")
+        await world.put("theirs/a", LARGE + b"a")
         assert synced.count(root.stat().st_ino) == 2  # for the temporaries' directory, and for this one
-        await world.put("theirs/b")
+        await world.put("theirs/b", LARGE + b"b")
         assert synced.count(root.stat().st_ino) == 2
         for key in ("theirs/a", "theirs/b"):
             await world.objects.delete(BUCKET, key)
         assert not (root / "theirs").exists()
-        await world.put("theirs/a")
+        await world.put("theirs/a", LARGE + b"a")
         assert synced.count(root.stat().st_ino) == 3
 
     in_world(tmp_path, work)

@@ -24,6 +24,7 @@ DELETE_OBJECTS = "DELETE FROM objects WHERE bucket = ?"
 DELETE_UPLOADS = "DELETE FROM uploads WHERE bucket = ?"
 DELETE_COMPLETED = "DELETE FROM completed_uploads WHERE bucket = ?"
 DELETE_SETTINGS = "DELETE FROM bucket_settings WHERE bucket = ?"
+DELETE_PENDING = "DELETE FROM pending_bodies WHERE bucket = ?"
 DELETE_VERSIONS = "DELETE FROM versions WHERE bucket = ?"
 
 
@@ -102,7 +103,7 @@ class Buckets:
         """Take a bucket and all that is known of its objects out of the database."""
 
         def change(connection: sqlite3.Connection) -> None:
-            for statement in (DELETE_OBJECTS, DELETE_UPLOADS, DELETE_COMPLETED, DELETE_SETTINGS, DELETE_VERSIONS, DELETE_BUCKET):
+            for statement in (DELETE_OBJECTS, DELETE_UPLOADS, DELETE_COMPLETED, DELETE_SETTINGS, DELETE_VERSIONS, DELETE_PENDING, DELETE_BUCKET):
                 connection.execute(statement, (name,))
 
         await self._database.write(change)

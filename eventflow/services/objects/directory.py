@@ -128,8 +128,9 @@ class BucketDirectory:
                 raise
         return None
 
-    def place(self, temporary: str, key: str, sync: Callable[[int], object] = os.fsync) -> None:
-        """Rename a temporary to a key, and make that last beyond a power cut: ``sync`` is called with the directory's descriptor."""
+    def place(self, temporary: str, key: str, sync: Callable[[int], object] | None = os.fsync) -> None:
+        """Rename a temporary to a key, and make that last beyond a power cut: ``sync`` is called with the directory's descriptor. None: somebody else
+        has all of it last later."""
         path = plain_path(key)
         try:
             if path and self._may_be_made(path):
@@ -141,13 +142,14 @@ class BucketDirectory:
                 raise
         self._place(temporary, encoded_segments(key), sync)
 
-    def _place(self, temporary: str, path: Path_, sync: Callable[[int], object]) -> None:
+    def _place(self, temporary: str, path: Path_, sync: Callable[[int], object] | None) -> None:
         for attempt in range(ATTEMPTS):
             try:
-                with self._parent((TEMPORARY, temporary)) as source, self._parent(path, make=True) as parent:
+                with self._parent((TEMPORARY, temporary)) as source, self._parent(path, make=True, last=sync is not None) as parent:
                     self._check_free(parent, path[-1])
                     os.rename(temporary, path[-1], src_dir_fd=source, dst_dir_fd=parent)
-                    sync(parent)
+                    if sync:
+                        sync(parent)
                 return
             except FileNotFoundError:
                 # A delete beside us found the directory empty, rightly, and took it away.
@@ -195,8 +197,9 @@ class BucketDirectory:
 
     # Temporaries.
 
-    def create(self, temporary: str) -> int:
-        with self._parent((TEMPORARY, temporary), make=True) as parent:
+    def create(self, temporary: str, *, last: bool = True) -> int:
+        """A new temporary, opened. ``last`` has the directory of temporaries outlive a power cut, should it have to be made."""
+        with self._parent((TEMPORARY, temporary), make=True, last=last) as parent:
             return os.open(temporary, FRESH, 0o666, dir_fd=parent)
 
     def open_temporary(self, temporary: str) -> int:
@@ -206,6 +209,24 @@ class BucketDirectory:
     def discard(self, temporary: str) -> None:
         with contextlib.suppress(MissingDirectoryError), absent_is_none(), self._parent((TEMPORARY, temporary)) as parent:
             os.unlink(temporary, dir_fd=parent)
+
+    def temporary_state(self, temporary: str) -> FileState | None:
+        """The state of a temporary; None if it is not there."""
+        with absent_is_none(), self._parent((TEMPORARY, temporary)) as parent:
+            return FileState.of(os.stat(temporary, dir_fd=parent, follow_symlinks=False))
+        return None
+
+    def sync(self, key: str, state: FileState) -> None:
+        """Make an object's file last beyond a power cut, with all that leads to it; nothing where it is not in that state any more."""
+        found = self.open(key)
+        if found is None:
+            return
+        with closing(found[0]) as descriptor:
+            if found[1] == state:
+                os.fsync(descriptor)
+        for path in filter(None, (plain_path(key), encoded_segments(key) if self._encodes() else None)):
+            with absent_is_none(), self._parent(path, last=True) as parent:
+                os.fsync(parent)
 
     def keep_temporaries(self) -> None:
         """Make the names of the temporaries last beyond a power cut."""
@@ -274,19 +295,20 @@ class BucketDirectory:
         return segments(target.relative_to(self.path).as_posix()) if target.is_relative_to(self.path) else None
 
     @contextmanager
-    def _parent(self, path: Path_, make: bool = False) -> Iterator[int]:
-        """A descriptor of the directory that holds the last name of a path. ``make`` has missing directories made."""
+    def _parent(self, path: Path_, make: bool = False, last: bool | None = None) -> Iterator[int]:
+        """A descriptor of the directory that holds the last name of a path. ``make`` has missing directories made, ``last`` has the names of those on
+        the way outlive a power cut: usually of those that are made."""
         descriptor = self.descriptor()
         try:
             for name in path[:-1]:
-                following = self._enter(descriptor, name, make)
+                following = self._enter(descriptor, name, make, make if last is None else last)
                 os.close(descriptor)
                 descriptor = following
             yield descriptor
         finally:
             os.close(descriptor)
 
-    def _enter(self, parent: int, name: str, make: bool) -> int:
+    def _enter(self, parent: int, name: str, make: bool, last: bool) -> int:
         try:
             descriptor = os.open(name, DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
@@ -295,7 +317,7 @@ class BucketDirectory:
             descriptor = self._make(parent, name)
         try:
             self._check_spelling(parent, name)
-            if make:
+            if last:
                 self._have_last(parent, descriptor)
         except BaseException:
             os.close(descriptor)

@@ -37,8 +37,8 @@ class Incoming:
         self._descriptor = -1
         self._close: Callable[[], object] = nothing_to_close
 
-    def open(self) -> None:
-        self._descriptor = self.directory.create(self.name)
+    def open(self, *, last: bool = True) -> None:
+        self._descriptor = self.directory.create(self.name, last=last)
         self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def keep(self, body: bytes) -> None:
@@ -77,13 +77,19 @@ class Incoming:
     def checksum(self) -> Checksum | None:
         return Checksum(self._algorithm, encoded(self._digest.digest())) if self._algorithm and self._digest else None
 
-    def seal(self, mtime_ns: int, sync: Sync = os.fsync) -> FileState:
-        """Give the file its time of change and put it on the disk."""
+    @property
+    def at_hand(self) -> bytes | None:
+        """The whole body, if it was kept."""
+        return self._kept if self._descriptor == -1 else None
+
+    def seal(self, mtime_ns: int, sync: Sync | None = os.fsync) -> FileState:
+        """Give the file its time of change and put it on the disk. Without ``sync``, somebody else has to."""
         if self._descriptor == -1:
-            self.open()
+            self.open(last=sync is not None)
             self._write(self._kept)
         os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
-        sync(self._descriptor)
+        if sync:
+            sync(self._descriptor)
         state = FileState.of(os.fstat(self._descriptor))
         self._close()
         return state

@@ -51,8 +51,8 @@ DELETE_OTHERS = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind IN ('
 DELETE_ROW = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'removed'"
 DELETE_FOLDER = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'folder'"
+UPDATE_STATE = "UPDATE OR REPLACE objects SET state = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
 UPDATE_ATTRIBUTES = "UPDATE objects SET attributes = ? WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
-DELETE_BUCKET = "DELETE FROM objects WHERE bucket = ?"
 SELECT_FORGOTTEN = "SELECT bucket, key, sequencer FROM objects WHERE kind = 'removed' AND removed_at < ? LIMIT ?"
 DELETE_FORGOTTEN = "DELETE FROM objects WHERE bucket = ? AND key = ? AND sequencer <= ?"
 
@@ -183,7 +183,7 @@ class ObjectIndex:
 
     async def forget(self, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
         """Take back the row of a write that failed after it."""
-        await self.write(lambda connection: connection.execute(DELETE_ROW, (bucket, key, kind, str(state))) and None)
+        await self.write(lambda connection: retract(connection, bucket, key, state, kind))
 
     async def bury(self, bucket: str, key: str, state: FileState, author: Author, now: float, kind: str = FILE, action: str = "Delete") -> None:
         """Record that a key is about to be removed, and by whom. The row of its present state holds until the file is gone."""
@@ -218,6 +218,16 @@ def recorded(connection: sqlite3.Connection, bucket: str, draft: Draft, standing
     connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
     insert(connection, bucket, draft, sequencer)
     return draft_object(draft, sequencer)
+
+
+def moved(connection: sqlite3.Connection, bucket: str, key: str, before: FileState, after: FileState) -> None:
+    """Within a transaction: the file of a state was written anew, and is in another one."""
+    connection.execute(UPDATE_STATE, (str(after), bucket, key, str(before)))
+
+
+def retract(connection: sqlite3.Connection, bucket: str, key: str, state: FileState, kind: str = FILE) -> None:
+    """Within a transaction: take back the row of a write that failed after it."""
+    connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
 
 
 def forget_folder(connection: sqlite3.Connection, bucket: str, key: str) -> None:

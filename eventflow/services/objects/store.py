@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from eventflow import directories
 from eventflow.clock import Clock
 from eventflow.database import Database
-from eventflow.errors import ServiceError, SettingError
+from eventflow.errors import EventflowError, ServiceError, SettingError
 from eventflow.services.objects.buckets import Bucket, Buckets, check_bucket_name
 from eventflow.services.objects.checksums import default_algorithm
 from eventflow.services.objects.conditions import ReadConditions
@@ -21,7 +22,9 @@ from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.lifecycle_sweep import LifecycleSweep
 from eventflow.services.objects.listing import ObjectListing, Page, Query
 from eventflow.services.objects.locks import KeyLocks
+from eventflow.services.objects.pending import PendingBodies
 from eventflow.services.objects.reader import ObjectReader, Opened
+from eventflow.services.objects.recovery import Recovery
 from eventflow.services.objects.settings import VERSIONING, BucketSettings
 from eventflow.services.objects.source import StoredBucket
 from eventflow.services.objects.stored import Attributes, Author, StoredObject
@@ -32,6 +35,7 @@ from eventflow.services.objects.version_index import VersionIndex
 from eventflow.services.objects.version_listing import VersionListing, VersionPage, VersionQuery
 from eventflow.services.objects.writer import Expected, ObjectWriter, Writing
 
+log = logging.getLogger("eventflow.objects")
 HOME_REGION = "us-east-1"
 
 
@@ -70,11 +74,12 @@ class Objects:
         self._locks = KeyLocks()
         self._naming = asyncio.Lock()
         self._index = ObjectIndex(database)
-        self.settings = BucketSettings(database)
         self._reader = ObjectReader(self._index, self._disk, self._locks, self.settings)
         self._versions = VersionIndex(database)
         self.history = History(self._index, self._versions, self._reader, self.settings, self._disk, self._locks, clock)
-        self._writer = ObjectWriter(self._buckets, self._index, self._reader, self.history, self._disk, self._locks, clock)
+        self._pending = PendingBodies(database, self._index, self._disk)
+        self._recovery = Recovery(database, self._index, self._pending, self._disk, self._locks, clock)
+        self._writer = ObjectWriter(self._buckets, self._index, self._pending, self._reader, self.history, self._disk, self._locks, clock)
         self._upload_index = UploadIndex(database)
         self.uploads = Uploads(self._upload_index, self._writer, self._disk, clock)
         self._listing = ObjectListing(self._index, self._reader, self._disk)
@@ -87,15 +92,28 @@ class Objects:
         await self._database.migrate("objects", "eventflow.services")
         await self._buckets.load()
         await self.settings.load()
-        await self.settings.load()
+        await self._pending.open(self._recovery.write_anew)
         for bucket in self._buckets.all().values():
             if await self._disk.run(bucket.path.is_dir):
-                await self._disk.run(bucket.directory.sweep, await self._upload_index.files(bucket.name))
+                keep = await self._recovery.recover(bucket)
+                await self._disk.run(bucket.directory.sweep, keep.union(await self._upload_index.files(bucket.name)))
                 if self.history.keeps(bucket):
                     await self.history.recover(bucket)
 
+    async def flush(self) -> None:
+        """Have the files of all objects on the disk, so that the next start finds nothing to make good. Raises what keeps it from that."""
+        await self._pending.flush()
+
+    async def stop(self) -> None:
+        """The same before ``close``; what cannot be done now is done at the next start."""
+        try:
+            await self.flush()
+        except EventflowError as error:
+            log.warning("small objects stay in the state file until the next start: %s", error)
+
     def close(self) -> None:
         self.lifecycle.close()
+        self._pending.close()
         self._disk.close()
 
     async def settle(self) -> bool:
@@ -164,7 +182,6 @@ class Objects:
             if await self._disk.run(bucket.path.is_dir) or not ours:
                 await self._empty_directory(bucket, ours)
             await self._buckets.remove(name)
-            self.settings.forget(name)
             self.settings.forget(name)
 
     async def _empty_directory(self, bucket: Bucket, ours: bool) -> None:
@@ -259,6 +276,7 @@ class Objects:
         place = self._buckets.get(bucket)
         async with self._locks.bucket(bucket):
             self._buckets.confirm(place)
+            await self.flush()  # what becomes a version has to be on the disk
             await self.settings.put(bucket, VERSIONING, status)
 
     async def tag(self, bucket: str, key: str, version_id: str | None, tags: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from eventflow.services.objects.incoming import SMALL, Incoming, check_size, pie
 from eventflow.services.objects.index import FILE, FOLDER, Draft, ObjectIndex
 from eventflow.services.objects.keys import check_writable, is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
+from eventflow.services.objects.pending import PendingBodies
 from eventflow.services.objects.reader import ObjectReader
 from eventflow.services.objects.stored import NULL, Attributes, Author, StoredObject
 
@@ -76,10 +77,19 @@ class Writing:
 
 class ObjectWriter:
     def __init__(
-        self, buckets: Buckets, index: ObjectIndex, reader: ObjectReader, history: History, disk: Disk, locks: KeyLocks, clock: Clock
+        self,
+        buckets: Buckets,
+        index: ObjectIndex,
+        pending: PendingBodies,
+        reader: ObjectReader,
+        history: History,
+        disk: Disk,
+        locks: KeyLocks,
+        clock: Clock,
     ) -> None:
         self._buckets = buckets
         self._index = index
+        self._pending = pending
         self._reader = reader
         self._history = history
         self._disk = disk
@@ -138,6 +148,14 @@ class ObjectWriter:
         return await self._commit_file(bucket, draft, incoming, conditions)
 
     async def _commit_file(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+        body, stored = incoming.at_hand, None
+        if body is not None and not self._history.keeps(bucket) and self._pending.room(bucket, len(body)):
+            stored = await self._commit_small(bucket, draft, incoming, body, conditions)
+        stored = stored or await self._commit_synced(bucket, draft, incoming, conditions)
+        faultpoint.reach("object.placed")
+        return stored
+
+    async def _commit_synced(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
         # The file is on the disk before its row, the row before the rename, the rename before the answer: at every moment the file that is
         # there has its row, because the rows of both states stand until the next write.
         state = await self.seal(bucket, incoming)
@@ -154,7 +172,30 @@ class ObjectWriter:
             except BaseException:
                 await self._index.forget(bucket.name, draft.key, state)
                 raise
-        faultpoint.reach("object.placed")
+        return stored
+
+    async def _commit_small(self, bucket: Bucket, draft: Draft, incoming: Incoming, body: bytes, conditions: WriteConditions) -> StoredObject | None:
+        """Make a body that is in memory the object, with one sync: that of the state file, which has the bytes too until those of the file are on the
+        disk. None where versions are kept: then every file is synced before it gets its name."""
+        pending = None
+        try:
+            async with self._locks.key(bucket.name, draft.key):
+                if self._history.keeps(bucket):
+                    return None
+                standing = await self._check(bucket, draft.key, conditions)
+                state = await self._disk.brief(bucket.path, incoming.seal, self._now_ns(), None)
+                faultpoint.reach("object.written")
+                stored, pending = await self._pending.record(bucket, replace(draft, state=state), standing, incoming.name, body)
+                faultpoint.reach("object.journaled")
+                try:
+                    await self._disk.brief(bucket.path, bucket.directory.place, incoming.name, draft.key, None)
+                except BaseException:
+                    await self._pending.take_back(pending)
+                    raise
+                self._pending.placed(pending)
+        finally:
+            if pending is None:
+                self._pending.give_back(len(body))
         return stored
 
     async def _commit_folder(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject | None:

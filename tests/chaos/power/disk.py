@@ -2,12 +2,15 @@
 
 It is stricter than today's file systems: a file's name lasts only after a sync of its directory, each write that was not synced may be kept, left
 out, or torn at any 512 bytes, and later ones may be kept where earlier ones are not. What one directory was told is kept in order.
+A sync of the file system is one of everything that is in it.
 """
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
@@ -16,6 +19,7 @@ from tests.chaos.power.trace import Call
 
 T = TypeVar("T")
 SECTOR = 512
+TIME = re.compile(r"tv_sec=(\d+), tv_nsec=(\d+)")
 #: How what was not synced fares: all of it is lost, all of it is kept, each write as a whole or not, or torn into sectors.
 LOST, KEPT, SOME, TORN = MODES = ("lost", "kept", "some", "torn")
 
@@ -41,11 +45,14 @@ class Pending(Generic[T]):
 
 @dataclass
 class File:
-    """``synced`` are the bytes on the disk; ``pending`` what was written since: a place and bytes, or None and a new size."""
+    """``synced`` are the bytes on the disk; ``pending`` what was written since: a place and bytes, or None and a new size. ``time`` of change (ns) is
+    what it was told to be, ``synced_time`` that on the disk."""
 
     synced: bytearray = field(default_factory=bytearray)
     pending: Pending[tuple[int | None, bytes | int]] = field(default_factory=Pending)
     size: int = 0
+    time: int = 0
+    synced_time: int = 0
 
     def write(self, place: int, data: bytes) -> None:
         self.pending.changes.append((place, data))
@@ -58,6 +65,7 @@ class File:
     def sync(self, thread: str) -> None:
         for change in self.pending.covered(thread):
             apply(self.synced, change)
+        self.synced_time = self.time
 
     def after_power_loss(self, mode: str, chance: random.Random) -> bytes:
         content = bytearray(self.synced)
@@ -131,6 +139,7 @@ class Disk:
         self._root = PurePosixPath(root)
         self._ignored = ignored
         self.top = Directory()
+        self._entered: dict[str, list[File | Directory]] = {}
 
     def play(self, call: Call) -> None:
         action = getattr(self, f"_{call.name}", None)
@@ -234,6 +243,20 @@ class Disk:
 
     _fdatasync = _fsync
 
+    def _syncfs(self, call: Call) -> None:
+        if call.begun:
+            self._entered[call.thread] = list(everything(self.top))
+            for found in self._entered[call.thread]:
+                found.pending.enter(call.thread)
+        else:
+            for found in self._entered.pop(call.thread):
+                found.sync(call.thread)
+
+    def _utimensat(self, call: Call) -> None:
+        file, times = self._file(call), TIME.findall(call.arguments)
+        if file is not None and times:
+            file.time = int(times[1][0]) * 1_000_000_000 + int(times[1][1])
+
     def _unforeseen(self, call: Call) -> None:
         if self._file(call) is not None:
             raise NotImplementedError(f"{call.name} on a file of the state: teach the disk what it does")
@@ -248,3 +271,16 @@ def restore(directory: Directory, target: Path, mode: str, chance: random.Random
             restore(what, target / name, mode, chance)
         else:
             (target / name).write_bytes(what.after_power_loss(mode, chance))
+            time = what.time if mode == KEPT else what.synced_time
+            if time:
+                os.utime(target / name, ns=(time, time))
+
+
+def everything(directory: Directory) -> Iterator[File | Directory]:
+    """A directory and all that is in it."""
+    yield directory
+    for what in directory.names.values():
+        if isinstance(what, Directory):
+            yield from everything(what)
+        else:
+            yield what

@@ -50,6 +50,8 @@ class Recording:
     def __init__(self, folder: Path, application: Path) -> None:
         self.folder = folder.resolve()
         self.answers: dict[str, Answer] = {}
+        #: What was put under keys that are put again and again, in order, answered or not.
+        self.replacements: dict[str, list[str]] = {}
         self._state = self.folder / "state"
         self._clients: dict[str, Any] = {}
         self._processes: list[Path] = []
@@ -131,6 +133,10 @@ class Recording:
         for number in range(operations):
             name, body = f"deep/er-{number % 7}/object-{seed}-{number}", chance.randbytes(chance.choice((10, 5_000, 300_000)))
             self._note(s3.put_object(Bucket="inbox", Key=name, Body=body), "put", name, hashlib.md5(body).hexdigest())
+            again, body = f"again-{number % 3}", chance.randbytes(chance.choice((10, 5_000, 5_000, 300_000)))
+            digest = hashlib.md5(body).hexdigest()
+            self.replacements.setdefault(again, []).append(digest)
+            self._note(s3.put_object(Bucket="inbox", Key=again, Body=body), "replaced", again, digest)
             if number % 5 == 0:
                 passing = f"passing-{seed}-{number}"
                 s3.put_object(Bucket="inbox", Key=passing, Body=b"x")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 #: All that changes a file or a directory, makes a change last, or answers somebody.
 TRACED = (
     "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,"
-    "write,writev,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,copy_file_range,sendfile,fsync,fdatasync,sync_file_range,sendto,sendmsg"
+    "write,writev,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,copy_file_range,sendfile,fsync,fdatasync,syncfs,sync_file_range,utimensat,sendto,sendmsg"
 )
 #: ``-y`` names descriptors, ``-xx`` writes every byte in hexadecimal, ``-s`` leaves nothing out.
 OPTIONS = ("-f", "--seccomp-bpf", "-qq", "-y", "-xx", "-s", "8000000", "-e", f"trace={TRACED}", "-e", "signal=none")
@@ -41,7 +41,7 @@ class Call:
         return [int(word) for word in re.split(r"[\">]", self.arguments)[-1].strip(", ").split(", ") if word.isdecimal()]
 
 
-SYNCS = ("fsync", "fdatasync")
+SYNCS = ("fsync", "fdatasync", "syncfs")
 
 
 def read(lines: Iterable[str]) -> Iterator[Call]:
