@@ -29,6 +29,7 @@ from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
 from eventflow.gateway.composition import GatewayService
 from eventflow.gateway.plugs import Surroundings
+from eventflow.http_guard import Limits, check_certificate, guarded
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
@@ -53,6 +54,8 @@ SWITCH_SECONDS = 0.0005
 #: Objects made until the collector looks at the young, looks at the young until it looks at the middle-aged, and so on.
 COLLECT_AFTER = (20_000, 20, 50)
 DEAD_RETENTION_FACTOR = 2
+#: What the API gateway takes: AWS's 10,240 bytes of request line and headers ("Amazon API Gateway quotas"), and no connection that does nothing.
+LIMITS = Limits(head_bytes=10_240, head_seconds=30.0, idle_seconds=60.0)
 ZYGOTE_PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
 
 
@@ -124,8 +127,9 @@ class Daemon:
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._supervisor = Supervisor(clock)
+        core = self._core
         self._gateway = GatewayService(
-            Surroundings(clock, self._core.account, self._core.region, self._dispatcher.invoke, self._database, self._credentials)
+            Surroundings(clock, core.account, core.region, self._dispatcher.invoke, self._database, self._credentials, self._settings.trusted_proxies)
         )
         self._token = secrets.token_urlsafe(32)
 
@@ -202,7 +206,7 @@ class Daemon:
         started = self._manifest is not None
         if started:
             log.info("stopping: waiting up to %.0f s for running functions", self._grace)
-        draining = asyncio.create_task(self._dispatcher.stop(self._grace))
+        draining = asyncio.create_task(self._drain())
         while not draining.done():
             await asyncio.wait({draining}, timeout=0.2)
             if self._grace == 0.0 and not draining.done():
@@ -220,13 +224,18 @@ class Daemon:
         faultpoint.reach("daemon.ended")
         await asyncio.sleep(0.05)  # whoever was answered just now has its own last words: a queue's messages to delete, a response to send
         await self._dispatcher.flush()
-        if self._gateway_server is not None:
-            await self._gateway_server.close()
         await server.close()
         await self._core.objects.stop()
         self._core.close()
         if started:
             log.info("stopped")
+
+    async def _drain(self) -> int:
+        """Answer the requests that are here, then let go of what else runs; how many invocations were still running."""
+        begin = self._clock.monotonic()
+        if self._gateway_server is not None:
+            await self._gateway_server.close(self._grace)
+        return await self._dispatcher.stop(max(0.0, self._grace - (self._clock.monotonic() - begin)))
 
     async def _prune(self) -> None:
         keep = self._settings.retention_days * DAY
@@ -279,7 +288,19 @@ class Daemon:
 
     def _open_gateway(self) -> None:
         """Listen for the first application that has routes; one without them does not close it again. Raises EventflowError for a taken port."""
-        self._gateway_server = HttpServer(self._settings.gateway_host, self._settings.gateway_port, flag="--gateway-port")
+        settings = self._settings
+        tls = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            tls = settings.tls_cert, settings.tls_key
+            check_certificate(*tls)
+        self._gateway_server = HttpServer(
+            settings.gateway_host,
+            settings.gateway_port,
+            flag="--gateway-port",
+            protocol=guarded(LIMITS),
+            keep_alive=int(LIMITS.idle_seconds),
+            tls=tls,
+        )
         self._gateway_server.serve(self._gateway.app)
         if self._manifest is not None:
             self._announce()
