@@ -6,13 +6,15 @@ import os
 import threading
 import time
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import overload
 
 from eventflow.services.objects.etags import LONG_TICK, TICK
+from eventflow.services.objects.name_watch import NameWatch, News
 
 #: Greater than any byte of UTF-8: a prefix with this after it sorts behind every key that begins with the prefix.
 BEHIND = b"\xff"
@@ -20,6 +22,10 @@ BEHIND = b"\xff"
 FEWEST_KEPT = 1000
 #: So many bytes of names are kept, of all buckets together: those of some three million files.
 MOST_BYTES = 96 * 1024 * 1024
+#: A directory whose own size is less has few names, on every file system.
+SMALLEST_WATCHED = 8 * 1024
+#: Names that are packed together: a change packs so many anew.
+PACK = 2000
 
 
 class PackedNames(Sequence[bytes]):
@@ -53,6 +59,55 @@ class PackedNames(Sequence[bytes]):
         return self._text[self._ends[place] : self._ends[place + 1]]
 
 
+class ChunkedNames(Sequence[bytes]):
+    """Sorted names in several packs, of which a change replaces those that it touches. It is never changed itself: who goes through it may go on."""
+
+    def __init__(self, packs: Sequence[PackedNames]) -> None:
+        self._packs = packs
+        self._starts = [0, *accumulate(map(len, packs))]
+
+    @classmethod
+    def of(cls, names: Sequence[bytes]) -> ChunkedNames:
+        return cls([PackedNames(names[start : start + PACK]) for start in range(0, len(names), PACK)])
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return sum(pack.size for pack in self._packs)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        number = bisect_right(self._starts, place) - 1
+        return self._packs[number][place - self._starts[number]]
+
+    def changed(self, changes: Mapping[bytes, bool]) -> ChunkedNames:
+        """These names with those that came and without those that went."""
+        if not self._packs:
+            return ChunkedNames.of(sorted(name for name, there in changes.items() if there))
+        firsts = [pack[0] for pack in self._packs]
+        touched: dict[int, list[bytes]] = {}
+        for name in changes:
+            touched.setdefault(max(bisect_right(firsts, name) - 1, 0), []).append(name)
+        packs: list[PackedNames] = []
+        for number, pack in enumerate(self._packs):
+            if number not in touched:
+                packs.append(pack)
+                continue
+            names = set(pack).difference(touched[number]).union(name for name in touched[number] if changes[name])
+            packs += ChunkedNames.of(sorted(names))._packs
+        return ChunkedNames(packs)
+
+
 class Names:
     """The names of one directory that are still to come. ``key`` is the directory's (with its slash); those that cannot lead to a key that begins
     with ``prefix`` are passed over."""
@@ -82,25 +137,28 @@ class Names:
             self._next = self._stop
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
-    """The names of a directory, and the times of change that it had."""
+    """The names of a directory as they were when it had these times of change; or, with ``news``, but for what these tell."""
 
     changed: tuple[int, int]
-    names: PackedNames
+    names: ChunkedNames
+    news: News | None
 
 
 class NameCache:
-    """The names of large directories, as long as nothing comes or goes in them: then a page costs what is on it and not what is in its directory.
+    """The names of large directories: a page costs what is on it and not what is in its directory.
 
-    A directory's time of change tells that something came or went, unless that was in the same tick of the file system's clock: what changed just
-    now is not kept. Called from the threads that list.
+    Where the kernel tells what comes and goes, the names follow it. Elsewhere they are kept as long as nothing comes or goes: a directory's time of
+    change tells that something did, unless that was in the same tick of the file system's clock, so that what changed just now is not kept. Called
+    from the threads that list.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._kept: OrderedDict[tuple[int, int], Kept] = OrderedDict()
         self._bytes = 0
+        self._watch = NameWatch()
         self._lock = threading.Lock()
 
     def read(self, descriptor: int) -> Sequence[bytes]:
@@ -108,26 +166,57 @@ class NameCache:
         status = os.fstat(descriptor)
         place, changed = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_ctime_ns)
         with self._lock:
-            kept = self._kept.get(place)
-            if kept and kept.changed == changed:
-                self._kept.move_to_end(place)
-                return kept.names
-        settled = is_settled(changed)
-        names = read_names(descriptor)
-        if len(names) < FEWEST_KEPT or not settled:
-            return names
-        packed = PackedNames(names)
-        self._keep(place, Kept(changed, packed))
-        return packed
+            self._watch.take()
+            if (kept := self._current(place, changed)) is not None:
+                return kept
+            news = self._watch.begin(descriptor) if self._most_bytes and status.st_size >= SMALLEST_WATCHED else None
+        try:
+            settled = is_settled(changed)
+            names = read_names(descriptor)
+            with self._lock:
+                self._watch.take()
+                if len(names) < FEWEST_KEPT or (not settled and (news is None or news.lost)):
+                    return names
+                told = news if news is not None and not news.lost else None
+                self._keep(place, Kept(changed, ChunkedNames.of(names), told))
+                news = news if told is None else None
+                return self._current(place, changed) or names
+        finally:
+            if news is not None:
+                with self._lock:
+                    self._watch.end(news)
+
+    def _current(self, place: tuple[int, int], changed: tuple[int, int]) -> Sequence[bytes] | None:
+        kept = self._kept.get(place)
+        if kept is None:
+            return None
+        if kept.news is None:
+            if kept.changed != changed:
+                return None
+        elif kept.news.lost:
+            self._drop(place)
+            return None
+        elif kept.news.changes:
+            self._bytes -= kept.names.size
+            kept.names = kept.names.changed(kept.news.changes)
+            self._bytes += kept.names.size
+            kept.news.changes.clear()
+        self._kept.move_to_end(place)
+        return kept.names
 
     def _keep(self, place: tuple[int, int], kept: Kept) -> None:
-        with self._lock:
-            former = self._kept.pop(place, None)
-            self._bytes += kept.names.size - (former.names.size if former else 0)
-            self._kept[place] = kept
-            while self._bytes > self._most_bytes:
-                _place, oldest = self._kept.popitem(last=False)
-                self._bytes -= oldest.names.size
+        self._drop(place)
+        self._bytes += kept.names.size
+        self._kept[place] = kept
+        while self._bytes > self._most_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, place: tuple[int, int]) -> None:
+        kept = self._kept.pop(place, None)
+        if kept is not None:
+            self._bytes -= kept.names.size
+            if kept.news is not None:
+                self._watch.end(kept.news)
 
 
 def is_settled(changed: tuple[int, int]) -> bool:
