@@ -21,6 +21,8 @@ from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
 from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
+from eventflow.http_protocol import Protocol
+from eventflow.http_server import listen
 
 T = TypeVar("T")
 Scope = Literal["function", "module", "session"]
@@ -62,7 +64,7 @@ class AwsServer:
         self.database = Database(folder / "aws.db")
         self._session = session
         self._builder, self._folder, self._options = builder, folder, options
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = listen("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._failure: BaseException | None = None
@@ -89,7 +91,7 @@ class AwsServer:
             services = await services
         self.services = {service.name: service for service in services}
         self.endpoint = Endpoint(services, self.credentials, self.clock, ACCOUNT, REGION, **self._options)
-        config = uvicorn.Config(self.endpoint, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(self.endpoint, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False)
         self._uvicorn = QuickUvicorn(config)
         serving = asyncio.create_task(self._uvicorn.serve([self._socket]))
         await asyncio.get_running_loop().run_in_executor(None, self._uvicorn.listening.wait, 10)
