@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,13 +13,31 @@ from typing import Any, Never, TypeVar, Unpack
 from eventflow.errors import LoadError, SettingError
 from eventflow.function import NAME, Destination, Function, FunctionSettings
 from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
-from eventflow.reference import ApiRef, BucketRef, BusRef, QueueRef, Reference, TableRef, api_ref, bucket_ref, bus_ref, queue_ref, table_ref
+from eventflow.reference import (
+    ApiKeyRef,
+    ApiRef,
+    BucketRef,
+    BusRef,
+    QueueRef,
+    Reference,
+    RouteRef,
+    TableRef,
+    UsagePlanRef,
+    api_key_ref,
+    api_ref,
+    bucket_ref,
+    bus_ref,
+    queue_ref,
+    route_ref,
+    table_ref,
+    usage_plan_ref,
+)
 from eventflow.registration import Registration, check_handler, place_of, shown
 from eventflow.source import Source, import_source, locate
 from eventflow.trigger import Resource, Trigger
 
 H = TypeVar("H", bound=Callable[..., Any])
-R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef, ApiRef)
+R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef, ApiRef, ApiKeyRef, UsagePlanRef, RouteRef)
 Handler = Callable[[Any, Any], Any]
 
 
@@ -103,6 +121,39 @@ class App:
         """A REST API, for ``Rest(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``prod``),
         ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``; docs/http.md says what each means."""
         return self._declare(api_ref("REST", name, **options))
+
+    def api_key(
+        self, name: str, value: str | None = None, *, variable: str | None = None, file: str | Path | None = None, enabled: bool = True
+    ) -> ApiKeyRef:
+        """A key for routes of REST APIs with ``api_key=True``, in the header ``x-api-key``. Its value is 20 to 128 characters, from an environment
+        ``variable`` of the daemon or a ``file`` rather than from the source; without any of them one is made, which ``eventflow keys NAME`` tells."""
+        return self._declare(api_key_ref(name, value, variable, file, enabled))
+
+    def usage_plan(
+        self,
+        name: str,
+        *,
+        keys: Sequence[ApiKeyRef | str],
+        rate: float | None = None,
+        burst: int | None = None,
+        quota: int | None = None,
+        period: str | None = None,
+        apis: Sequence[ApiRef | str] | None = None,
+        methods: Mapping[str, Any] | None = None,
+    ) -> UsagePlanRef:
+        """What each of ``keys`` may: ``rate`` requests a second with ``burst`` at once, ``quota`` in a ``period`` (``DAY``, ``WEEK``, ``MONTH``), on
+        the REST APIs that ``apis`` names (all); ``methods`` are throttles of single routes, as in ``{"GET /items": {"rate": 1, "burst": 5}}``."""
+        options = {"rate": rate, "burst": burst, "quota": quota, "period": period, "apis": apis, "methods": methods}
+        return self._declare(usage_plan_ref(name, keys=keys, **options))
+
+    def proxy(self, route: str, to: str, api: ApiRef | str = "default", *, timeout: float | None = None) -> None:
+        """Let an HTTP server answer a route of an HTTP API (by name), or of what ``app.http_api`` or ``app.rest_api`` returned. ``to`` is the
+        server's address, in which ``{name}`` stands for a variable of the route; ``timeout`` is how many seconds the head of its answer may take."""
+        self._declare(route_ref("HTTP", api, route, {"type": "http", "to": to}, timeout))
+
+    def mock(self, route: str, status: int = 200, body: str = "", headers: Mapping[str, str] | None = None, api: ApiRef | str = "default") -> None:
+        """Let the gateway itself answer a route of a REST API (by name, or what ``app.rest_api`` returned), always the same."""
+        self._declare(route_ref("REST", api, route, {"type": "mock", "status": status, "body": body, "headers": dict(headers or {})}))
 
     @property
     def functions(self) -> dict[str, Function]:
@@ -195,7 +246,7 @@ class App:
 
     def _declare(self, reference: R) -> R:
         """Keep a reference; the same one may be declared again, another of its kind and name may not."""
-        kind = reference.kind if not isinstance(reference, ApiRef) else f"{reference.protocol} API"
+        kind = f"{reference.protocol} API" if isinstance(reference, ApiRef) else reference.kind.replace("_", " ")
         known = self._references.setdefault((kind, reference.name), reference)
         if known != reference:
             raise SettingError(

@@ -25,6 +25,7 @@ from eventflow.function import Function
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest, required_resources
 from eventflow.notifications import BucketNotifications
+from eventflow.services.api_keys import ApiKeys
 from eventflow.services.bus import Buses, Doors
 from eventflow.services.log_groups import LogGroups
 from eventflow.services.objects import Objects
@@ -55,6 +56,7 @@ class Core:
         self.notifications = BucketNotifications(
             database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region, bus=self.buses
         )
+        self.api_keys = ApiKeys(database, clock)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
 
     async def open(self) -> None:
@@ -68,8 +70,10 @@ class Core:
         await self.log_groups.open()
         await self.buses.open()
         await self.schedules.open()
+        await self.api_keys.open()
 
     def close(self) -> None:
+        self.api_keys.close()
         self.buses.close()
         self.queues.close()
         self.tables.upkeep.close()
@@ -118,7 +122,7 @@ class Core:
             await self.tables.ensure_stream(self.region, name)
         elif resource.kind == "bus":
             await self.buses.catalog.ensure(self.region, name)
-        elif resource.kind == "api":
+        elif resource.kind in ("api", "api_key", "usage_plan"):
             return  # the gateway has it (eventflow/gateway): there is nothing to make
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")

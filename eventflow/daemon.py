@@ -29,6 +29,7 @@ from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
 from eventflow.gateway.composition import GatewayService
 from eventflow.gateway.plugs import Surroundings
+from eventflow.gateway.throttle import Limit
 from eventflow.http_guard import Limits, check_certificate, guarded
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
@@ -129,7 +130,17 @@ class Daemon:
         self._supervisor = Supervisor(clock)
         core = self._core
         self._gateway = GatewayService(
-            Surroundings(clock, core.account, core.region, self._dispatcher.invoke, self._database, self._credentials, self._settings.trusted_proxies)
+            Surroundings(
+                clock,
+                core.account,
+                core.region,
+                self._dispatcher.invoke,
+                self._database,
+                self._credentials,
+                core.api_keys,
+                settings.trusted_proxies,
+                Limit(settings.gateway_rate, settings.gateway_burst),
+            )
         )
         self._token = secrets.token_urlsafe(32)
 

@@ -22,6 +22,7 @@ FIFO = ".fifo"
 LONGEST_QUEUE_NAME = 80
 BUS_NAME = re.compile(r"[.\-_A-Za-z0-9]{1,256}")
 API_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 KEY_TYPES = ("S", "N", "B")
 STREAM_VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 LONGEST_PARTITION_KEY = 255
@@ -130,7 +131,53 @@ class ApiRef:
         return Resource(self.kind, f"{self.protocol}/{self.name}", dict(self.options))
 
 
-Reference = BucketRef | TableRef | QueueRef | BusRef | ApiRef
+@dataclass(frozen=True)
+class ApiKeyRef:
+    """An API key of the application. ``options`` say where its value comes from, or hold it: they are never shown."""
+
+    kind: ClassVar[str] = "api_key"
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self, root: Path) -> Resource:
+        """The resource, with the file of its value made absolute from the application's folder ``root``."""
+        options = dict(self.options)
+        if "file" in options:
+            options["file"] = str(root / Path(options["file"]).expanduser())
+        return Resource(self.kind, self.name, options)
+
+
+@dataclass(frozen=True)
+class UsagePlanRef:
+    """A usage plan of the application; ``options`` are what was said of it, as plain JSON values."""
+
+    kind: ClassVar[str] = "usage_plan"
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self, root: Path) -> Resource:
+        return Resource(self.kind, self.name, dict(self.options))
+
+
+@dataclass(frozen=True)
+class RouteRef:
+    """A route of an API that leads to no function: ``name`` is protocol, API and key, ``options`` hold the ``integration``."""
+
+    kind: ClassVar[str] = "route"
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def resource(self, root: Path) -> Resource:
+        return Resource(self.kind, self.name, dict(self.options))
+
+
+Reference = BucketRef | TableRef | QueueRef | BusRef | ApiRef | ApiKeyRef | UsagePlanRef | RouteRef
 
 
 def bucket_ref(name: str, path: str | Path | None = None) -> BucketRef:
@@ -180,6 +227,42 @@ def api_ref(protocol: str, name: str, **options: Any) -> ApiRef:
     except (TypeError, ValueError) as error:
         raise SettingError(f"API {name!r}: its options are no plain JSON values: {error}.") from error
     return ApiRef(protocol, name, plain)
+
+
+def api_key_ref(name: str, value: str | None, variable: str | None, file: str | Path | None, enabled: bool) -> ApiKeyRef:
+    require(name, KEY_NAME, "API key", "1 to 128 of A-Z, a-z, 0-9, '.', '-' and '_'")
+    given = {"value": value, "variable": variable, "file": None if file is None else str(file)}
+    options: dict[str, Any] = {option: text for option, text in given.items() if text is not None}
+    if len(options) > 1:
+        raise SettingError(f"API key {name!r}: its value comes from one place; it has {' and '.join(options)}.")
+    for option, text in options.items():
+        if not isinstance(text, str) or not text:
+            raise SettingError(f"API key {name!r}: {option} is refused: it takes a text.")
+    if not isinstance(enabled, bool):
+        raise SettingError(f"API key {name!r}: enabled={enabled!r} is refused: it takes True or False.")
+    return ApiKeyRef(name, {**options, "enabled": enabled})
+
+
+def usage_plan_ref(name: str, **options: Any) -> UsagePlanRef:
+    """Options that are None were not given. What the values may be, the gateway knows."""
+    require(name, KEY_NAME, "usage plan", "1 to 128 of A-Z, a-z, 0-9, '.', '-' and '_'")
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in ("keys", "apis"):
+        if isinstance(given.get(option), list | tuple):
+            given[option] = [str(one) for one in given[option]]
+    try:
+        return UsagePlanRef(name, json.loads(json.dumps(given, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"Usage plan {name!r}: its options are no plain JSON values: {error}.") from error
+
+
+def route_ref(protocol: str, api: ApiRef | str, key: str, integration: Mapping[str, Any], timeout: float | None = None) -> RouteRef:
+    if isinstance(api, ApiRef):
+        protocol = api.protocol
+    options: dict[str, Any] = {"integration": integration}
+    if timeout is not None:
+        options["timeout"] = timeout
+    return RouteRef(f"{protocol}/{api}/{key}", options)
 
 
 def check_bucket_name(name: object) -> None:

@@ -39,6 +39,7 @@ class Settings:
     """What the daemon runs with. ``state`` is the directory of everything durable, ``buckets`` the one in which a bucket without a path of its
     own lives; ``gateway_host`` and ``gateway_port`` are where the API gateway listens, which it does only for an application that has routes,
     with TLS where ``tls_cert`` and ``tls_key`` (PEM files) are given; ``trusted_proxies`` are addresses whose X-Forwarded-For is believed;
+    ``gateway_rate`` and ``gateway_burst`` are how many requests a second, and at once, it takes of all clients together;
     ``open`` takes any credentials; ``retention_days`` is how long finished events and logs are kept, ``grace_seconds`` how long a
     stopping daemon waits for running functions; ``log_format`` ``auto`` is text on a terminal and JSON lines elsewhere. ``origins`` tells where
     each value came from.
@@ -55,6 +56,8 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: str = ""
+    gateway_rate: float = 10_000.0
+    gateway_burst: int = 5_000
     open: bool = False
     retention_days: int = 14
     grace_seconds: float = 30.0
@@ -94,6 +97,8 @@ class Flags(TypedDict, total=False):
     tls_cert: Path | str | None
     tls_key: Path | str | None
     trusted_proxies: str | None
+    gateway_rate: float | None
+    gateway_burst: int | None
     open: bool | None
     retention_days: int | None
     grace_seconds: float | None
@@ -285,6 +290,8 @@ CHECKS: Mapping[str, Callable[[str, Given], Any]] = {
     "tls_cert": file,
     "tls_key": file,
     "trusted_proxies": addresses,
+    "gateway_rate": number(0, 1_000_000_000, " requests a second", whole=False),
+    "gateway_burst": number(0, 1_000_000_000, " requests"),
     "open": truth,
     "retention_days": number(1, 3_650, " days"),
     "grace_seconds": number(0, 900, " seconds", whole=False),
@@ -334,6 +341,11 @@ def inherited_variables(environment: Mapping[str, str] | None = None) -> dict[st
     without what a service manager said to the daemon alone."""
     source = os.environ if environment is None else environment
     return {name: value for name, value in source.items() if not name.startswith(("AWS_", PREFIX, "_X_AMZN", *SERVICE_MANAGER))}
+
+
+def variable(name: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """A variable that the application names, for a secret that shall not stand in its source."""
+    return (os.environ if environment is None else environment).get(name)
 
 
 def current_trace(environment: Mapping[str, str] | None = None) -> str | None:

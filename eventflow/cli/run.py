@@ -27,6 +27,8 @@ OPTIONS = (
     click.option("--tls-cert", type=FILE, metavar="FILE", help="The API gateway's certificate with its chain (PEM): it then speaks HTTPS."),
     click.option("--tls-key", type=FILE, metavar="FILE", help="The key of that certificate (PEM)."),
     click.option("--trusted-proxies", metavar="ADDRESSES", help="Proxies before the API gateway whose X-Forwarded-For or Forwarded is believed."),
+    click.option("--gateway-rate", type=float, metavar="N", help="Requests a second that the API gateway takes of all clients together (10000)."),
+    click.option("--gateway-burst", type=int, metavar="N", help="Requests at once that the API gateway takes of all clients together (5000)."),
     click.option("--open", "open", is_flag=True, default=None, help="Take any credentials; only on a loopback address."),
     click.option("--region", help="The default region (us-east-1)."),
     click.option("--account-id", metavar="DIGITS", help="The account id (000000000000)."),

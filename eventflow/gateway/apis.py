@@ -61,7 +61,8 @@ class Route:
 
 @dataclass(eq=False)
 class Api:
-    """``id`` is AWS's ten characters, the same after every start. ``options`` are those that plugs claim; ``access_log`` is one of them, made."""
+    """``id`` is AWS's ten characters, the same after every start. ``options`` are those that plugs claim; ``access_log`` is one of them, made.
+    ``resources`` is all that the application declares."""
 
     protocol: str
     name: str
@@ -72,6 +73,7 @@ class Api:
     options: Mapping[str, Any] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     access_log: AccessLog | None = None
+    resources: Sequence[Resource] = ()
     table: RouteTable[Route] = field(default_factory=lambda: RouteTable(()))
 
     @property
@@ -123,18 +125,24 @@ class Table:
 
 
 def api_id(account: str, app: str, protocol: str, name: str) -> str:
-    digest = int.from_bytes(hashlib.sha256(f"{account}/{app}/{protocol}/{name}".encode()).digest()[:8])
+    return short_id(f"{account}/{app}/{protocol}/{name}")
+
+
+def short_id(text: str) -> str:
+    """AWS's ten characters, for a thing that a text names: the same whenever it is asked for."""
+    digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    text = letters[digest % 26]  # a host name may begin with a digit, and some resolvers do not know it
+    found = letters[digest % 26]  # a host name may begin with a digit, and some resolvers do not know it
     for _ in range(9):
         digest //= 36
-        text += letters[digest % 36]
-    return text
+        found += letters[digest % 36]
+    return found
 
 
 def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Sequence[tuple[str, ApiRoute]]) -> dict[tuple[str, str], Api]:
     """The APIs that are declared, and the default ones that routes imply; without their routes. Raises SettingError."""
     apis: dict[tuple[str, str], Api] = {}
+    resources = tuple(resources)
     for resource in resources:
         if resource.kind == "api":
             protocol, _, name = resource.name.partition("/")
@@ -146,6 +154,8 @@ def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Seq
             declare = {"HTTP": "http_api", "REST": "rest_api"}.get(route.protocol, "websocket_api")
             raise SettingError(f"{where}: there is no {route.protocol} API named {route.api!r}; declare it: app.{declare}({route.api!r}).")
         apis[route.protocol, route.api] = make_api(app, account, route.protocol, route.api, {})
+    for api in apis.values():
+        api.resources = resources
     return apis
 
 

@@ -10,7 +10,7 @@ from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import Gateway
-from eventflow.gateway.plugs import Surroundings, make_plugs, make_sockets
+from eventflow.gateway.plugs import Surroundings, make_admission, make_plugs, make_sockets
 from eventflow.gateway.seams import Integration
 from eventflow.trigger import ApiRoute, Resource, Trigger
 
@@ -20,7 +20,8 @@ class GatewayService:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        self._plugs = make_plugs(surroundings)
+        self.admission = make_admission(surroundings)
+        self._plugs = make_plugs(surroundings, self.admission)
         self._sockets = make_sockets(surroundings)
         self._writer = Writer(surroundings.account)
         self.app = Gateway(surroundings.clock, trusted=networks(surroundings.trusted_proxies), sockets=self._sockets)

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 
 from eventflow.clock import Clock
 from eventflow.database import Database
+from eventflow.gateway.admission import Admission, AuthorizerKeys
 from eventflow.gateway.functions import Invoke
 from eventflow.gateway.seams import Plug, Sockets
+from eventflow.gateway.throttle import ACCOUNT_LIMIT, Limit
+from eventflow.services.api_keys import ApiKeys
+from eventflow.settings import variable
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """What plugs may use: the daemon's account, region and database, the credentials that it knows (access key id to secret), and the dispatcher's
-    synchronous ``invoke``; ``trusted_proxies`` are addresses and networks that are believed who their clients are."""
+    synchronous ``invoke``; ``trusted_proxies`` are addresses and networks that are believed who their clients are. ``api_keys`` is open;
+    ``account_limit`` is for all requests together."""
 
     clock: Clock
     account: str
@@ -22,12 +27,20 @@ class Surroundings:
     invoke: Invoke
     database: Database
     credentials: Mapping[str, str]
+    api_keys: ApiKeys
     trusted_proxies: str = ""
+    account_limit: Limit = ACCOUNT_LIMIT
 
 
-def make_plugs(surroundings: Surroundings) -> Sequence[Plug]:
-    """Throttling, authorizers, keys and usage plans, validation."""
-    return ()
+def make_admission(surroundings: Surroundings) -> Admission:
+    """Throttling, and API keys with their usage plans."""
+    around = surroundings
+    return Admission(around.clock, around.api_keys, around.account, around.account_limit, variable)
+
+
+def make_plugs(surroundings: Surroundings, admission: Admission) -> Sequence[Plug]:
+    """Throttling and keys, authorizers, keys that these found, validation."""
+    return (admission, AuthorizerKeys(admission))
 
 
 def make_sockets(surroundings: Surroundings) -> Sockets | None:

@@ -41,12 +41,13 @@ class Refusal:
 class Addition:
     """What a step found out about a request. ``authorizer`` is ``requestContext.authorizer`` of the event as the payload's version has it,
     ``identity`` goes into ``requestContext.identity`` (1.0), ``authentication`` is ``requestContext.authentication`` (2.0), ``log`` are variables
-    for the access log by AWS's names (``authorizer.error``)."""
+    for the access log by AWS's names (``authorizer.error``), ``usage_key`` is the API key that an authorizer found (``usageIdentifierKey``)."""
 
     authorizer: Mapping[str, Any] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     authentication: Mapping[str, Any] | None = None
     log: Mapping[str, str] = field(default_factory=dict)
+    usage_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,12 +58,15 @@ class Findings:
     identity: dict[str, Any] = field(default_factory=dict)
     authentication: Mapping[str, Any] | None = None
     log: dict[str, str] = field(default_factory=dict)
+    usage_key: str | None = None
 
     def add(self, addition: Addition) -> None:
         if addition.authorizer is not None:
             self.authorizer = addition.authorizer
         if addition.authentication is not None:
             self.authentication = addition.authentication
+        if addition.usage_key is not None:
+            self.usage_key = addition.usage_key
         self.identity.update(addition.identity)
         self.log.update(addition.log)
 

@@ -22,6 +22,7 @@ from eventflow.gateway.plugs import Surroundings
 from eventflow.http_server import HttpServer
 from eventflow.manifest import resolve_triggers
 from eventflow.outcome import Outcome, Status
+from eventflow.services.api_keys import ApiKeys
 
 T = TypeVar("T")
 ACCOUNT = "123456789012"
@@ -60,6 +61,7 @@ class GatewayServer:
     clock: Clock = field(default_factory=SystemClock)
     credentials: Mapping[str, str] = field(default_factory=lambda: {"AKIDEXAMPLE": "secret"})
     options: Mapping[str, Any] = field(default_factory=dict)
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
     events: list[Any] = field(default_factory=list)
 
     def start(self) -> None:
@@ -92,7 +94,10 @@ class GatewayServer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _open(self) -> None:
-        self.service = GatewayService(Surroundings(self.clock, ACCOUNT, REGION, self._invoke, self.database, self.credentials))
+        self.api_keys = ApiKeys(self.database, self.clock)
+        await self.api_keys.open()
+        around = Surroundings(self.clock, ACCOUNT, REGION, self._invoke, self.database, self.credentials, self.api_keys, **self.surroundings)
+        self.service = GatewayService(around)
         self.load(self.app)
         self._server = HttpServer("127.0.0.1", 0, **self.options)
         self.url = self._server.url

@@ -87,7 +87,7 @@ def test_functions_that_fail(server: GatewayServer) -> None:
     assert (found.status, found.json()) == (502, {"message": "Internal server error"})
 
 
-@pytest.mark.parametrize("option", ["authorizer", "throttle"])
+@pytest.mark.parametrize("option", ["authorizer"])
 def test_what_nothing_enforces_is_refused_by_name(option: str) -> None:
     asking = App("asking")
     asked: dict[str, Any] = {option: "something"}
