@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from eventflow.errors import SettingError
 from eventflow.gateway.apis import SOCKETS, Api, Table, add_route, check_claimed, finish, make_apis
+from eventflow.gateway.backend import HttpIntegration, MockIntegration
 from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import Gateway
 from eventflow.gateway.plugs import Surroundings, make_admission, make_plugs, make_sockets
+from eventflow.gateway.routes import VARIABLE
 from eventflow.gateway.seams import Integration
 from eventflow.trigger import ApiRoute, Resource, Trigger
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A route as it was declared, ``where`` for people; it leads to a function, or else its ``integration`` says what it leads to."""
+
+    where: str
+    route: ApiRoute
+    function: str | None = None
+    integration: Mapping[str, Any] = field(default_factory=dict)
+
+
+def without_function(resource: Resource) -> Declared:
+    """Raises SettingError for a mock of an HTTP API, which AWS does not have either."""
+    protocol, api, key = resource.name.split("/", 2)
+    options = dict(resource.options)
+    integration = options.pop("integration")
+    verb = "mock" if integration["type"] == "mock" else "proxy"
+    where = f"app.{verb}({key!r})"
+    if verb == "mock" and protocol != "REST":
+        raise SettingError(f"{where}: only REST APIs have mock integrations; give it api=app.rest_api(...).")
+    return Declared(where, ApiRoute(protocol, api, key, options), None, integration)
 
 
 class GatewayService:
@@ -28,16 +54,18 @@ class GatewayService:
 
     def compile(self, app: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]]) -> Table:
         """Raises SettingError for what an API or a route asks for and cannot have."""
-        declared = [(f"Function {function!r}: {trigger}", function, route) for function, trigger in triggers for route in trigger.routes()]
-        named: list[tuple[str, ApiRoute]] = [(where, route) for where, _function, route in declared]
+        resources = tuple(resources)
+        declared = [Declared(f"Function {function!r}: {trigger}", route, function) for function, trigger in triggers for route in trigger.routes()]
+        declared += [without_function(resource) for resource in resources if resource.kind == "route"]
+        named = [(one.where, one.route) for one in declared]
         made = make_apis(app, self._surroundings.account, resources, named)
         apis = tuple(made.values())
         for api in apis:
             self._check(api, [(where, route) for where, route in named if made[route.protocol, route.api] is api])
         for plug in self._plugs:
             plug.load(apis)
-        for where, function, route in declared:
-            add_route(made[route.protocol, route.api], where, route, self._function(function, route.protocol), function, self._plugs)
+        for one in declared:
+            add_route(made[one.route.protocol, one.route.api], one.where, one.route, self._integration(one), one.function, self._plugs)
         for api in apis:
             finish(api, self._plugs)
         if self._sockets is not None:
@@ -48,6 +76,14 @@ class GatewayService:
         if api.protocol == SOCKETS and self._sockets is None:
             raise SettingError(f"The {api} is not supported yet; HTTP and REST APIs are.")
         check_claimed(api, routes, self._plugs if self._sockets is None or api.protocol != SOCKETS else (*self._plugs, self._sockets))
+
+    def _integration(self, one: Declared) -> Integration:
+        if one.function is not None:
+            return self._function(one.function, one.route.protocol)
+        if one.integration["type"] == "mock":
+            return MockIntegration(one.where, one.integration)
+        names = frozenset(name for name, _greedy in VARIABLE.findall(one.route.key))
+        return HttpIntegration(one.where, one.integration["to"], names)
 
     def _function(self, function: str, protocol: str) -> Integration:
         event_of = self._writer.version_1 if protocol == "REST" else self._writer.version_2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -35,12 +36,22 @@ class Writer:
             self._time = f"{at.day:02}/{MONTHS[at.month - 1]}/{at.year}:{at.hour:02}:{at.minute:02}:{at.second:02} +0000"
         return self._time
 
+    def headers(self, request: Request) -> dict[str, str]:
+        """The request's headers with those that API Gateway adds: the way that the request came, and the trace."""
+        headers = dict(request.header_map)
+        before = headers.get("x-forwarded-for")
+        headers["x-forwarded-for"] = f"{before}, {request.peer}" if before else request.peer
+        headers["x-forwarded-port"] = request.port
+        headers["x-forwarded-proto"] = request.scheme
+        if "x-amzn-trace-id" not in headers:
+            headers["x-amzn-trace-id"] = request.trace
+        return headers
+
     def version_2(self, request: Request, route: Route, findings: Findings) -> bytes:
         """The event of an HTTP API ("Working with Lambda proxy integrations for HTTP APIs", payload format 2.0). What is absent is left out."""
         api, stage = route.api, route.api.stage
-        headers, cookies = request.header_map, ""
+        headers, cookies = self.headers(request), ""
         if "cookie" in headers:
-            headers = dict(headers)
             cookies = f'"cookies":{texts(one.strip() for one in headers.pop("cookie").split(";"))},'
         key = quoted(route.key)
         parts = [
@@ -82,7 +93,7 @@ class Writer:
     def version_1(self, request: Request, route: Route, findings: Findings) -> bytes:
         """The event of a REST API ("Lambda proxy integrations in API Gateway", input format). What is absent is null."""
         api, stage = route.api, route.api.stage
-        single, multiple = both(pairs_of(request))
+        single, multiple = self._headers_1(request)
         query, queries = both(request.query_pairs)
         body, encoded = body_1(request.body, request.header("content-type"), api)
         event: dict[str, Any] = {
@@ -100,6 +111,16 @@ class Writer:
             "isBase64Encoded": encoded,
         }
         return json.dumps(event, separators=(",", ":")).encode()
+
+    def _headers_1(self, request: Request) -> tuple[dict[str, str], dict[str, list[str]]]:
+        """Names as clients of HTTP/1.1 write them, which is how REST APIs pass them on."""
+        pairs = [(canonical(name), value.decode("latin-1")) for name, value in request.headers if name != b"x-forwarded-for"]
+        single, multiple = both(pairs)
+        added = self.headers(request)
+        for name in ("x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-amzn-trace-id"):
+            single[written(name)] = added[name]
+            multiple[written(name)] = [added[name]]
+        return single, multiple
 
     def _context_1(self, request: Request, route: Route, findings: Findings) -> dict[str, Any]:
         api = route.api
@@ -164,8 +185,14 @@ def both(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], dict[str, li
     return single, multiple
 
 
-def pairs_of(request: Request) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+@functools.lru_cache(maxsize=1024)
+def canonical(name: bytes) -> str:
+    return written(name.decode("latin-1"))
+
+
+def written(name: str) -> str:
+    """``Content-Type`` for ``content-type``."""
+    return "-".join([part[:1].upper() + part[1:] for part in name.split("-")])
 
 
 def body_2(body: bytes, content_type: str) -> tuple[str, bool]:

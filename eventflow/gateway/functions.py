@@ -45,7 +45,7 @@ class FunctionIntegration:
             return Refusal("REQUEST_TOO_LARGE")
         try:
             async with asyncio.timeout(route.timeout):
-                outcome = await self._invoke(self.function, event, trace=request.header_map.get("x-amzn-trace-id"))
+                outcome = await self._invoke(self.function, event, trace=request.trace)
         except TimeoutError:
             log.warning("%s: %s has not answered after %g s", route.key, self.function, route.timeout)
             return Refusal("INTEGRATION_TIMEOUT")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
@@ -28,6 +28,7 @@ URL_PATH = "/_url/"
 DRAIN_SECONDS = 2.0
 #: A client may take so long for the whole of a body.
 BODY_SECONDS = 120.0
+BODILESS = frozenset((204, 304))
 EMPTY = Table(())
 
 
@@ -129,12 +130,15 @@ class Gateway:
 
     async def _finish(self, request: Request, answer: Answer, receive: Receive, send: Send) -> None:
         headers = list(answer.headers)
-        if answer.status not in (204, 304) and answer.status >= 200:
+        if answer.stream is None and answer.status not in BODILESS:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         if not request.complete and not await drained(request, receive):
             headers.append((b"connection", b"close"))  # what was not read would be taken for the next request
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+        if answer.stream is not None:
+            await streamed(answer.stream, receive, send)
+        else:
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
 
 NOTHING = Answer(0)
@@ -230,4 +234,30 @@ def shared(api: Api, request: Request, answer: Answer) -> Answer:
     """An answer with the API's CORS headers in the place of those that the function sent."""
     assert api.cors is not None
     kept = [one for one in answer.headers if not one[0].startswith(b"access-control-")]
-    return Answer(answer.status, [*kept, *api.cors.headers_for(request.header_map.get("origin"))], answer.body)
+    return Answer(answer.status, [*kept, *api.cors.headers_for(request.header_map.get("origin"))], answer.body, answer.stream)
+
+
+async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    """Send the pieces of a body for as long as somebody reads them. What breaks off takes the connection with it: the client sees no end."""
+    gone = asyncio.ensure_future(departure(receive))
+    closer = getattr(stream, "aclose", None)
+    try:
+        async for piece in stream:
+            if gone.done():
+                return
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(0)  # neither a ready piece nor a send into a connection that is gone ever waits
+        await send({"type": "http.response.body", "body": b""})
+    except Exception as error:
+        # The head is gone already: what is not completed, the server closes.
+        log.warning("an answer broke off: %s", error or type(error).__name__)
+    finally:
+        gone.cancel()
+        if closer is not None:
+            await closer()
+
+
+async def departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

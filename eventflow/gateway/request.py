@@ -18,7 +18,8 @@ quoted = json.encoder.encode_basestring_ascii
 
 class Request:
     """``path`` is decoded and ``raw_path`` as it was sent, both without the query; ``route_path`` is what routes are compared with: without stage
-    and base path. ``headers`` are as they came (names in lower case), ``source_ip`` is the client's, proxies that are trusted passed over.
+    and base path. ``headers`` are as they came (names in lower case), ``source_ip`` is the client's, proxies that are trusted passed over,
+    ``peer`` that of whoever sent it here.
     ``received`` is when its head was there, in Unix seconds, ``started`` the same in monotonic seconds. ``parameters`` are those of the path.
     """
 
@@ -33,6 +34,7 @@ class Request:
         "method",
         "parameters",
         "path",
+        "peer",
         "query",
         "raw_path",
         "received",
@@ -70,6 +72,7 @@ class Request:
                     self.host = ""  # two of them: some would take the one, some the other
                     break
                 self.host = value.decode("latin-1")
+        self.peer = self.source_ip
         if trusted:
             self._pass_over(trusted)
         self.domain = without_port(self.host).lower()
@@ -97,6 +100,21 @@ class Request:
 
     def header(self, name: str, default: str = "") -> str:
         return self.header_map.get(name, default)
+
+    @property
+    def port(self) -> str:
+        """The port that the client asked for."""
+        _host, _, port = self.host.rpartition(":")
+        return port if port.isdigit() else "443" if self.scheme == "https" else "80"
+
+    @property
+    def trace(self) -> str:
+        """The trace header of the request, one begun here where it brought none."""
+        brought = self.header_map.get("x-amzn-trace-id")
+        if brought:
+            return brought
+        digits = self.request_id.replace("-", "")
+        return f"Root=1-{int(self.received):08x}-{digits[8:]}"
 
     @property
     def query_pairs(self) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,11 +19,13 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to the client: the whole of it. Header names in lower case; ``content-length`` is added by who sends it."""
+    """What goes back to the client. Header names in lower case; the ``content-length`` of a ``body`` is added by who sends it. A ``stream`` takes the
+    body's place: pieces that leave as they come, with the length that the headers tell, or none."""
 
     status: int
     headers: Headers = ()
     body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Step(Protocol):
 
 
 class Integration(Protocol):
-    """What answers a request in the end. It may send the answer itself, piece by piece, and then returns what it sent without a body."""
+    """What answers a request in the end."""
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Answer | Refusal: ...
 
