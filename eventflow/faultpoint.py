@@ -44,6 +44,9 @@ POINTS: Mapping[str, str] = {
     "queue.received": "messages were taken and hidden, their batch is not run yet",
     "queue.invoked": "the function has handled a batch, its messages are not deleted yet",
     "queue.deleted": "they are deleted, the trigger does not know it yet",
+    "stream.invoked": "the function has handled a batch of changes, how far it came is not written down yet",
+    "stream.remembering": "how far the trigger came is to be written down, it is not yet",
+    "stream.remembered": "it is on disk, the trigger does not know it yet",
     # A notification that was set on a bucket by API.
     "notification.configured": "the configuration of a bucket's notifications is on disk, what serves it does not run yet",
     "notification.emitting": "the event of an object was made, its destination does not have it yet",

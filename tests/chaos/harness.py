@@ -36,7 +36,7 @@ REST = 120.0
 SECONDS_A_KILL = 3.0
 MOST_INSTANTS = 150
 #: Points that this load does not pass; tests/chaos/services and tests/process do.
-OF_SERVICES = ("version.", "part.", "upload.", "item.", "event.", "fire.", "notification.")
+OF_SERVICES = ("version.", "part.", "upload.", "item.", "event.", "fire.", "notification.", "stream.")
 OF_EVENTS = tuple(point for point in POINTS if not point.startswith(OF_SERVICES))
 #: The point that is passed only when an environment is lost.
 LOSING = "run.lost"

@@ -18,7 +18,7 @@ from eventflow.settings import inherited_variables, kill_asked_for, read_setting
 from tests.process.daemon_process import children_of, daemon
 
 SOURCES = Path(faultpoint.__file__).parent
-KINDS = ("bucket", "schedule", "queue")
+KINDS = ("bucket", "schedule", "queue", "stream")
 REACH = """
 import sys
 from eventflow import faultpoint
