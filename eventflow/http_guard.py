@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventflow.errors import EventflowError
-from eventflow.http_server import Protocol
+from eventflow.http_protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,16 @@ class GuardedProtocol(Protocol):
         if self._ending and not self.pipeline:
             self.transport.close()
 
-    def timeout_keep_alive_handler(self) -> None:
+    def idled(self) -> None:
         """Close an idle connection; one whose client reads nothing is idle too."""
         unread = self.transport.get_write_buffer_size()
         if unread and unread != self._unread:
             self._unread = unread
-            self.timeout_keep_alive_task = self.loop.call_later(self.limits.idle_seconds, self.timeout_keep_alive_handler)
+            self.wait_idle()
         elif unread:
             self.transport.abort()
         else:
-            super().timeout_keep_alive_handler()
+            super().idled()
 
     def _head_is_late(self) -> None:
         self._head_timer = None

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from eventflow.errors import EventflowError
+from eventflow.http_protocol import Protocol
 
 BACKLOG = 2048
 #: Seconds between two requests of a connection.
@@ -40,38 +41,6 @@ class State(ServerState):
     @default_headers.setter
     def default_headers(self, _value: list[tuple[bytes, bytes]]) -> None:
         """The configuration has no headers of its own."""
-
-
-class JoinedWrites:
-    """A transport that joins what is written in one turn of the event loop: a head and its body are one call of the kernel, which costs more than
-    making an answer does, and one packet."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pending: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._pending:
-            self._loop.call_soon(self._flush)
-        self._pending.append(data)
-
-    def _flush(self) -> None:
-        pending, self._pending = self._pending, []
-        if pending:
-            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
 
 
 class Server(uvicorn.Server):
