@@ -155,6 +155,29 @@ def test_the_parts_of_an_object(s3: Any, bucket: str) -> None:
     assert [part["Size"] for part in rest["Parts"]] == [10]
 
 
+@pytest.mark.parametrize(("algorithm", "kind"), [("SHA256", "COMPOSITE"), ("CRC32", "FULL_OBJECT"), ("CRC32", "COMPOSITE")])
+def test_the_checksums_of_parts_are_kept(s3: Any, bucket: str, algorithm: str, kind: str) -> None:
+    named, member = {"Bucket": bucket, "Key": "k"}, f"Checksum{algorithm}"
+    named["UploadId"] = s3.create_multipart_upload(**named, ChecksumAlgorithm=algorithm, ChecksumType=kind)["UploadId"]
+    parts = []
+    for number, size in ((1, 5 << 20), (2, 10)):
+        part = s3.upload_part(**named, PartNumber=number, Body=bytes([number]) * size, ChecksumAlgorithm=algorithm)
+        parts.append({"PartNumber": number, "ETag": part["ETag"], member: part[member]})
+    whole = s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})[member]
+    told = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["ObjectParts"])["ObjectParts"]
+    assert [(part["Size"], part[member]) for part in told["Parts"]] == [(5 << 20, parts[0][member]), (10, parts[1][member])]
+    for number in (1, 2):
+        asked = {"Bucket": bucket, "Key": "k", "PartNumber": number, "ChecksumMode": "ENABLED"}
+        head, got = s3.head_object(**asked), s3.get_object(**asked)
+        assert (head[member], head["ChecksumType"]) == (got[member], got["ChecksumType"]) == (parts[number - 1][member], kind)
+        assert got["Body"].read() == bytes([number]) * (5 << 20, 10)[number - 1]  # which boto3 compares with the checksum
+        assert member not in s3.head_object(Bucket=bucket, Key="k", PartNumber=number)
+    assert s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")[member] == whole
+    assert member not in s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED", Range="bytes=0-4")
+    s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    assert s3.head_object(Bucket=bucket, Key="k", PartNumber=2, ChecksumMode="ENABLED")[member] == parts[1][member]
+
+
 # Lifecycle.
 
 

@@ -30,6 +30,7 @@ from eventflow.aws.s3.tagging import header_tags, replaced_tags, tag_count
 from eventflow.aws.s3.versions import copied_from, deletion_members, headers_of_markers, version_members
 from eventflow.errors import ServiceError
 from eventflow.services.objects import Objects
+from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.history import Deletion
 from eventflow.services.objects.ranges import ByteRange, part_range, resolve_range
 from eventflow.services.objects.stored import StoredObject
@@ -176,7 +177,7 @@ def wanted_range(params: Mapping[str, Any], stored: StoredObject) -> ByteRange |
     if header and number is not None:
         raise ServiceError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     size = stored.version.size
-    return resolve_range(header, size) if number is None else part_range(number, stored.parts, size)
+    return resolve_range(header, size) if number is None else part_range(number, stored.parts.sizes, size)
 
 
 def described(call: Call, params: Mapping[str, Any], stored: StoredObject, wanted: ByteRange | None) -> dict[str, Any]:
@@ -199,9 +200,17 @@ def described(call: Call, params: Mapping[str, Any], stored: StoredObject, wante
     if wanted:
         answer["ContentRange"] = str(wanted)
         call.status = 206
-    if params.get("ChecksumMode") == "ENABLED" and (wanted is None or wanted.length == stored.version.size):
-        answer |= checksum_members(stored.checksum)
+    if params.get("ChecksumMode") == "ENABLED":
+        answer |= checksum_members(checksum_of(params.get("PartNumber"), stored, wanted))
     return answer
+
+
+def checksum_of(number: int | None, stored: StoredObject, wanted: ByteRange | None) -> Checksum | None:
+    """What the bytes that are asked for can be checked by: a part by its own checksum, and there is none for another range."""
+    part = stored.parts.checksum(number) if number is not None else None
+    if part is not None and stored.checksum is not None:
+        return replace(stored.checksum, value=part)
+    return stored.checksum if wanted is None or wanted.length == stored.version.size else None
 
 
 def replaces_attributes(params: Mapping[str, Any]) -> bool:

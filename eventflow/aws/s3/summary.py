@@ -10,7 +10,8 @@ from eventflow.aws.s3.parameters import checksum_members, page_size, refuse_unen
 from eventflow.aws.s3.versions import headers_of_markers, version_members
 from eventflow.errors import ServiceError
 from eventflow.services.objects import Objects
-from eventflow.services.objects.stored import StoredObject
+from eventflow.services.objects.checksums import Checksum
+from eventflow.services.objects.stored import Parts, StoredObject
 
 ATTRIBUTES = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 
@@ -20,7 +21,7 @@ class SummaryOperations:
 
     objects: Objects
 
-    @operation("GetObjectAttributes", partly="parts without their checksums")
+    @operation("GetObjectAttributes")
     async def get_object_attributes(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, ("ObjectAttributes", "VersionId", "MaxParts", "PartNumberMarker"), self.objects.account)
         wanted = params.get("ObjectAttributes") or []
@@ -45,19 +46,23 @@ class SummaryOperations:
 
 
 def parts(params: Mapping[str, Any], stored: StoredObject) -> dict[str, Any] | None:
-    """The parts of an object that was uploaded in parts. S3 tells their sizes only together with their checksums."""
+    """The parts of an object that was uploaded in parts. S3 tells of them by themselves only where they have checksums."""
     if not stored.parts:
         return None
     limit, marker = page_size(params, "MaxParts", "max-parts"), int(params.get("PartNumberMarker") or 0)
-    numbered = [{"PartNumber": number, "Size": size} for number, size in enumerate(stored.parts, 1) if number > marker]
-    page = numbered[:limit]
+    last = min(marker + limit, len(stored.parts))
     answer: dict[str, Any] = {"TotalPartsCount": len(stored.parts)}
     if stored.checksum:
         answer |= {
             "PartNumberMarker": marker,
-            "NextPartNumberMarker": page[-1]["PartNumber"] if page else 0,
+            "NextPartNumberMarker": last if last > marker else 0,
             "MaxParts": limit,
-            "IsTruncated": len(numbered) > limit,
-            "Parts": page,
+            "IsTruncated": len(stored.parts) > last,
+            "Parts": [part_members(number, stored.parts, stored.checksum) for number in range(marker + 1, last + 1)],
         }
     return answer
+
+
+def part_members(number: int, parts: Parts, checksum: Checksum) -> dict[str, Any]:
+    own = parts.checksum(number)
+    return {"PartNumber": number, "Size": parts.sizes[number - 1], **({f"Checksum{checksum.algorithm}": own} if own else {})}

@@ -15,7 +15,7 @@ from eventflow.database import Database
 from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import to_the_end
-from eventflow.services.objects.stored import Attributes, Author, StoredObject
+from eventflow.services.objects.stored import Attributes, Author, Parts, StoredObject
 from eventflow.trigger import ObjectVersion
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Draft:
     etag: str
     attributes: Attributes = field(default_factory=Attributes)
     checksum: Checksum | None = None
-    parts: tuple[int, ...] = ()
+    parts: Parts = field(default_factory=Parts)
     action: str = "Put"
     author: Author = field(default_factory=Author)
     kind: str = FILE
@@ -329,7 +329,7 @@ def stored_object(row: tuple[Any, ...]) -> StoredObject:
     values = json.loads(encoded)
     who = (action, trace, principal, values.get("version"))
     version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, *who)
-    return StoredObject(version, decode_attributes(values), decode_checksum(values.get("checksum")), tuple(values.get("parts", ())))
+    return StoredObject(version, decode_attributes(values), decode_checksum(values.get("checksum")), decode_parts(values))
 
 
 def encode(draft: Draft) -> str:
@@ -337,10 +337,16 @@ def encode(draft: Draft) -> str:
     if draft.checksum:
         values["checksum"] = [draft.checksum.algorithm, draft.checksum.value, draft.checksum.kind]
     if draft.parts:
-        values["parts"] = draft.parts
+        values["parts"] = draft.parts.sizes
+        if draft.parts.checksums:
+            values["part_checksums"] = draft.parts.checksums
     if draft.version_id:
         values["version"] = draft.version_id
     return json.dumps(values)
+
+
+def decode_parts(values: Mapping[str, Any]) -> Parts:
+    return Parts(tuple(values.get("parts", ())), values.get("part_checksums", ""))
 
 
 def encode_attributes(attributes: Attributes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from eventflow.services.objects.incoming import Incoming, check_size
 from eventflow.services.objects.index import Draft
 from eventflow.services.objects.keys import check_writable
 from eventflow.services.objects.locks import KeyLocks
-from eventflow.services.objects.stored import Attributes, Author, StoredObject
+from eventflow.services.objects.stored import Attributes, Author, Parts, StoredObject
 from eventflow.services.objects.upload_index import Completed, Part, Upload, UploadIndex
 from eventflow.services.objects.writer import Expected, ObjectWriter
 
@@ -118,9 +118,15 @@ class Uploads:
                 await self._disk.run(incoming.discard)
                 raise
             faultpoint.reach("upload.joined")
-            sizes = tuple(part.size for part in chosen)
             draft = Draft(
-                key, FileState(0, 0, 0), joined_etag(chosen), upload.attributes, checksum, sizes, "CompleteMultipartUpload", completion.author
+                key,
+                FileState(0, 0, 0),
+                joined_etag(chosen),
+                upload.attributes,
+                checksum,
+                parts_of(chosen),
+                "CompleteMultipartUpload",
+                completion.author,
             )
             stored = await self._writer.commit(bucket, draft, incoming, completion.conditions)
             faultpoint.reach("upload.placed")
@@ -244,6 +250,11 @@ def composite_of(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
     if upload.algorithm is None:
         return None
     return composite(upload.algorithm, [part.checksum or "" for part in parts])
+
+
+def parts_of(chosen: Sequence[Part]) -> Parts:
+    checksums = [part.checksum for part in chosen if part.checksum]
+    return Parts(tuple(part.size for part in chosen), "".join(checksums) if len(checksums) == len(chosen) else "")
 
 
 def joined_etag(parts: Sequence[Part]) -> str:

@@ -100,7 +100,9 @@ class ObjectWriter:
         check_writable(key)
         incoming = await self.receive(bucket, body, writing.expected)
         faultpoint.reach("object.received")
-        draft = Draft(key, FileState(0, 0, 0), incoming.md5.hex(), writing.attributes, incoming.checksum, (), writing.action, writing.author)
+        draft = Draft(
+            key, FileState(0, 0, 0), incoming.md5.hex(), writing.attributes, incoming.checksum, action=writing.action, author=writing.author
+        )
         return await self.commit(bucket, draft, incoming, writing.conditions)
 
     async def receive(self, bucket: Bucket, body: AsyncIterable[bytes], expected: Expected) -> Incoming:
