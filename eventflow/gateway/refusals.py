@@ -70,11 +70,12 @@ JSON_TYPE = (b"content-type", b"application/json")
 def worded(refusal: Refusal, protocol: str, request_id: str) -> Answer:
     """A refusal as the API's protocol answers it."""
     wording = (HTTP if protocol == "HTTP" else REST)[refusal.kind]
-    body = json.dumps({"message": refusal.message if refusal.message is not None else wording.message}, separators=(",", ":")).encode()
+    message = refusal.message if refusal.message is not None else wording.message
+    body = json.dumps({"message": message}, separators=(",", ":")).encode()
     headers = [JSON_TYPE, *refusal.headers, *identified(protocol, request_id)]
     if wording.error and protocol != "HTTP":
         headers.append((b"x-amzn-errortype", wording.error.encode()))
-    return Answer(refusal.status or wording.status, headers, body)
+    return Answer(refusal.status or wording.status, headers, body, kind=refusal.kind, message=message)
 
 
 def identified(protocol: str, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from asyncio import Transport
+
     from eventflow.gateway.apis import Api, Route
     from eventflow.gateway.request import Request
     from eventflow.trigger import ApiRoute
@@ -20,12 +22,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What goes back to the client. Header names in lower case; the ``content-length`` of a ``body`` is added by who sends it. A ``stream`` takes the
-    body's place: pieces that leave as they come, with the length that the headers tell, or none."""
+    body's place: pieces that leave as they come, with the length that the headers tell, or none. Of a refusal, ``kind`` and ``message`` say why."""
 
     status: int
     headers: Headers = ()
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+    kind: str | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +123,17 @@ class Plug(Protocol):
 
 class Sockets(Protocol):
     """The WebSocket APIs. ``load`` and ``took_up`` are a Plug's, for the APIs of that protocol, whose routes are there. The call is that of an ASGI
-    application: ``websocket`` scopes, and the HTTP requests that are for such an API (``/{stage}/@connections/{id}``)."""
+    application, for the HTTP requests that are for such an API (``/{stage}/@connections/{id}``); connections that ask for a WebSocket come to
+    ``accept``: the transport, the request's ASGI scope, and the headers that every answer has. ``domains`` are the hosts that events name; ``stop``
+    ends all connections and returns when what follows from that is on disk."""
 
     api_options: frozenset[str]
     route_options: frozenset[str]
 
     def load(self, apis: Sequence[Api]) -> None: ...
     def took_up(self) -> None: ...
+    @property
+    def domains(self) -> Sequence[str]: ...
+    def accept(self, transport: Transport, scope: Scope, date: list[tuple[bytes, bytes]]) -> None: ...
+    async def stop(self) -> None: ...
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
