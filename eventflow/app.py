@@ -197,7 +197,10 @@ class App:
             root=str(root),
             functions=tuple(functions.values()),
             triggers=tuple(entry_of(function, trigger, classes) for function, trigger in self.triggers),
-            resources=tuple(reference.resource(root) for reference in self._references.values()),
+            resources=(
+                *(reference.resource(root) for reference in self._references.values()),
+                *(Resource("url", function.name, function.url) for function in functions.values() if function.url is not None),
+            ),
         )
         self._check_names(functions)
         if loaded is not None:

@@ -19,6 +19,7 @@ NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 LARGEST_ENVIRONMENT = 4_096
 LONGEST_DESCRIPTION = 256
+URL_MODES = ("BUFFERED",)
 
 #: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
 RESERVED_VARIABLES = frozenset(
@@ -73,7 +74,6 @@ UNSUPPORTED = frozenset(
         "tags",
         "tenancy",
         "tracing",
-        "url",
         "vpc",
         "vpc_config",
     )
@@ -124,6 +124,7 @@ class FunctionSettings(TypedDict, total=False):
     environment: Mapping[str, str]
     description: str
     snap_start: bool
+    url: bool | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class Function:
     """One function. ``handler`` is ``module:qualname``; ``memory`` in MB; ``timeout`` and ``maximum_event_age`` in seconds; ``retries`` counts
     what follows the first attempt of an asynchronous event; ``reserved_concurrency`` is how many may run at once (0 switches the function off,
     None shares what the account has); ``on_success`` and ``on_failure`` get AWS's record of an asynchronous event's end, ``dead_letter_queue``
-    the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it.
+    the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
+    address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``).
     """
 
     name: str
@@ -147,6 +149,7 @@ class Function:
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     description: str = ""
     snap_start: bool = False
+    url: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -283,6 +286,21 @@ def yes_or_no(value: object) -> bool:
     return value
 
 
+def function_url(value: object) -> Mapping[str, Any] | None:
+    """What SAM calls FunctionUrlConfig. The daemon's gateway checks ``cors``."""
+    if value is None or value is False:
+        return None
+    given = {} if value is True else value
+    if not isinstance(given, Mapping) or not given.keys() <= {"auth", "cors", "invoke_mode"}:
+        raise SettingError("it takes True, or a dict with auth, cors and invoke_mode.")
+    auth, mode = given.get("auth", "NONE"), given.get("invoke_mode", "BUFFERED")
+    if auth not in ("NONE", "AWS_IAM"):
+        raise SettingError(f"auth={auth!r} is no way to be let in; there are NONE (anybody is) and AWS_IAM.")
+    if mode not in URL_MODES:
+        raise SettingError(f"invoke_mode={mode!r} is not supported; there is {' and '.join(URL_MODES)}.")
+    return {"auth": auth, "invoke_mode": mode, **({"cors": given["cors"]} if "cors" in given else {})}
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "name": function_name,
     "memory": WholeNumber(128, 10_240, "MB"),
@@ -296,4 +314,5 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "environment": environment,
     "description": description,
     "snap_start": yes_or_no,
+    "url": function_url,
 }

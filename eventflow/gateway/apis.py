@@ -16,6 +16,9 @@ from eventflow.gateway.seams import AccessLog, Integration, Plug, Sockets, Step
 from eventflow.trigger import ApiRoute, Resource
 
 SOCKETS = "WEBSOCKET"
+URL = "URL"
+#: Where function URLs are on a host that cannot have names below it.
+URL_PATH = "/_url"
 DEFAULT_API = "default"
 DEFAULT_STAGE = "$default"
 STAGES = {"HTTP": DEFAULT_STAGE, "REST": "prod", "WEBSOCKET": "prod"}
@@ -24,7 +27,7 @@ VARIABLE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 VARIABLE_VALUE = re.compile(r"[A-Za-z0-9._~:/?#&=,-]{0,512}")
 BASE_PATH = re.compile(r"/([A-Za-z0-9$_.+!*'()-]+(/[A-Za-z0-9$_.+!*'()-]+)*)?")
 #: AWS: 30 seconds for HTTP APIs, 29 for the others (API Gateway quotas).
-LONGEST = {"HTTP": 30.0, "REST": 29.0, "WEBSOCKET": 29.0}
+LONGEST = {"HTTP": 30.0, "REST": 29.0, "WEBSOCKET": 29.0, "URL": 900.0}
 #: The options that the core enforces; every other one belongs to a plug.
 API_OPTIONS = frozenset(("stage", "stage_variables", "base_path", "cors"))
 ROUTE_OPTIONS = frozenset(("timeout",))
@@ -90,15 +93,17 @@ class Api:
 class Table:
     """All APIs of one version of an application. It is never changed: the gateway takes another one."""
 
-    def __init__(self, apis: Iterable[Api], urls: Mapping[str, Route] | None = None) -> None:
+    def __init__(self, apis: Iterable[Api]) -> None:
         self.apis = tuple(apis)
         self.by_id: dict[str, Api] = {}
         self.mounts: dict[str, Api] = {}
-        self.urls = dict(urls or {})
+        #: Function URLs by their ids and by their functions' names.
+        self.urls: dict[str, Api] = {}
         for api in self.apis:
-            self.by_id[api.id] = api
-            self.by_id.setdefault(api.name, api)
-            if api.mount is None:
+            known = self.urls if api.protocol == URL else self.by_id
+            known[api.id] = api
+            known.setdefault(api.name.lower(), api)
+            if api.mount is None or api.protocol == SOCKETS:  # what asks for a WebSocket is no request of another API's (websocket/front.py)
                 continue
             other = self.mounts.setdefault(api.mount, api)
             if other is not api:
@@ -111,7 +116,7 @@ class Table:
 
     @property
     def serves(self) -> bool:
-        return bool(self.apis or self.urls)
+        return bool(self.apis)
 
     def mounted(self, path: str) -> tuple[Api, str] | None:
         """The API at a path, and where it is mounted: the longest that fits, as with API mappings."""
@@ -147,6 +152,8 @@ def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Seq
         if resource.kind == "api":
             protocol, _, name = resource.name.partition("/")
             apis[protocol, name] = make_api(app, account, protocol, name, resource.options)
+        elif resource.kind == "url":
+            apis[URL, resource.name] = make_url(app, account, resource.name, resource.options)
     for where, route in routes:
         if (route.protocol, route.api) in apis:
             continue
@@ -172,6 +179,13 @@ def make_api(app: str, account: str, protocol: str, name: str, options: Mapping[
     cors = Cors.read(where, options["cors"]) if "cors" in options else None
     rest = {option: value for option, value in options.items() if option not in API_OPTIONS}
     return Api(protocol, name, api_id(account, app, protocol, name), Stage(stage, variables(where, options)), base_path, cors, rest)
+
+
+def make_url(app: str, account: str, function: str, options: Mapping[str, Any]) -> Api:
+    """The URL of a function: an API of one route."""
+    cors = Cors.read(f"Function {function!r}: url", options["cors"]) if "cors" in options else None
+    name = f"{account}/{app}/{URL}/{function}"
+    return Api(URL, function, "".join(short_id(f"{name}/{part}") for part in range(4))[:32], Stage(DEFAULT_STAGE), f"{URL_PATH}/{function}", cors)
 
 
 def variables(where: str, options: Mapping[str, Any]) -> dict[str, str]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import SOCKETS, Api, Table, add_route, check_claimed, finish, make_apis
+from eventflow.gateway.apis import SOCKETS, URL, Api, Table, add_route, check_claimed, finish, make_apis
+from eventflow.gateway.authorizers.settings import IAM
 from eventflow.gateway.backend import HttpIntegration, MockIntegration
 from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import Gateway
 from eventflow.gateway.plugs import Surroundings, make_admission, make_plugs, make_sockets
-from eventflow.gateway.routes import VARIABLE
-from eventflow.gateway.seams import Integration
+from eventflow.gateway.routes import DEFAULT, VARIABLE
+from eventflow.gateway.seams import Integration, Scope
 from eventflow.trigger import ApiRoute, Resource, Trigger
 
 
@@ -44,6 +45,12 @@ def without_function(resource: Resource) -> Declared:
 class GatewayService:
     """``compile`` checks and prepares an application's APIs, and changes nothing; ``take_up`` makes them the ones that answer."""
 
+def of_url(resource: Resource) -> Declared:
+    """The one route of a function's URL."""
+    options = {"authorizer": IAM} if resource.options["auth"] == "AWS_IAM" else {}
+    return Declared(f"Function {resource.name!r}: url", ApiRoute(URL, resource.name, DEFAULT, options), resource.name)
+
+
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
         self.admission = make_admission(surroundings)
@@ -60,6 +67,7 @@ class GatewayService:
         named = [(one.where, one.route) for one in declared]
         made = make_apis(app, self._surroundings.account, resources, named)
         apis = tuple(made.values())
+        declared += [of_url(resource) for resource in resources if resource.kind == "url"]
         for api in apis:
             self._check(api, [(where, route) for where, route in named if made[route.protocol, route.api] is api])
         for plug in self._plugs:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from eventflow.gateway.apis import Api, Route
+from eventflow.gateway.apis import URL, Api, Route
 from eventflow.gateway.request import Request, quoted
 from eventflow.gateway.seams import NOTHING_FOUND, Findings
 
@@ -54,8 +54,9 @@ class Writer:
         if "cookie" in headers:
             cookies = f'"cookies":{texts(one.strip() for one in headers.pop("cookie").split(";"))},'
         key = quoted(route.key)
+        path = quoted(request.path if api.protocol != URL else request.raw_path.removeprefix(request.mount) or "/")
         parts = [
-            '{"version":"2.0","routeKey":', key, ',"rawPath":', quoted(request.path), ',"rawQueryString":', quoted(request.query), ",", cookies,
+            '{"version":"2.0","routeKey":', key, ',"rawPath":', path, ',"rawQueryString":', quoted(request.query), ",", cookies,
             '"headers":', object_of(headers), ",",
         ]  # fmt: skip
         if request.query:
@@ -63,7 +64,7 @@ class Writer:
         parts += [
             '"requestContext":{"accountId":"', self._account, '","apiId":"', api.id, '",', *self._found_2(findings),
             '"domainName":', quoted(request.domain), ',"domainPrefix":', quoted(request.domain.partition(".")[0]),
-            ',"http":{"method":', quoted(request.method), ',"path":', quoted(request.path), ',"protocol":"HTTP/', request.http_version,
+            ',"http":{"method":', quoted(request.method), ',"path":', path, ',"protocol":"HTTP/', request.http_version,
             '","sourceIp":"', request.source_ip, '","userAgent":', quoted(headers.get("user-agent", "")), '},"requestId":"', request.request_id,
             '","routeKey":', key, ',"stage":"', stage.name, '","time":"', self.time(request.received), '","timeEpoch":',
             str(int(request.received * 1000)), "}",

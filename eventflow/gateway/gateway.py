@@ -24,8 +24,7 @@ LARGEST_BODY = 10 * 1024 * 1024
 MOST_DRAINED = 256 * 1024
 EXECUTE_API = ".execute-api."
 FUNCTION_URL = ".lambda-url."
-#: Function URLs on hosts that cannot have names below them.
-URL_PATH = "/_url/"
+MANAGEMENT = "/@connections/"
 DRAIN_SECONDS = 2.0
 #: A client may take so long for the whole of a body.
 BODY_SECONDS = 120.0
@@ -76,6 +75,8 @@ class Gateway:
                 await self._sockets(scope, receive, send)
             else:
                 await self._through(api, request, receive, send)
+        if FUNCTION_URL in request.domain:
+            return table.urls.get(request.domain.partition(".")[0])
         except ClientGone:
             log.debug("%s %s: the client left before its request was whole", request.method, request.path)
 
@@ -90,6 +91,7 @@ class Gateway:
         elif table.only is not None:
             api, mount = table.only, ""
         else:
+            request.mount = mount
             found = table.mounted(request.path)
             if found is None:
                 return None

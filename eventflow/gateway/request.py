@@ -32,6 +32,7 @@ class Request:
         "host",
         "http_version",
         "method",
+        "mount",
         "parameters",
         "path",
         "peer",
@@ -77,6 +78,7 @@ class Request:
             self._pass_over(trusted)
         self.domain = without_port(self.host).lower()
         self.route_path = self.path
+        self.mount = ""
         self.parameters: Mapping[str, str] = {}
         self.stage: Stage | None = None
         self._header_map: dict[str, str] | None = None

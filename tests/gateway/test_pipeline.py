@@ -87,12 +87,11 @@ def test_functions_that_fail(server: GatewayServer) -> None:
     assert (found.status, found.json()) == (502, {"message": "Internal server error"})
 
 
-@pytest.mark.parametrize("option", ["authorizer"])
-def test_what_nothing_enforces_is_refused_by_name(option: str) -> None:
+def test_what_nothing_enforces_is_refused_by_name() -> None:
     asking = App("asking")
-    asked: dict[str, Any] = {option: "something"}
-    asking.on(Http("GET /x", **asked))(plain)
-    with gateway(App("empty")) as running, pytest.raises(SettingError, match=f"GET /x.*{option}=.*is not supported yet"):
+    asking.http_api(parking="free")
+    asking.on(Http("GET /x"))(plain)
+    with gateway(App("empty")) as running, pytest.raises(SettingError, match=r"HTTP API 'default': parking=.*is not supported yet"):
         running.load(asking)
 
 
