@@ -122,6 +122,12 @@ class App:
         ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``; docs/http.md says what each means."""
         return self._declare(api_ref("REST", name, **options))
 
+    def websocket_api(self, name: str = "default", **options: Any) -> ApiRef:
+        """A WebSocket API, for ``WebSocket(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage``
+        (``prod``), ``stage_variables``, ``base_path``, ``route_selection_expression`` (``$request.body.action``), ``idle_timeout`` (600 seconds) and
+        ``connection_lifetime`` (7,200 seconds); docs/websocket.md says what each means."""
+        return self._declare(api_ref("WEBSOCKET", name, **options))
+
     def api_key(
         self, name: str, value: str | None = None, *, variable: str | None = None, file: str | Path | None = None, enabled: bool = True
     ) -> ApiKeyRef:

@@ -140,6 +140,7 @@ class Daemon:
                 core.api_keys,
                 settings.trusted_proxies,
                 Limit(settings.gateway_rate, settings.gateway_burst),
+                emit_many=self._dispatcher.emit_many,
             )
         )
         self._token = secrets.token_urlsafe(32)
@@ -312,7 +313,7 @@ class Daemon:
             keep_alive=int(LIMITS.idle_seconds),
             tls=tls,
         )
-        self._gateway_server.serve(self._gateway.app)
+        self._gateway_server.serve(self._gateway.app, self._gateway.accept)
         if self._manifest is not None:
             self._announce()
 

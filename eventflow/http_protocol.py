@@ -160,6 +160,21 @@ class Protocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over with its request, and be done with it. uvicorn would write the request once more, for another parser."""
+        self.connections.discard(self)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # the answers to the requests before this one would come amid its frames
+            return
+        parsed = httptools.parse_url(self.url)
+        scope: Any = self.scope
+        scope |= {"path": unquote(parsed.path.decode("ascii")), "raw_path": parsed.path, "query_string": parsed.query or b""}
+        del self.parser  # it and this object would keep each other in memory
+        accept: Any = self.ws_protocol_class
+        accept(self.transport, scope, self.server_state.default_headers)
+
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from eventflow.http_protocol import Protocol
 BACKLOG = 2048
 #: Seconds between two requests of a connection.
 KEEP_ALIVE = 5
+#: A transport, the request's ASGI scope, and the headers that every answer has.
+Accept = Callable[[asyncio.Transport, dict[str, Any], list[tuple[bytes, bytes]]], None]
 
 
 class State(ServerState):
@@ -84,15 +86,17 @@ class HttpServer:
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
-    def serve(self, app: Any) -> asyncio.Task[None]:
-        """Answer requests from now on; the task ends only after ``close``, or with the server's own failure."""
+    def serve(self, app: Any, accept: Accept | None = None) -> asyncio.Task[None]:
+        """Answer requests from now on; the task ends only after ``close``, or with the server's own failure. ``accept`` takes over the connections
+        whose requests ask for a WebSocket; without it they are requests like others."""
+        upgrade: Any = accept or "none"
         config = uvicorn.Config(
             app,
             http=self._protocol,
             timeout_keep_alive=self._keep_alive,
             ssl_certfile=None if self._tls is None else self._tls[0],
             ssl_keyfile=None if self._tls is None else self._tls[1],
-            ws="none",
+            ws=upgrade,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from triggers.queue import Queue
     from triggers.schedule import Schedule
     from triggers.stream import Stream
+    from triggers.websocket import WebSocket
 
-__all__ = ["Bucket", "Bus", "Http", "Queue", "Rest", "Schedule", "Stream"]
+__all__ = ["Bucket", "Bus", "Http", "Queue", "Rest", "Schedule", "Stream", "WebSocket"]
 
 _HOMES = {"Rest": "http"}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from eventflow.errors import SettingError
+from eventflow.gateway.access_log import ApiLog
 from eventflow.gateway.apis import SOCKETS, URL, Api, Table, add_route, check_claimed, finish, make_apis
 from eventflow.gateway.authorizers.settings import IAM
 from eventflow.gateway.backend import HttpIntegration, MockIntegration
@@ -14,10 +16,12 @@ from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import Gateway
-from eventflow.gateway.plugs import Surroundings, make_admission, make_plugs, make_sockets
+from eventflow.gateway.plugs import Surroundings, make_access_logs, make_admission, make_plugs, make_sockets
 from eventflow.gateway.routes import DEFAULT, VARIABLE
 from eventflow.gateway.seams import Integration, Scope
 from eventflow.trigger import ApiRoute, Resource, Trigger
+
+Accept = Callable[[asyncio.Transport, Scope, list[tuple[bytes, bytes]]], None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ def without_function(resource: Resource) -> Declared:
     protocol, api, key = resource.name.split("/", 2)
     options = dict(resource.options)
     integration = options.pop("integration")
+    if integration["type"] == "function":
+        return Declared(f"Function {integration['function']!r}: {key}", ApiRoute(protocol, api, key, options), integration["function"])
     verb = "mock" if integration["type"] == "mock" else "proxy"
     where = f"app.{verb}({key!r})"
     if verb == "mock" and protocol != "REST":
@@ -42,19 +48,20 @@ def without_function(resource: Resource) -> Declared:
     return Declared(where, ApiRoute(protocol, api, key, options), None, integration)
 
 
-class GatewayService:
-    """``compile`` checks and prepares an application's APIs, and changes nothing; ``take_up`` makes them the ones that answer."""
-
 def of_url(resource: Resource) -> Declared:
     """The one route of a function's URL."""
     options = {"authorizer": IAM} if resource.options["auth"] == "AWS_IAM" else {}
     return Declared(f"Function {resource.name!r}: url", ApiRoute(URL, resource.name, DEFAULT, options), resource.name)
 
 
+class GatewayService:
+    """``compile`` checks and prepares an application's APIs, and changes nothing; ``take_up`` makes them the ones that answer."""
+
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
         self.admission = make_admission(surroundings)
-        self._plugs = make_plugs(surroundings, self.admission)
+        self._access_logs = make_access_logs(surroundings)
+        self._plugs = (*make_plugs(surroundings, self.admission), self._access_logs)
         self._sockets = make_sockets(surroundings)
         self._writer = Writer(surroundings.account)
         self.app = Gateway(surroundings.clock, trusted=networks(surroundings.trusted_proxies), sockets=self._sockets)
@@ -64,10 +71,10 @@ def of_url(resource: Resource) -> Declared:
         resources = tuple(resources)
         declared = [Declared(f"Function {function!r}: {trigger}", route, function) for function, trigger in triggers for route in trigger.routes()]
         declared += [without_function(resource) for resource in resources if resource.kind == "route"]
+        declared += [of_url(resource) for resource in resources if resource.kind == "url"]
         named = [(one.where, one.route) for one in declared]
         made = make_apis(app, self._surroundings.account, resources, named)
         apis = tuple(made.values())
-        declared += [of_url(resource) for resource in resources if resource.kind == "url"]
         for api in apis:
             self._check(api, [(where, route) for where, route in named if made[route.protocol, route.api] is api])
         for plug in self._plugs:
@@ -96,6 +103,33 @@ def of_url(resource: Resource) -> Declared:
     def _function(self, function: str, protocol: str) -> Integration:
         event_of = self._writer.version_1 if protocol == "REST" else self._writer.version_2
         return FunctionIntegration(function, self._surroundings.invoke, event_of, ANSWERS.get(protocol, ANSWERS["HTTP"]))
+
+    @property
+    def accept(self) -> Accept | None:
+        """What takes over the connections that ask for a WebSocket."""
+        return None if self._sockets is None else self._sockets.accept
+
+    @property
+    def socket_domains(self) -> Sequence[str]:
+        """The hosts of the WebSocket APIs, as events name them."""
+        return () if self._sockets is None else self._sockets.domains
+
+    async def stop(self) -> None:
+        """End the connections that would stay."""
+        if self._sockets is not None:
+            await self._sockets.stop()
+
+    async def keys(self) -> list[dict[str, Any]]:
+        """The API keys with their plans and use, for ``eventflow keys``. What was made here is on disk before it is told. Raises StorageError."""
+        await self._surroundings.api_keys.settled()
+        return self.admission.describe()
+
+    async def access_lines(self, api: str, since: str, limit: int) -> tuple[list[str], str] | None:
+        """Lines of an API's access log and the cursor to read on from; None where no API of that name has one in a file."""
+        for found in self.app.table.apis:
+            if found.name == api and isinstance(found.access_log, ApiLog) and found.access_log.file is not None:
+                return await self._access_logs.read(found.access_log.file, since, limit)
+        return None
 
     def take_up(self, table: Table) -> None:
         self.app.take_up(table)

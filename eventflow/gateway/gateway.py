@@ -53,20 +53,14 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._socket(scope, receive, send)
-
-    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._sockets is None:
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        await self._sockets(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         clock = self._clock
         request = Request(scope, clock.now(), clock.monotonic(), clock.new_id(), self._trusted)
         try:
+            if MANAGEMENT in request.path and self._sockets is not None and self._sockets.manages(request):
+                await self._sockets(scope, receive, send)
+                return
             api = self._api_of(request) if request.host else None
             if api is None:
                 refusal = Refusal("NO_API" if request.host else "BAD_REQUEST")
@@ -75,14 +69,14 @@ class Gateway:
                 await self._sockets(scope, receive, send)
             else:
                 await self._through(api, request, receive, send)
-        if FUNCTION_URL in request.domain:
-            return table.urls.get(request.domain.partition(".")[0])
         except ClientGone:
             log.debug("%s %s: the client left before its request was whole", request.method, request.path)
 
     def _api_of(self, request: Request) -> Api | None:
         """The API that a request is for: by its host, or by the first parts of its path. Sets the request's ``route_path``."""
         table = self._table
+        if FUNCTION_URL in request.domain:
+            return table.urls.get(request.domain.partition(".")[0])
         if EXECUTE_API in request.domain:
             api = table.by_id.get(request.domain.partition(".")[0])
             mount = "" if api is None else api.stage.segment
@@ -91,13 +85,13 @@ class Gateway:
         elif table.only is not None:
             api, mount = table.only, ""
         else:
-            request.mount = mount
             found = table.mounted(request.path)
             if found is None:
                 return None
             api, mount = found
         if mount:
             request.route_path = request.path[len(mount) :] or "/"
+            request.mount = mount
         return api
 
     async def _through(self, api: Api, request: Request, receive: Receive, send: Send) -> None:

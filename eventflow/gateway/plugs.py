@@ -11,6 +11,8 @@ from eventflow.gateway.admission import Admission, AuthorizerKeys
 from eventflow.gateway.functions import Invoke
 from eventflow.gateway.seams import Plug, Sockets
 from eventflow.gateway.throttle import ACCOUNT_LIMIT, Limit
+from eventflow.gateway.websocket.farewells import Emit
+from eventflow.gateway.websocket.sockets import WebSockets
 from eventflow.services.api_keys import ApiKeys
 from eventflow.settings import variable
 
@@ -18,8 +20,8 @@ from eventflow.settings import variable
 @dataclass(frozen=True)
 class Surroundings:
     """What plugs may use: the daemon's account, region and database, the credentials that it knows (access key id to secret), and the dispatcher's
-    synchronous ``invoke``; ``trusted_proxies`` are addresses and networks that are believed who their clients are. ``api_keys`` is open;
-    ``account_limit`` is for all requests together."""
+    synchronous ``invoke`` and its ``emit_many``; ``trusted_proxies`` are addresses and networks that are believed who their clients are.
+    ``api_keys`` is open; ``account_limit`` is for all requests together."""
 
     clock: Clock
     account: str
@@ -30,6 +32,7 @@ class Surroundings:
     api_keys: ApiKeys
     trusted_proxies: str = ""
     account_limit: Limit = ACCOUNT_LIMIT
+    emit_many: Emit | None = None
 
 
 def make_admission(surroundings: Surroundings) -> Admission:
@@ -44,5 +47,5 @@ def make_plugs(surroundings: Surroundings, admission: Admission) -> Sequence[Plu
 
 
 def make_sockets(surroundings: Surroundings) -> Sockets | None:
-    """The WebSocket APIs."""
-    return None
+    """The WebSocket APIs, where events can be emitted."""
+    return None if surroundings.emit_many is None else WebSockets(surroundings, surroundings.emit_many)

@@ -124,7 +124,8 @@ class Plug(Protocol):
 class Sockets(Protocol):
     """The WebSocket APIs. ``load`` and ``took_up`` are a Plug's, for the APIs of that protocol, whose routes are there. The call is that of an ASGI
     application, for the HTTP requests that are for such an API (``/{stage}/@connections/{id}``); connections that ask for a WebSocket come to
-    ``accept``: the transport, the request's ASGI scope, and the headers that every answer has. ``domains`` are the hosts that events name; ``stop``
+    ``accept``: the transport, the request's ASGI scope, and the headers that every answer has. ``manages`` says whether a request is for
+    connections of one of them, ``domains`` are the hosts that events name; ``stop``
     ends all connections and returns when what follows from that is on disk."""
 
     api_options: frozenset[str]
@@ -135,5 +136,6 @@ class Sockets(Protocol):
     @property
     def domains(self) -> Sequence[str]: ...
     def accept(self, transport: Transport, scope: Scope, date: list[tuple[bytes, bytes]]) -> None: ...
+    def manages(self, request: Request) -> bool: ...
     async def stop(self) -> None: ...
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...

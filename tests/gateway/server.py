@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import inspect
 import json
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -63,6 +64,7 @@ class GatewayServer:
     options: Mapping[str, Any] = field(default_factory=dict)
     surroundings: Mapping[str, Any] = field(default_factory=dict)
     events: list[Any] = field(default_factory=list)
+    emitted: set[str | None] = field(default_factory=set)
 
     def start(self) -> None:
         self.database = Database(":memory:")
@@ -76,6 +78,7 @@ class GatewayServer:
             raise
 
     def close(self) -> None:
+        self.run(self.service.stop())
         self.run(self._server.close())
         self._end()
 
@@ -96,13 +99,22 @@ class GatewayServer:
     async def _open(self) -> None:
         self.api_keys = ApiKeys(self.database, self.clock)
         await self.api_keys.open()
-        around = Surroundings(self.clock, ACCOUNT, REGION, self._invoke, self.database, self.credentials, self.api_keys, **self.surroundings)
+        around = Surroundings(
+            self.clock,
+            ACCOUNT,
+            REGION,
+            self._invoke,
+            self.database,
+            self.credentials,
+            self.api_keys,
+            **{"emit_many": self._emit_many, **self.surroundings},
+        )
         self.service = GatewayService(around)
         self.load(self.app)
         self._server = HttpServer("127.0.0.1", 0, **self.options)
         self.url = self._server.url
         self.port = int(urlsplit(self.url).port or 0)
-        self._server.serve(self.service.app)
+        self._server.serve(self.service.app, self.service.accept)
 
     def load(self, app: App) -> None:
         """Make another application the one that answers, as a reload does."""
@@ -119,9 +131,21 @@ class GatewayServer:
         self.events.append(event)
         try:
             value = await asyncio.get_running_loop().run_in_executor(None, handler, event, None)
+            if inspect.isawaitable(value):
+                value = await value
             return Outcome(Status.SUCCESS, json.dumps(value).encode())
         except Exception as error:
             return Outcome(Status.FUNCTION_ERROR, json.dumps({"errorMessage": str(error)}).encode(), type(error).__name__, str(error))
+
+    async def _emit_many(
+        self, function: str, payloads: Sequence[bytes], *, keys: Sequence[str | None] | None = None, trace: str | None = None, source: str = ""
+    ) -> list[str]:
+        """Run them now, each key once, as the journal takes it once."""
+        for payload, key in zip(payloads, keys or [None] * len(payloads), strict=True):
+            if key is None or key not in self.emitted:
+                self.emitted.add(key)
+                await self._invoke(function, payload)
+        return [""] * len(payloads)
 
     def request(self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
