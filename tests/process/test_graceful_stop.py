@@ -45,7 +45,7 @@ def test_while_an_environment_is_made(tmp_path: Path) -> None:
     body = """
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     note("init", os.getpid())
-    time.sleep(4)
+    time.sleep(0 if os.path.exists(HERE + "/stopped") else 4)
 @app.function()
 def work(event, context):
     note("handled", event)
@@ -56,6 +56,7 @@ def work(event, context):
         process.until(lambda: process.rows("init"), "an environment is being made")
         assert stop_seconds(process) < 4, "nobody waits for an environment that has not begun to run anything"
         assert process.rows("handled") == []
+        (tmp_path / "stopped").touch()
         process.start()
         process.until(lambda: process.rows("handled"), "it runs at the next start")
         process.until(lambda: all_done(process), "it is done")

@@ -310,5 +310,5 @@ class JournalMachine(RuleBasedStateMachine):
         assert sent == self.sent
 
 
-TestJournalMachine = run_of(JournalMachine, examples=25, steps=25)
+TestJournalMachine = run_of(JournalMachine, examples=12, steps=25)
 TestManyJournals = pytest.mark.timeout(900)(pytest.mark.slow(run_of(JournalMachine, examples=100, steps=50)))
