@@ -16,6 +16,7 @@ from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
 from eventflow.reference import (
     ApiKeyRef,
     ApiRef,
+    AuthorizerRef,
     BucketRef,
     BusRef,
     QueueRef,
@@ -25,6 +26,7 @@ from eventflow.reference import (
     UsagePlanRef,
     api_key_ref,
     api_ref,
+    authorizer_ref,
     bucket_ref,
     bus_ref,
     queue_ref,
@@ -37,7 +39,7 @@ from eventflow.source import Source, import_source, locate
 from eventflow.trigger import Resource, Trigger
 
 H = TypeVar("H", bound=Callable[..., Any])
-R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef, ApiRef, ApiKeyRef, UsagePlanRef, RouteRef)
+R = TypeVar("R", BucketRef, TableRef, QueueRef, BusRef, ApiRef, ApiKeyRef, UsagePlanRef, RouteRef, AuthorizerRef)
 Handler = Callable[[Any, Any], Any]
 
 
@@ -152,14 +154,66 @@ class App:
         options = {"rate": rate, "burst": burst, "quota": quota, "period": period, "apis": apis, "methods": methods}
         return self._declare(usage_plan_ref(name, keys=keys, **options))
 
-    def proxy(self, route: str, to: str, api: ApiRef | str = "default", *, timeout: float | None = None) -> None:
+    def jwt_authorizer(
+        self,
+        name: str,
+        *,
+        issuer: str,
+        audience: Sequence[str] | str,
+        jwks: str | Path | None = None,
+        algorithms: Sequence[str] | None = None,
+        identity_source: str | None = None,
+    ) -> AuthorizerRef:
+        """Lets into routes of HTTP APIs who has a token of ``issuer`` for one of ``audience``. ``jwks`` is a file or an https address with the
+        issuer's keys; without it they are looked for at the issuer itself. docs/authorizers.md has the rules. Takes ``eventflow[gateway]``."""
+        given = {"issuer": issuer, "audience": audience, "jwks": jwks, "algorithms": algorithms, "identity_source": identity_source}
+        return self._declare(authorizer_ref(name, "jwt", **given))
+
+    def lambda_authorizer(
+        self,
+        name: str,
+        function: Handler | str,
+        *,
+        kind: str | None = None,
+        identity_source: Sequence[str] | str | None = None,
+        payload: str | None = None,
+        simple: bool | None = None,
+        ttl: int | None = None,
+        validation: str | None = None,
+    ) -> AuthorizerRef:
+        """Lets a function of the application, a handler or its name, say who may go on. ``kind`` is ``request`` or ``token`` (REST APIs alone),
+        ``payload`` (2.0) and ``simple`` responses are for HTTP APIs, ``ttl`` are the seconds (300) for which an answer stands for all requests with
+        the same ``identity_source``; ``validation`` is a regular expression of tokens. docs/authorizers.md has the rules."""
+        given = {"kind": kind, "identity_source": identity_source, "payload": payload, "simple": simple, "ttl": ttl, "validation": validation}
+        return self._declare(authorizer_ref(name, "lambda", function=self._function_name(f"Authorizer {name!r}", "function", function), **given))
+
+    def proxy(
+        self,
+        route: str,
+        to: str,
+        api: ApiRef | str = "default",
+        *,
+        timeout: float | None = None,
+        authorizer: AuthorizerRef | str | None = None,
+        scopes: Sequence[str] = (),
+    ) -> None:
         """Let an HTTP server answer a route of an HTTP API (by name), or of what ``app.http_api`` or ``app.rest_api`` returned. ``to`` is the
         server's address, in which ``{name}`` stands for a variable of the route; ``timeout`` is how many seconds the head of its answer may take."""
-        self._declare(route_ref("HTTP", api, route, {"type": "http", "to": to}, timeout))
+        self._declare(route_ref("HTTP", api, route, {"type": "http", "to": to}, timeout=timeout, authorizer=authorizer, scopes=list(scopes)))
 
-    def mock(self, route: str, status: int = 200, body: str = "", headers: Mapping[str, str] | None = None, api: ApiRef | str = "default") -> None:
+    def mock(
+        self,
+        route: str,
+        status: int = 200,
+        body: str = "",
+        headers: Mapping[str, str] | None = None,
+        api: ApiRef | str = "default",
+        *,
+        authorizer: AuthorizerRef | str | None = None,
+    ) -> None:
         """Let the gateway itself answer a route of a REST API (by name, or what ``app.rest_api`` returned), always the same."""
-        self._declare(route_ref("REST", api, route, {"type": "mock", "status": status, "body": body, "headers": dict(headers or {})}))
+        integration = {"type": "mock", "status": status, "body": body, "headers": dict(headers or {})}
+        self._declare(route_ref("REST", api, route, integration, authorizer=authorizer))
 
     @property
     def functions(self) -> dict[str, Function]:
@@ -228,13 +282,15 @@ class App:
         return {setting: self._named(function, setting, value) for setting, value in settings.items()}
 
     def _named(self, function: str, setting: str, value: Any) -> Any:
-        if setting not in ("on_success", "on_failure") or not callable(value):
+        return self._function_name(f"Function {function!r}", setting, value) if setting in ("on_success", "on_failure") else value
+
+    def _function_name(self, where: str, setting: str, value: Any) -> Any:
+        """The name of the function that a handler is; what is no handler stays as it is."""
+        if not callable(value):
             return value
         known = self._registrations.get(id(inspect.unwrap(value)))
         if known is None:
-            raise SettingError(
-                f"Function {function!r}: {setting}={shown(value)} is no function of app {self.name!r}; put @app.function() on it first."
-            )
+            raise SettingError(f"{where}: {setting}={shown(value)} is no function of app {self.name!r}; put @app.function() on it first.")
         return known.name
 
     def _check_lookup(self) -> None:
@@ -274,6 +330,12 @@ class App:
                         f"Function {function.name!r}: {setting} names the {end}, which app {self.name!r} does not have. {remedy(end, queues)}"
                     )
         for reference in self._references.values():
+            authorizing = reference.options.get("function") if isinstance(reference, AuthorizerRef) else None
+            if authorizing is not None and authorizing not in functions:
+                raise SettingError(
+                    f"Authorizer {reference.name!r}: function names {authorizing!r}, which app {self.name!r} does not have. "
+                    "Put @app.function() on that handler, or correct the name."
+                )
             target = reference.dead_letter_queue if isinstance(reference, QueueRef) else None
             if target is not None and target not in queues:
                 raise SettingError(

@@ -23,6 +23,7 @@ LONGEST_QUEUE_NAME = 80
 BUS_NAME = re.compile(r"[.\-_A-Za-z0-9]{1,256}")
 API_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+AUTHORIZER_NAME = re.compile(r"(?!(iam|none)\Z)[A-Za-z0-9_-]{1,128}")
 KEY_TYPES = ("S", "N", "B")
 STREAM_VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 LONGEST_PARTITION_KEY = 255
@@ -177,7 +178,26 @@ class RouteRef:
         return Resource(self.kind, self.name, dict(self.options))
 
 
-Reference = BucketRef | TableRef | QueueRef | BusRef | ApiRef | ApiKeyRef | UsagePlanRef | RouteRef
+@dataclass(frozen=True)
+class AuthorizerRef:
+    """An authorizer of the application, for routes and APIs; ``options`` are plain JSON values, ``type`` (``jwt`` or ``lambda``) among them."""
+
+    kind: ClassVar[str] = "authorizer"
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self, root: Path) -> Resource:
+        """The resource; a file with keys is made absolute from the application's folder ``root``."""
+        options, jwks = dict(self.options), self.options.get("jwks")
+        if isinstance(jwks, str) and "://" not in jwks:
+            options["jwks"] = str(root / Path(jwks).expanduser())
+        return Resource(self.kind, self.name, options)
+
+
+Reference = BucketRef | TableRef | QueueRef | BusRef | ApiRef | ApiKeyRef | UsagePlanRef | RouteRef | AuthorizerRef
 
 
 def bucket_ref(name: str, path: str | Path | None = None) -> BucketRef:
@@ -221,12 +241,22 @@ def bus_ref(name: str) -> BusRef:
 def api_ref(protocol: str, name: str, **options: Any) -> ApiRef:
     """Options that are None were not given. What the values may be, the gateway knows."""
     require(name, API_NAME, "API", "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
-    given = {option: value for option, value in options.items() if value is not None}
+    given = {option: str(value) if isinstance(value, AuthorizerRef) else value for option, value in options.items() if value is not None}
     try:
         plain = json.loads(json.dumps(given, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SettingError(f"API {name!r}: its options are no plain JSON values: {error}.") from error
     return ApiRef(protocol, name, plain)
+
+
+def authorizer_ref(name: str, type: str, **options: Any) -> AuthorizerRef:
+    """Options that are None were not given. What the values may be, the gateway knows."""
+    require(name, AUTHORIZER_NAME, "authorizer", "1 to 128 of A-Z, a-z, 0-9, '_' and '-', and is neither 'iam' nor 'none'")
+    given = {option: str(value) if isinstance(value, Path) else value for option, value in options.items() if value is not None}
+    try:
+        return AuthorizerRef(name, json.loads(json.dumps({"type": type, **given}, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"Authorizer {name!r}: its options are no plain JSON values: {error}.") from error
 
 
 def api_key_ref(name: str, value: str | None, variable: str | None, file: str | Path | None, enabled: bool) -> ApiKeyRef:
@@ -256,12 +286,13 @@ def usage_plan_ref(name: str, **options: Any) -> UsagePlanRef:
         raise SettingError(f"Usage plan {name!r}: its options are no plain JSON values: {error}.") from error
 
 
-def route_ref(protocol: str, api: ApiRef | str, key: str, integration: Mapping[str, Any], timeout: float | None = None) -> RouteRef:
+def route_ref(protocol: str, api: ApiRef | str, key: str, integration: Mapping[str, Any], **given: Any) -> RouteRef:
+    """What is None was not given."""
     if isinstance(api, ApiRef):
         protocol = api.protocol
-    options: dict[str, Any] = {"integration": integration}
-    if timeout is not None:
-        options["timeout"] = timeout
+    options: dict[str, Any] = {"integration": integration, **{option: value for option, value in given.items() if value not in (None, [])}}
+    if "authorizer" in options:
+        options["authorizer"] = str(options["authorizer"])
     return RouteRef(f"{protocol}/{api}/{key}", options)
 
 

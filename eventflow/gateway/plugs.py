@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.gateway.admission import Admission, AuthorizerKeys
+from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.functions import Invoke
 from eventflow.gateway.seams import Plug, Sockets
 from eventflow.gateway.throttle import ACCOUNT_LIMIT, Limit
@@ -43,7 +44,7 @@ def make_admission(surroundings: Surroundings) -> Admission:
 
 def make_plugs(surroundings: Surroundings, admission: Admission) -> Sequence[Plug]:
     """Throttling and keys, authorizers, keys that these found, validation."""
-    return (admission, AuthorizerKeys(admission))
+    return (admission, Authorizers(surroundings), AuthorizerKeys(admission))
 
 
 def make_sockets(surroundings: Surroundings) -> Sockets | None:
