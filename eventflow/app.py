@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Never, TypeVar, Unpack
 
+from eventflow.asgi import Application, AsgiHandler
 from eventflow.errors import LoadError, SettingError
 from eventflow.function import NAME, Destination, Function, FunctionSettings
 from eventflow.manifest import Manifest, TriggerClasses, entry_of, no_function
@@ -60,6 +62,8 @@ class App:
         self._root = Path(made_in.f_code.co_filename).resolve().parent
         self._registrations: dict[int, Registration] = {}
         self._references: dict[tuple[str, str], Reference] = {}
+        #: The handlers of ASGI applications, by their functions' names: no name of the module leads to them.
+        self.asgi_functions = SimpleNamespace()
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
@@ -153,6 +157,28 @@ class App:
         the REST APIs that ``apis`` names (all); ``methods`` are throttles of single routes, as in ``{"GET /items": {"rate": 1, "burst": 5}}``."""
         options = {"rate": rate, "burst": burst, "quota": quota, "period": period, "apis": apis, "methods": methods}
         return self._declare(usage_plan_ref(name, keys=keys, **options))
+
+    def asgi(
+        self,
+        path: str,
+        application: Application,
+        api: ApiRef | str = "default",
+        *,
+        authorizer: AuthorizerRef | str | None = None,
+        **settings: Unpack[FunctionSettings],
+    ) -> AsgiHandler:
+        """Make an ASGI application (Starlette, FastAPI, Django; Flask through an adapter such as a2wsgi's) a function that answers all below
+        ``path`` of an HTTP API. The function is called after the path, or by ``name``. Returns its handler."""
+        if not isinstance(path, str) or not path.startswith("/") or "{" in path or (path != "/" and path.endswith("/")):
+            raise SettingError(f"app.asgi: path={path!r} is refused: it takes a path such as '/legacy', or '/'.")
+        name = str(settings.get("name") or re.sub(r"[^A-Za-z0-9_-]+", "-", path.strip("/")) or "asgi")
+        handler = AsgiHandler(application, name, self._module, f"app.asgi_functions.{name}")
+        registration = self._registration(handler)
+        registration.add(self._without_callables(name, settings))
+        setattr(self.asgi_functions, name, handler)
+        for key in ("$default",) if path == "/" else (f"ANY {path}", f"ANY {path}/{{proxy+}}"):
+            self._declare(route_ref("HTTP", api, key, {"type": "function", "function": name}, authorizer=authorizer))
+        return handler
 
     def jwt_authorizer(
         self,
@@ -248,6 +274,9 @@ class App:
         """The application as the daemon knows it. Without ``loaded`` its module and root are those of the file that made the App, and handlers
         need not be found by name; ``classes`` stands in for the installed triggers, by kind. Raises SettingError or LoadError where parts do not fit.
         """
+        for name, handler in vars(self.asgi_functions).items():
+            handler.__module__ = loaded.module if loaded else self._module
+            handler.__qualname__ = f"{loaded.attribute if loaded else 'app'}.asgi_functions.{name}"
         functions = self.functions
         root = loaded.root if loaded else self._root
         manifest = Manifest(

@@ -49,7 +49,8 @@ def segments_of(text: str, path: str) -> tuple[str, ...]:
     for place, segment in enumerate(segments):
         variable = VARIABLE.fullmatch(segment)
         if variable is None:
-            if not SEGMENT.fullmatch(segment):
+            is_slash_at_the_end = segment == "" and place == len(segments) - 1 > 0
+            if not SEGMENT.fullmatch(segment) and not is_slash_at_the_end:
                 raise SettingError(
                     f"the route {text!r} is refused: {segment!r} is no part of a path; it takes a text, {{name}}, or {{name+}} at the end."
                 )
@@ -110,7 +111,8 @@ class RouteTable(Generic[T]):
             return
         node, names = self._root, []
         leaf: Leaf[T] | None = None
-        for segment in key.segments:
+        segments = key.segments[:-1] if self._by_resource and key.segments and key.segments[-1] == "" else key.segments
+        for segment in segments:
             variable = VARIABLE.fullmatch(segment)
             if variable is None:
                 node = node.fixed.setdefault(segment, Node())
