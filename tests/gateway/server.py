@@ -90,6 +90,9 @@ class GatewayServer:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):  # as a daemon does that ends
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
