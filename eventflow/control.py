@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
 from eventflow.body_budget import BodyBudget, Share
@@ -25,6 +25,15 @@ LARGEST_BODY = 8 * 1024 * 1024
 SOURCE = "eventflow.client"
 #: What a client that came at a busy moment is asked to wait, in seconds.
 RETRY_AFTER = 1
+
+
+
+class GatewayDesk(Protocol):
+    """What the API gateway tells: its keys, and the access log of an API by name (None where there is none in a file)."""
+
+    async def keys(self) -> Sequence[Mapping[str, Any]]: ...
+    async def access_lines(self, api: str, since: str, limit: int) -> tuple[list[str], str] | None: ...
+
 
 Asgi = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Asgi]]
@@ -49,6 +58,7 @@ class Control:
         logs: LogStore,
         describe: Callable[[], Mapping[str, Any]],
         bodies: BodyBudget | None = None,
+        gateway: GatewayDesk | None = None,
     ) -> None:
         self._token = token
         self._dispatcher = dispatcher
@@ -57,6 +67,7 @@ class Control:
         self._logs = logs
         self._describe = describe
         self._bodies = bodies or BodyBudget()
+        self._gateway = gateway
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Any]]]] = [
             ("GET", re.compile("status"), self._status),
             ("GET", re.compile("functions"), self._functions),
@@ -68,6 +79,8 @@ class Control:
             ("GET", re.compile("dlq"), self._list_dead),
             ("POST", re.compile("dlq/redrive"), self._redrive),
             ("GET", re.compile("logs/([^/]+)"), self._read_logs),
+            ("GET", re.compile("keys"), self._list_keys),
+            ("GET", re.compile("access/([^/]+)"), self._read_access_log),
         ]
 
     async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
@@ -184,6 +197,16 @@ class Control:
         self._logs.flush()
         lines, following = self._logs.read(function, query.get("since", ""), number(query.get("limit", "200"), "limit"))
         return {"lines": [{"time": line.time, "request_id": line.request_id, "text": line.text} for line in lines], "next": following}
+
+    async def _list_keys(self, query: Mapping[str, str], body: Any) -> Any:
+        return {"keys": [] if self._gateway is None else await self._gateway.keys()}
+
+    async def _read_access_log(self, api: str, query: Mapping[str, str], body: Any) -> Any:
+        limit = number(query.get("limit", "200"), "limit")
+        found = None if self._gateway is None else await self._gateway.access_lines(api, query.get("since", ""), limit)
+        if found is None:
+            raise ControlError(404, f"There is no API named {api!r} with an access log in a file; declare it with access_log=\"common\".")
+        return {"lines": [{"time": None, "text": line} for line in found[0]], "next": found[1]}
 
 
 async def read(scope: Asgi, receive: Receive, share: Share) -> bytes:

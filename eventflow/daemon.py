@@ -104,6 +104,7 @@ class Daemon:
             log.warning("%s: %s", self._state.database, note)
         self._database = Database(self._state.database)
         self._logs = LogStore(self._state.logs, self._clock)
+        self._access_files = LogStore(self._state.logs / "access", self._clock)
         try:
             await self._compose()
             serving = server.serve(self._endpoint())
@@ -114,6 +115,7 @@ class Daemon:
                 await self._shut_down(server)
         finally:
             self._logs.close()
+            self._access_files.close()
             self._database.close()
             await server.close()
 
@@ -138,6 +140,8 @@ class Daemon:
                 self._database,
                 self._credentials,
                 core.api_keys,
+                self._access_files,
+                core.log_groups,
                 settings.trusted_proxies,
                 Limit(settings.gateway_rate, settings.gateway_burst),
                 emit_many=self._dispatcher.emit_many,
@@ -148,7 +152,7 @@ class Daemon:
     def _endpoint(self) -> Endpoint:
         core = self._core
         bodies = BodyBudget()
-        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe, bodies)
+        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe, bodies, self._gateway)
         services = core.aws_services(f"python{sys.version_info.major}.{sys.version_info.minor}")
         return Endpoint(services, self._credentials, self._clock, core.account, core.region, self._settings.open, control, bodies=bodies)
 

@@ -97,33 +97,37 @@ def failure(function: str, payload: Any) -> str:
 
 @click.command()
 @click.argument("function")
+@click.option("--access", is_flag=True, help="FUNCTION is the name of an API: show its access log.")
 @click.option("--follow", "-f", is_flag=True, help="Go on showing lines as they come, until Ctrl-C.")
 @click.option("--limit", type=click.IntRange(1, LARGEST_PAGE), default=100, show_default=True, help="How many of the newest lines to show.")
 @state_option
 @json_option
-def logs(function: str, follow: bool, limit: int, state: Path | None, as_json: bool) -> None:
+def logs(function: str, access: bool, follow: bool, limit: int, state: Path | None, as_json: bool) -> None:
     """Show what FUNCTION wrote to standard output, standard error and its logging, with Lambda's START, END and REPORT lines."""
     client = client_of(state)
-    show = print_line_json if as_json else print_line
-    cursor = show_page(client, function, None, limit, show)
+    show = print_line_json if as_json else print_text if access else print_line
+    room = "access" if access else "logs"
+    cursor = show_page(client, function, None, limit, show, room)
     if follow:
         try:
-            asyncio.run(follow_lines(client, function, cursor, SystemClock(), show))
+            asyncio.run(follow_lines(client, function, cursor, SystemClock(), show, room))
         except KeyboardInterrupt:
             return
 
 
-async def follow_lines(client: Client, function: str, cursor: str, clock: Clock, show: Callable[[Mapping[str, Any]], None]) -> None:
+async def follow_lines(
+    client: Client, function: str, cursor: str, clock: Clock, show: Callable[[Mapping[str, Any]], None], room: str = "logs"
+) -> None:
     """Show new lines until cancelled."""
     while True:
-        following = show_page(client, function, cursor, LARGEST_PAGE, show)
+        following = show_page(client, function, cursor, LARGEST_PAGE, show, room)
         if following == cursor:
             await clock.sleep(FOLLOW_SECONDS)
         cursor = following
 
 
-def show_page(client: Client, function: str, since: str | None, limit: int, show: Callable[[Mapping[str, Any]], None]) -> str:
-    page = client.get(f"logs/{segment(function)}", since=since or None, limit=limit)
+def show_page(client: Client, function: str, since: str | None, limit: int, show: Callable[[Mapping[str, Any]], None], room: str = "logs") -> str:
+    page = client.get(f"{room}/{segment(function)}", since=since or None, limit=limit)
     for line in page["lines"]:
         show(line)
     return str(page["next"])
@@ -131,6 +135,10 @@ def show_page(client: Client, function: str, since: str | None, limit: int, show
 
 def print_line(line: Mapping[str, Any]) -> None:
     click.echo(f"{local_time(line['time'])}  {line['text']}")
+
+
+def print_text(line: Mapping[str, Any]) -> None:
+    click.echo(line["text"])
 
 
 def print_line_json(line: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "functions": ("functions:functions", "List the functions."),
     "invoke": ("functions:invoke", "Invoke a function."),
     "logs": ("functions:logs", "Show what a function wrote."),
+    "keys": ("keys:keys", "Show the API keys, their usage plans and what was used of them."),
     "events": ("events:events", "List, show and replay asynchronous events."),
     "dlq": ("events:dlq", "List and redrive the events that failed for good."),
     "tables": ("tables:tables", "List tables, and export and import their items."),

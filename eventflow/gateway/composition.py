@@ -124,12 +124,12 @@ class GatewayService:
         await self._surroundings.api_keys.settled()
         return self.admission.describe()
 
-    async def access_lines(self, api: str, since: str, limit: int) -> tuple[list[str], str] | None:
-        """Lines of an API's access log and the cursor to read on from; None where no API of that name has one in a file."""
-        for found in self.app.table.apis:
-            if found.name == api and isinstance(found.access_log, ApiLog) and found.access_log.file is not None:
-                return await self._access_logs.read(found.access_log.file, since, limit)
-        return None
+    async def access_lines(self, name: str, since: str, limit: int) -> tuple[list[str], str] | None:
+        """Lines of the access log of an API (``shop``, or ``rest-shop`` beside an HTTP API of that name) and the cursor to read on from; None where
+        there is no such file."""
+        logs = [api.access_log for api in self.app.table.apis if isinstance(api.access_log, ApiLog) and api.access_log.file is not None]
+        file = next((log.file for log in logs if name in (log.file, log.api.name)), None)
+        return None if file is None else await self._access_logs.read(file, since, limit)
 
     def take_up(self, table: Table) -> None:
         self.app.take_up(table)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eventflow.clock import Clock
 from eventflow.database import Database
+from eventflow.gateway.access_log import AccessLogs
 from eventflow.gateway.admission import Admission, AuthorizerKeys
 from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.functions import Invoke
@@ -15,6 +16,8 @@ from eventflow.gateway.throttle import ACCOUNT_LIMIT, Limit
 from eventflow.gateway.websocket.farewells import Emit
 from eventflow.gateway.websocket.sockets import WebSockets
 from eventflow.services.api_keys import ApiKeys
+from eventflow.services.log_groups import LogGroups
+from eventflow.services.logs import LogStore
 from eventflow.settings import variable
 
 
@@ -22,7 +25,7 @@ from eventflow.settings import variable
 class Surroundings:
     """What plugs may use: the daemon's account, region and database, the credentials that it knows (access key id to secret), and the dispatcher's
     synchronous ``invoke`` and its ``emit_many``; ``trusted_proxies`` are addresses and networks that are believed who their clients are.
-    ``api_keys`` is open; ``account_limit`` is for all requests together."""
+    ``api_keys`` is open; ``account_limit`` is for all requests together. ``access_files`` and ``log_groups`` are where access logs go."""
 
     clock: Clock
     account: str
@@ -31,6 +34,8 @@ class Surroundings:
     database: Database
     credentials: Mapping[str, str]
     api_keys: ApiKeys
+    access_files: LogStore | None
+    log_groups: LogGroups
     trusted_proxies: str = ""
     account_limit: Limit = ACCOUNT_LIMIT
     emit_many: Emit | None = None
@@ -40,6 +45,11 @@ def make_admission(surroundings: Surroundings) -> Admission:
     """Throttling, and API keys with their usage plans."""
     around = surroundings
     return Admission(around.clock, around.api_keys, around.account, around.account_limit, variable)
+
+
+def make_access_logs(surroundings: Surroundings) -> AccessLogs:
+    around = surroundings
+    return AccessLogs(around.clock, around.account, around.region, around.access_files, around.log_groups)
 
 
 def make_plugs(surroundings: Surroundings, admission: Admission) -> Sequence[Plug]:

@@ -68,11 +68,11 @@ class LogGroups:
     """The log groups of one account. Every method that changes something returns once that is on disk."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+        self.database = database
         self._clock = clock
 
     async def open(self) -> None:
-        await self._database.migrate("log_groups", "eventflow.services")
+        await self.database.migrate("log_groups", "eventflow.services")
 
     async def create(self, region: str, name: str) -> None:
         def change(connection: sqlite3.Connection) -> None:
@@ -86,22 +86,27 @@ class LogGroups:
                 f"1 validation error detected: Value '{name}' at 'logGroupName' failed to satisfy constraint: "
                 f"Member must satisfy regular expression pattern: {NAME.pattern}",
             )
-        await self._database.write(change)
+        await self.database.write(change)
+
+    def ensure_in(self, connection: sqlite3.Connection, region: str, name: str) -> None:
+        """Make a group, if it is not there, inside somebody else's ``database.write``. The name is one that ``NAME`` allows."""
+        if look_up(connection, region, name) is None:
+            connection.execute("INSERT INTO log_groups (region, name, created_at) VALUES (?, ?, ?)", (region, name, self._now()))
 
     async def delete(self, region: str, name: str) -> None:
         """Forget its events, some at a time, and then the group."""
         group = await self.find(region, name)
-        while await self._database.write(lambda connection: forget(connection, group.id, 1 << 62, STEP)) == STEP:
+        while await self.database.write(lambda connection: forget(connection, group.id, 1 << 62, STEP)) == STEP:
             pass
-        await self._database.write(lambda connection: connection.execute("DELETE FROM log_groups WHERE id = ?", (group.id,)))
+        await self.database.write(lambda connection: connection.execute("DELETE FROM log_groups WHERE id = ?", (group.id,)))
 
     async def find(self, region: str, name: str) -> LogGroup:
-        return await self._database.read(lambda connection: find(connection, region, name))
+        return await self.database.read(lambda connection: find(connection, region, name))
 
     async def listed(self, region: str, prefix: str, after: str, limit: int) -> list[LogGroup]:
         query = f"{GROUP} WHERE region = ? AND name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?"
         arguments = (region, after, len(prefix), prefix, limit)
-        return await self._database.read(lambda connection: [LogGroup(*row) for row in connection.execute(query, arguments)])
+        return await self.database.read(lambda connection: [LogGroup(*row) for row in connection.execute(query, arguments)])
 
     async def set_retention(self, region: str, name: str, days: int | None) -> None:
         def change(connection: sqlite3.Connection) -> None:
@@ -109,7 +114,7 @@ class LogGroups:
 
         if days not in (None, *RETENTIONS):
             raise ServiceError("InvalidParameterException", f"retentionInDays {days} is not valid: it takes {', '.join(map(str, RETENTIONS))}.")
-        await self._database.write(change)
+        await self.database.write(change)
 
     async def streams(self, region: str, name: str, prefix: str, after: str, limit: int) -> list[tuple[str, int, int, int]]:
         """Names of streams with the times of their first and last events and of the last arrival."""
@@ -118,7 +123,7 @@ class LogGroups:
             group = find(connection, region, name)
             return connection.execute(STREAMS, (group.id, after, len(prefix), prefix, group.oldest(self._now()), limit)).fetchall()
 
-        return await self._database.read(query)
+        return await self.database.read(query)
 
     async def read(
         self, region: str, name: str, after: Place, *, stream: str | None = None, start: int = 0, end: int | None = None, limit: int | None = None
@@ -131,7 +136,7 @@ class LogGroups:
             rows = connection.execute(READ, (group.id, *after, first, 1 << 62 if end is None else end, stream, stream, most + 1))
             return cut(rows, most)
 
-        return await self._database.read(query)
+        return await self.database.read(query)
 
     def write_in(self, connection: sqlite3.Connection, region: str, name: str, stream: str, message: str, time: float) -> None:
         """Add an event of this instant (Unix seconds) inside somebody else's ``database.write``. Raises ServiceError where there is no such group."""

@@ -58,6 +58,10 @@ class LogStore:
             asyncio.get_running_loop().call_soon(self.flush)
         self._pending[function].append(lines)
 
+    def put(self, name: str, lines: bytes) -> None:
+        """Write whole lines now, with no prefix, from one thread at a time. Raises OSError."""
+        self._append(name, lines)
+
     def flush(self) -> None:
         pending, self._pending = self._pending, defaultdict(list)
         for function, pieces in pending.items():
@@ -94,9 +98,13 @@ class LogStore:
 
     def read(self, function: str, since: str = "", limit: int = 1000) -> tuple[list[LogLine], str]:
         """Up to ``limit`` lines and the cursor to read on from; without a cursor the newest lines."""
-        path = self._path(function)
+        lines, following = self.read_raw(function, since, limit)
+        return [parse_line(line) for line in lines], following
+
+    def read_raw(self, name: str, since: str = "", limit: int = 1000) -> tuple[list[bytes], str]:
+        """The same, of lines as they are on disk, with their ends."""
         try:
-            with path.open("rb") as file:
+            with self._path(name).open("rb") as file:
                 return read_lines(file.fileno(), since, limit)
         except FileNotFoundError:
             return [], since
@@ -107,7 +115,7 @@ class LogStore:
             os.close(self._files.popitem()[1])
 
 
-def read_lines(file: int, since: str, limit: int) -> tuple[list[LogLine], str]:
+def read_lines(file: int, since: str, limit: int) -> tuple[list[bytes], str]:
     """The cursor is ``<inode>-<offset>``, so that one from before a rotation begins at the new file's start."""
     status = os.fstat(file)
     inode, _, offset = since.partition("-")
@@ -123,7 +131,7 @@ def read_lines(file: int, since: str, limit: int) -> tuple[list[LogLine], str]:
     lines = whole.splitlines(keepends=True)
     taken = lines[-limit:] if newest else lines[:limit]
     end = start + (len(whole) if newest else sum(map(len, taken)))
-    return [parse_line(line) for line in taken], f"{status.st_ino}-{end}"
+    return taken, f"{status.st_ino}-{end}"
 
 
 def parse_line(line: bytes) -> LogLine:

@@ -24,6 +24,8 @@ from eventflow.http_server import HttpServer
 from eventflow.manifest import resolve_triggers
 from eventflow.outcome import Outcome, Status
 from eventflow.services.api_keys import ApiKeys
+from eventflow.services.log_groups import LogGroups
+from eventflow.services.logs import LogStore
 
 T = TypeVar("T")
 ACCOUNT = "123456789012"
@@ -63,6 +65,7 @@ class GatewayServer:
     credentials: Mapping[str, str] = field(default_factory=lambda: {"AKIDEXAMPLE": "secret"})
     options: Mapping[str, Any] = field(default_factory=dict)
     surroundings: Mapping[str, Any] = field(default_factory=dict)
+    access_files: LogStore | None = None
     events: list[Any] = field(default_factory=list)
     emitted: set[str | None] = field(default_factory=set)
 
@@ -102,6 +105,8 @@ class GatewayServer:
     async def _open(self) -> None:
         self.api_keys = ApiKeys(self.database, self.clock)
         await self.api_keys.open()
+        self.log_groups = LogGroups(self.database, self.clock)
+        await self.log_groups.open()
         around = Surroundings(
             self.clock,
             ACCOUNT,
@@ -110,6 +115,8 @@ class GatewayServer:
             self.database,
             self.credentials,
             self.api_keys,
+            self.access_files,
+            self.log_groups,
             **{"emit_many": self._emit_many, **self.surroundings},
         )
         self.service = GatewayService(around)
