@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from eventflow.services.expressions.cursor import TokenCursor
 from eventflow.services.expressions.lexer import Cursor, ExpressionError
 from eventflow.services.expressions.operands import (
     Call,
@@ -120,6 +121,20 @@ def _refuse_misuse(condition: Condition) -> None:
                     raise misused(call.function)
 
 
+def chain(
+    cursor: TokenCursor, word: str, part: Callable[[], Condition | Operand], as_condition: Callable[[Condition | Operand], Condition]
+) -> Condition | Operand:
+    """Conditions with AND or OR between them; a part that stands alone may still be an operand."""
+    first = part()
+    if not cursor.at_word(word):
+        return first
+    conditions = [as_condition(first)]
+    while cursor.accept_word(word):
+        cursor.count_operator()
+        conditions.append(as_condition(part()))
+    return Junction(word, tuple(conditions))
+
+
 @dataclass(slots=True)
 class _Parser:
     """Recursive descent: OR binds loosest, then AND, then NOT; parentheses may hold a condition or an operand."""
@@ -137,22 +152,12 @@ class _Parser:
 
     def _either(self) -> Condition | Operand:
         self.cursor.enter()
-        found = self._chain("OR", self._conjunction)
+        found = chain(self.cursor, "OR", self._conjunction, self._as_condition)
         self.cursor.leave()
         return found
 
     def _conjunction(self) -> Condition | Operand:
-        return self._chain("AND", self._negation)
-
-    def _chain(self, word: str, part: Callable[[], Condition | Operand]) -> Condition | Operand:
-        first = part()
-        if not self.cursor.at_word(word):
-            return first
-        conditions = [self._as_condition(first)]
-        while self.cursor.accept_word(word):
-            self.cursor.count_operator()
-            conditions.append(self._as_condition(part()))
-        return Junction(word, tuple(conditions))
+        return chain(self.cursor, "AND", self._negation, self._as_condition)
 
     def _as_condition(self, found: Condition | Operand) -> Condition:
         if isinstance(found, Call):

@@ -36,6 +36,10 @@ class TokenCursor(ABC):
     def too_deep(self) -> Exception:
         """The error of a text that is nested deeper than ``DEEPEST_NESTING``."""
 
+    def count_operator(self) -> None:
+        """An operator was passed: expressions have a limit of them, statements have none."""
+        return
+
     @property
     def token(self) -> Token:
         return self.tokens[self.position]

@@ -13,10 +13,10 @@ from eventflow.services.expressions.conditions import (
     Between,
     Comparison,
     Condition,
-    Junction,
     Membership,
     Negation,
     Predicate,
+    chain,
 )
 from eventflow.services.expressions.operands import Call, Operand, PathOperand, ValueOperand
 from eventflow.services.expressions.paths import DEEPEST_PATH, Path
@@ -49,18 +49,12 @@ class Grammar:
 
     def _either(self) -> Condition | Operand:
         self.cursor.enter()
-        found = self._chain("OR", lambda: self._chain("AND", self._negation))
+        found = chain(self.cursor, "OR", self._conjunction, self._as_condition)
         self.cursor.leave()
         return found
 
-    def _chain(self, word: str, part: Callable[[], Condition | Operand]) -> Condition | Operand:
-        first = part()
-        if not self.cursor.at_word(word):
-            return first
-        conditions = [self._as_condition(first)]
-        while self.cursor.accept_word(word):
-            conditions.append(self._as_condition(part()))
-        return Junction(word, tuple(conditions))
+    def _conjunction(self) -> Condition | Operand:
+        return chain(self.cursor, "AND", self._negation, self._as_condition)
 
     def _as_condition(self, found: Condition | Operand) -> Condition:
         if isinstance(found, Call) and found.function in PREDICATES:
