@@ -11,6 +11,7 @@ from eventflow.aws.admission import Admitted
 from eventflow.aws.body import Arriving, Receive, check_whole, kept, promises
 from eventflow.aws.delivery import Send, deliver, gather
 from eventflow.aws.express import Express, is_invoke
+from eventflow.aws.express_json import ExpressJson, is_json_call
 from eventflow.aws.faults import finished, told
 from eventflow.aws.operation import Call, Operation, Service
 from eventflow.aws.protocols.refusal import UnknownOperation
@@ -69,6 +70,7 @@ class Endpoint:
         self._bodies = bodies or BodyBudget()
         self._router = Router(self._services.keys(), lambda service: self._wires.of(service).target_prefix)
         self._express = self._short_way()
+        self._express_json = self._short_way_of_json()
         self._browsers: Browsers | None = getattr(self._services.get("s3"), "browsers", None)
 
     def _short_way(self) -> Express | None:
@@ -76,6 +78,11 @@ class Endpoint:
         if served is None or "Invoke" not in served.operations or self._open:
             return None
         return Express(served, self._verifier, self._call, self._bodies, self._body_limit, lambda: self._wires.of("lambda").main)
+
+    def _short_way_of_json(self) -> ExpressJson | None:
+        if self._open:
+            return None
+        return ExpressJson(self._services, self._verifier, self._call, self._bodies, self._body_limit, lambda name: self._wires.of(name).main)
 
     def load(self) -> None:
         """Load the models of all services now instead of at their first requests."""
@@ -87,14 +94,20 @@ class Endpoint:
         elif scope["path"].startswith(CONTROL):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
-            if self._express is not None and is_invoke(scope):
-                unread = await self._express.serve(scope, receive, send)
+            express = self._express_for(scope)
+            if express is not None:
+                unread = await express.serve(scope, receive, send)
                 if unread is None:
                     return
                 receive = unread
             await self._serve(Request.from_scope(scope), receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+    def _express_for(self, scope: Scope) -> Express | ExpressJson | None:
+        if is_json_call(scope):
+            return self._express_json
+        return self._express if is_invoke(scope) else None
 
     async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
         arriving = Arriving(receive, expected=request.has_body)

@@ -64,8 +64,8 @@ class Express:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer a request for which ``is_invoke``. If it has to go the general way, return where its body is to be read there."""
         request = Request.from_scope(scope)
-        claim = self._claim(request, len(scope["headers"]))
-        if claim is None:
+        claim = usual_claim(request, len(scope["headers"]), HARMLESS, self._largest, self._verifier)
+        if claim is None or claim.signature.service != "lambda":
             return receive
         message = await receive()
         if not is_signed(claim, message):
@@ -92,20 +92,19 @@ class Express:
             reply = told(error, self._spoken().dialect, call)
         return finished(reply, self._spoken().dialect, call)
 
-    def _claim(self, request: Request, sent_headers: int) -> Claim | None:
-        """The claim of a request that has nothing unusual in its head."""
-        headers = request.headers
-        length = headers.get("content-length", "")
-        if len(headers) != sent_headers or not headers.keys() <= HARMLESS or "authorization" not in headers:
-            return None
-        if not (length.isascii() and length.isdigit() and len(length) <= 6 and 0 < int(length) <= self._largest):
-            return None
-        try:
-            signature = read_signature(request)
-            claim = self._verifier.claim(request, signature)
-        except (Refused, NotText):
-            return None
-        return claim if claim.signature.service == "lambda" else None
+
+def usual_claim(request: Request, sent_headers: int, harmless: frozenset[str], largest: int, verifier: Verifier) -> Claim | None:
+    """The claim of a request that has nothing unusual in its head: so many headers were sent, these may be there, and its body has a length."""
+    headers = request.headers
+    length = headers.get("content-length", "")
+    if len(headers) != sent_headers or not headers.keys() <= harmless or "authorization" not in headers:
+        return None
+    if not (length.isascii() and length.isdigit() and len(length) <= 6 and 0 < int(length) <= largest):
+        return None
+    try:
+        return verifier.claim(request, read_signature(request))
+    except (Refused, NotText):
+        return None
 
 
 def is_signed(claim: Claim, message: Mapping[str, Any]) -> bool:

@@ -301,7 +301,7 @@ def check_signed_headers(request: Request, signature: Signature) -> None:
     if "host" not in signed:
         raise Refused(Reason.NOT_SIGNED, "The header host must be signed.", HeadersNotSigned="host")
     must = "x-amz-" if signature.service == "s3" else "x-amz-target"
-    unsigned = [name for name in request.headers if name not in signed and name.startswith(must)]
+    unsigned = [name for name in request.headers if name.startswith(must) and name not in signed]
     if unsigned:
         names = ", ".join(unsigned)
         raise Refused(Reason.NOT_SIGNED, f"There were headers present in the request which were not signed: {names}.", HeadersNotSigned=names)
@@ -314,7 +314,7 @@ def canonical_request(request: Request, signature: Signature, payload_hash: str)
     received = request.headers
     headers = "".join([f"{name}:{trimmed(received.get(name, ''))}\n" for name in signature.signed_headers])
     path = request.path
-    if not path or not PLAIN_PATH.fullmatch(path):
+    if path != "/" and not (path and PLAIN_PATH.fullmatch(path)):
         path = s3_path(path) if signature.service == "s3" else encoded_path(path)
     query = canonical_query(request.query_string, presigned=signature.presigned_for is not None)
     return f"{request.method}\n{path}\n{query}\n{headers}\n{';'.join(signature.signed_headers)}\n{payload_hash}"

@@ -94,8 +94,8 @@ def exchange(server: Any, sent: Sent) -> tuple[bytes, dict[bytes, bytes], bytes]
 class Pair:
     """Two servers of the same application; the second has the general way alone. ``short`` are the answers that the first gave the short way."""
 
-    def __init__(self, serve: Any, **options: Any) -> None:
-        self.one, self.other = serve(lambda *_: [Lambda()], **options), serve(lambda *_: [Lambda()], **options)
+    def __init__(self, serve: Any, service: Callable[[], Any] = Lambda, **options: Any) -> None:
+        self.one, self.other = serve(lambda *_: [service()], **options), serve(lambda *_: [service()], **options)
         self.other.endpoint._express = None
         self.other.endpoint._credentials = self.one.credentials
         self.other.endpoint._verifier = self.one.endpoint._verifier
@@ -120,7 +120,8 @@ class Pair:
         assert {name: value for name, value in mine[1].items() if name != b"content-length"} == {
             name: value for name, value in theirs[1].items() if name != b"content-length"
         }
-        assert [seen(one) for one in self.one.services["lambda"].calls] == [seen(one) for one in self.other.services["lambda"].calls]
+        (own,), (others,) = self.one.services.values(), self.other.services.values()
+        assert [seen(one) for one in own.calls] == [seen(one) for one in others.calls]
         return mine[0]
 
 

@@ -33,7 +33,7 @@ class JsonRpc:
         self._service = model.service_name
         self._query_compatible = bool(model.is_query_compatible)
         self._content_type = f"application/x-amz-json-{model.metadata['jsonVersion']}"
-        self._target_prefix = model.metadata["targetPrefix"]
+        self.target_prefix = model.metadata["targetPrefix"]
         self._namespace = namespace_of(model)
         self.family = "query" if self._query_compatible else "json"
 
@@ -41,8 +41,8 @@ class JsonRpc:
         prefix, _, name = request.headers.get("x-amz-target", "").rpartition(".")
         if not name:
             raise UnknownOperation("The header X-Amz-Target, which names the operation, is missing or empty.")
-        if prefix != self._target_prefix:
-            raise UnknownOperation(f"X-Amz-Target must begin with {self._target_prefix}, not {prefix!r}.")
+        if prefix != self.target_prefix:
+            raise UnknownOperation(f"X-Amz-Target must begin with {self.target_prefix}, not {prefix!r}.")
         return Match(name, {})
 
     def reader(self, operation: OperationModel) -> ReadRequest:
