@@ -37,6 +37,7 @@ from eventflow.log_format import set_up_logging
 from eventflow.manifest import Manifest, resolve_triggers
 from eventflow.notify import Notifier
 from eventflow.reloader import Changes
+from eventflow.runtime import boto3_endpoints
 from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
 from eventflow.runtime.nursery import Nursery
@@ -107,7 +108,7 @@ class Daemon:
         self._access_files = LogStore(self._state.logs / "access", self._clock)
         try:
             await self._compose()
-            serving = server.serve(self._endpoint())
+            serving = server.serve(self._gateway.beside(self._endpoint()))
             try:
                 if await self._start_unless_stopped():
                     await self._serve(serving)
@@ -126,8 +127,8 @@ class Daemon:
         faultpoint.reach("daemon.opened")
         self._dispatcher = self._core.dispatcher
         self._limiter = choose_limiter(str(os.getpid()))
-        launcher = Launcher(clock, self._limiter, self._core.arn, self._state.run)
-        self._pool = Pool(self._dispatcher, clock, self._core.concurrency, launcher, self._logs, self._zygote_lost)
+        self._launcher = Launcher(clock, self._limiter, self._core.arn, self._state.run)
+        self._pool = Pool(self._dispatcher, clock, self._core.concurrency, self._launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._supervisor = Supervisor(clock)
         core = self._core
@@ -249,8 +250,10 @@ class Daemon:
     async def _drain(self) -> int:
         """Answer the requests that are here, then let go of what else runs; how many invocations were still running."""
         begin = self._clock.monotonic()
+        await self._gateway.stop()
         if self._gateway_server is not None:
             await self._gateway_server.close(self._grace)
+        await self._gateway.farewells_run(self._dispatcher.counts, lambda: begin + self._grace / 2)
         return await self._dispatcher.stop(max(0.0, self._grace - (self._clock.monotonic() - begin)))
 
     async def _prune(self) -> None:
@@ -291,6 +294,8 @@ class Daemon:
         if routes.serves and self._gateway_server is None:
             self._open_gateway()
         self._manifest, self._nursery = manifest, nursery
+        if domains := self._gateway.socket_domains(routes):
+            self._launcher.variables = {boto3_endpoints.VARIABLE: " ".join((self._url, *domains))}
         former = self._pool.replace(nursery, functions)
         if nursery.lost:
             self._pool.lost(nursery)  # it died before anybody knew that it was the one

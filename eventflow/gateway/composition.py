@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,17 @@ from eventflow.gateway.backend import HttpIntegration, MockIntegration
 from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
-from eventflow.gateway.gateway import Gateway
+from eventflow.gateway.gateway import MANAGEMENT, Gateway
 from eventflow.gateway.plugs import Surroundings, make_access_logs, make_admission, make_plugs, make_sockets
 from eventflow.gateway.routes import DEFAULT, VARIABLE
-from eventflow.gateway.seams import Integration, Scope
+from eventflow.gateway.seams import Integration, Receive, Scope, Send
+from eventflow.gateway.websocket.events import domain_of
+from eventflow.gateway.websocket.front import DISCONNECT
 from eventflow.trigger import ApiRoute, Resource, Trigger
 
 Accept = Callable[[asyncio.Transport, Scope, list[tuple[bytes, bytes]]], None]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+BELOW = MANAGEMENT.encode()
 
 
 @dataclass(frozen=True)
@@ -109,15 +113,33 @@ class GatewayService:
         """What takes over the connections that ask for a WebSocket."""
         return None if self._sockets is None else self._sockets.accept
 
-    @property
-    def socket_domains(self) -> Sequence[str]:
+    def socket_domains(self, table: Table) -> Sequence[str]:
         """The hosts of the WebSocket APIs, as events name them."""
-        return () if self._sockets is None else self._sockets.domains
+        return [domain_of(api.id, self._surroundings.region) for api in table.apis if api.protocol == SOCKETS]
+
+    def beside(self, endpoint: Asgi) -> Asgi:
+        """The AWS endpoint, which so takes requests to WebSocket connections too, signed for the service that these are signed for."""
+
+        async def either(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and BELOW in scope["raw_path"] and self._sockets is not None and is_management(scope):
+                await self._sockets(scope, receive, send)
+            else:
+                await endpoint(scope, receive, send)
+
+        return either
 
     async def stop(self) -> None:
         """End the connections that would stay."""
         if self._sockets is not None:
             await self._sockets.stop()
+
+    async def farewells_run(self, counts: Callable[[], Mapping[str, tuple[int, int]]], until: Callable[[], float]) -> None:
+        """Wait for the functions that are told of these ends, until an instant of the monotonic clock; what has not run by then runs at the next
+        start. ``counts`` says how many events of each function are ready and running."""
+        clock = self._surroundings.clock
+        functions = {route.function for api in self.app.table.apis for route in api.routes if api.protocol == SOCKETS and route.key == DISCONNECT}
+        while any(sum(counts().get(str(function), (0, 0))) for function in functions) and clock.monotonic() < until():
+            await clock.sleep(0.02)
 
     async def keys(self) -> list[dict[str, Any]]:
         """The API keys with their plans and use, for ``eventflow keys``. What was made here is on disk before it is told. Raises StorageError."""
@@ -137,3 +159,8 @@ class GatewayService:
             plug.took_up()
         if self._sockets is not None:
             self._sockets.took_up()
+
+
+def is_management(scope: Scope) -> bool:
+    """Whether a request is signed for the service execute-api, as those of the management API are."""
+    return any(name == b"authorization" and b"/execute-api/aws4_request" in value for name, value in scope["headers"])

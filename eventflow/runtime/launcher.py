@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +25,12 @@ INIT_SECONDS = 10.0
 
 
 class Launcher:
-    """``nursery`` is the zygote to fork from, whose variables the environments have; without one nothing can be launched. ``arn`` names functions."""
+    """``nursery`` is the zygote to fork from, whose variables the environments have; without one nothing can be launched. ``arn`` names functions,
+    ``variables`` are further ones of all environments that start from now on."""
 
     def __init__(self, clock: Clock, limiter: Limiter, arn: Callable[[str], str], folder: Path) -> None:
         self.nursery: Nursery | None = None
+        self.variables: Mapping[str, str] = {}
         self.limiter = limiter
         self.arn = arn
         self._clock = clock
@@ -105,6 +107,7 @@ class Launcher:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
             "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if function.snap_start else "on-demand",
+            **self.variables,
             **function.environment,
         }
         if not function.snap_start:  # Lambda: a snapshot is of no log stream, and has neither

@@ -21,7 +21,7 @@ from typing import Any
 from eventflow import faultpoint
 from eventflow.app import load
 from eventflow.errors import EventflowError
-from eventflow.runtime import bootstrap, boto3_session, child, snapshot
+from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, snapshot
 from eventflow.runtime.forks import ForkServer, Request
 from eventflow.runtime.template import Templates
 from eventflow.settings import TEST_KILL_AT
@@ -33,6 +33,7 @@ class Zygote:
         self._reference = reference
 
     def run(self) -> int:
+        boto3_endpoints.install()
         report = inspect_app(self._reference)
         if "load_error" in report:
             self._tell(report)

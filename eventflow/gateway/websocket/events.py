@@ -48,6 +48,16 @@ def short_id(long: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(long.encode()).digest()[:11]).decode()
 
 
+def connection_of(request: Request) -> str:
+    """The id of the connection that a handshake opens, which its authorizer gets to see before it is open."""
+    return short_id(f"connection of {request.request_id}")
+
+
+def domain_of(api: str, region: str) -> str:
+    """The host that events name: AWS's own for an API of this id, whatever the client asked for."""
+    return f"{api}.execute-api.{region}.amazonaws.com"
+
+
 class Events:
     """Writes events ("Lambda proxy integrations for WebSocket APIs" and the $connect and $disconnect routes, API Gateway developer guide)."""
 

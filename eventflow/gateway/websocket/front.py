@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from eventflow.errors import SettingError
 from eventflow.gateway.apis import Api, Route
 from eventflow.gateway.request import Request
+from eventflow.gateway.websocket.events import domain_of
 from eventflow.gateway.websocket.selection import DEFAULT_EXPRESSION, Selection
 
 CONNECT, DISCONNECT, DEFAULT = "$connect", "$disconnect", "$default"
@@ -46,7 +47,7 @@ class SocketApi:
             raise SettingError(f"{where} has {len(routes)} routes; it takes up to {MOST_ROUTES}.")
         return cls(
             api,
-            f"{api.id}.execute-api.{region}.amazonaws.com",
+            domain_of(api.id, region),
             Selection.parse(where, api.options.get("route_selection_expression", DEFAULT_EXPRESSION)),
             routes,
             seconds(where, api.options, "idle_timeout", LONGEST_IDLE),
@@ -95,10 +96,6 @@ class Front:
                     f"The {self._mounts[mount].api} and the {found.api} are both at {mount or '/'!r} of the gateway; "
                     "give one of them another base_path, such as '/v2'."
                 )
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        return tuple(socket.domain for socket in self.by_id.values())
 
     @property
     def shortest(self) -> float:

@@ -15,7 +15,7 @@ from eventflow.gateway.forwarding import networks
 from eventflow.gateway.refusals import JSON_TYPE, REST, identified
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer, Receive, Refusal, Scope, Send
-from eventflow.gateway.websocket.events import Events, Facts, short_id
+from eventflow.gateway.websocket.events import Events, Facts, connection_of, short_id
 from eventflow.gateway.websocket.farewells import Emit, Farewells
 from eventflow.gateway.websocket.front import API_OPTIONS, CONNECT, RESPONSE, ROUTE_OPTIONS, Front, SocketApi
 from eventflow.gateway.websocket.handshake import accepting, checked, offered, refusing
@@ -62,11 +62,6 @@ class WebSockets:
         self._management: Management | None = None
 
     # The application.
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """The hosts of the APIs, as events name them."""
-        return self._front.domains
 
     def load(self, apis: Sequence[Api]) -> None:
         self._loaded = Front(apis, self._surroundings.region)
@@ -141,7 +136,7 @@ class WebSockets:
 
     async def _connect(self, transport: asyncio.Transport, request: Request, socket: SocketApi, found: Found, accept: bytes, date: Headers) -> Answer:
         """Put the connection on record, ask $connect, and open it; or the answer that it is refused with."""
-        facts = facts_of(request, socket, found, short_id(self.clock.new_id()))
+        facts = facts_of(request, socket, found, connection_of(request))
         if found.refusal is not None:
             return refused(found.refusal, request, facts.connection)
         await self._records.prepare()
