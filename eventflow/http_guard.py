@@ -86,8 +86,9 @@ class GuardedProtocol(Protocol):
         self.transport.close()
 
     def on_response_complete(self) -> None:
+        was_last = not self.pipeline
         super().on_response_complete()
-        if self._ending and not self.pipeline:
+        if self._ending and was_last:
             self.transport.close()
 
     def idled(self) -> None:

@@ -133,6 +133,12 @@ class GatewayServer:
         self.app = app
         self.service.take_up(table)
 
+    @property
+    def connections(self) -> int:
+        """How many connections the server holds."""
+        server = self._server._server
+        return 0 if server is None else len(server.server_state.connections)
+
     async def _invoke(
         self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None
     ) -> Outcome:

@@ -1,0 +1,222 @@
+"""Connections as clients make them that are old, slow, mistaken or mean harm."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventflow import App
+from eventflow.http_guard import Limits, guarded
+from tests.gateway.server import GatewayServer, gateway, until
+from triggers import Http
+
+LIMITS = Limits(head_bytes=10_240, head_seconds=0.6, idle_seconds=1.0)
+app = App("connections")
+held, release = threading.Event(), threading.Event()
+
+
+@app.on(Http("$default"))
+def echo(event: Any, context: Any) -> Any:
+    return {"path": event["rawPath"], "method": event["requestContext"]["http"]["method"], "body": event.get("body"), "headers": event["headers"]}
+
+
+@app.on(Http("GET /held"))
+def hold(event: Any, context: Any) -> Any:
+    held.set()
+    release.wait(10)
+    return "held"
+
+
+@app.on(Http("GET /late", timeout=0.1))
+def late(event: Any, context: Any) -> Any:
+    release.wait(2)
+    return "late"
+
+
+@app.on(Http("GET /large"))
+def large(event: Any, context: Any) -> Any:
+    return "x" * 5_000_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[GatewayServer]:
+    with gateway(app, options={"protocol": guarded(LIMITS), "keep_alive": 1}) as running:
+        yield running
+
+
+def test_a_connection_is_kept(server: GatewayServer) -> None:
+    received = server.raw(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_pipelined_requests_are_answered_in_their_order(server: GatewayServer) -> None:
+    requests = b"".join(
+        b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n%03d" % (number, number) for number in range(30)
+    )
+    received = server.raw(requests, silence=0.8)
+    bodies = [json.loads(part[: part.index(b"}}") + 2]) for part in received.split(b"\r\n\r\n")[1:]]
+    assert [(body["path"], body["body"]) for body in bodies] == [(f"/{number}", f"{number:03}") for number in range(30)]
+
+
+def test_a_pipelined_mistake_leaves_the_answers_before_it_alone(server: GatewayServer) -> None:
+    held.clear()
+    release.clear()
+    with server.connect() as client:
+        client.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n" + b"no request at all\r\n\r\n")
+        assert held.wait(5)
+        release.set()
+        received = read_all(client)
+    assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 200 OK") == 2
+    assert b"held" in received
+    assert b"/next" in received
+
+
+SMUGGLING = {
+    "length and chunks": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
+    "chunks and length": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nX",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 5\r\n\r\nabcde",
+    "a list of lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 5\r\n\r\nabcde",
+    "a signed length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nabcde",
+    "a length below zero": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nabcde",
+    "a space before the colon": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "an unknown coding": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunked and then another": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "a folded header": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\nabcde",
+    "chunks of no size": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+    "chunks longer than they say": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+    "a NUL in a header": b"GET / HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n",
+    "a bare carriage return": b"GET / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 5\r\n\r\n",
+    "no version": b"GET /\r\n\r\n",
+    "another version": b"GET / HTTP/3.9\r\nHost: x\r\n\r\n",
+    "bytes beyond ASCII in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "TLS": bytes.fromhex("16030100a5010000a1030352362c1012cf23628256e745e903cea696e9f62a60ba0ae8311d704dea5e41949b"),
+}
+
+
+@pytest.mark.parametrize("shape", SMUGGLING)
+def test_what_two_servers_could_read_in_two_ways_is_refused(server: GatewayServer, shape: str) -> None:
+    before = len(server.events)
+    received = server.raw(SMUGGLING[shape] + b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", silence=0.5)
+    assert b" 400 " in received[:20] or received == b"", received
+    assert not [event for event in server.events[before:] if event["rawPath"] == "/smuggled" and "no host" not in shape and "two hosts" not in shape]
+
+
+def test_large_heads_are_refused(server: GatewayServer) -> None:
+    fits = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 10_000 + b"\r\n\r\n"
+    assert b" 200 OK" in server.raw(fits)[:20]
+    for head in (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 10_300 + b"\r\n\r\n", b"GET /" + b"a" * 10_300 + b" HTTP/1.1\r\nHost: x\r\n\r\n"):
+        received = server.raw(head)
+        assert b" 431 " in received[:20]
+        assert received.endswith(b'{"message":"Request Header Fields Too Large"}')
+
+
+def test_a_head_without_an_end_is_not_kept(server: GatewayServer) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        received = b""
+        try:
+            for _ in range(10_000):
+                client.sendall(b"A: " + b"a" * 1000 + b"\r\n")
+        except OSError:
+            pass
+        else:
+            pytest.fail("ten megabytes of headers were taken")
+        assert received == b""
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_left(server: GatewayServer) -> None:
+    begin = time.monotonic()
+    with server.connect() as client:
+        try:
+            for octet in b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 1000:
+                client.sendall(bytes([octet]))
+                time.sleep(0.02)
+        except OSError:
+            pass
+        assert time.monotonic() - begin < 5
+        assert server.get("/meanwhile").status == 200
+
+
+def test_a_client_that_says_nothing_is_left(server: GatewayServer) -> None:
+    with server.connect() as client:
+        client.settimeout(5)
+        assert client.recv(1) == b""
+
+
+def test_bodies_up_to_ten_megabytes(server: GatewayServer) -> None:
+    found = server.request("POST", "/x", b"a" * 4_000_000, {"Content-Type": "text/plain"})
+    assert (found.status, len(found.json()["body"])) == (200, 4_000_000)
+    found = server.request("POST", "/x", b"\0" * 5_000_000)
+    assert (found.status, found.json()) == (413, {"message": "Request Entity Too Large"}), "more than Lambda takes, in Base64"
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10485761\r\n\r\n"
+    assert b" 413 " in server.raw(head, silence=3)[:20]
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    received = server.raw(chunked + (b"100000\r\n" + b"a" * 0x100000 + b"\r\n") * 11, silence=3)
+    assert received == b"" or b" 413 " in received[:20]
+
+
+def test_expect_100_continue(server: GatewayServer) -> None:
+    with server.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"ab")
+        assert b'"body": "ab"' in client.recv(65536)
+
+
+@pytest.mark.parametrize("path", ["/%ff%fe", "/%00", "/%C0%AF", "/%e2%98", "/a%2Fb", "//a//", "/../../etc/passwd", "/%"])
+def test_strange_paths(server: GatewayServer, path: str) -> None:
+    received = server.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert received[:20].startswith((b"HTTP/1.1 200", b"HTTP/1.1 400")), received
+
+
+def test_old_clients(server: GatewayServer) -> None:
+    received = server.raw(b"GET /old HTTP/1.0\r\nHost: x\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in received
+    assert b"/old" in received
+
+
+def test_head_requests(server: GatewayServer) -> None:
+    found = server.request("HEAD", "/x")
+    assert (found.status, found.body) == (200, b"")
+    assert int(found["content-length"] or 0) > 0
+
+
+def test_late_functions(server: GatewayServer) -> None:
+    release.clear()
+    found = server.get("/late")
+    release.set()
+    assert (found.status, found.json()) == (503, {"message": "Service Unavailable"})
+
+
+def test_a_client_that_reads_nothing_is_left(server: GatewayServer) -> None:
+    with server.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: server.connections)
+        until(lambda: not server.connections, 6)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_costs_nothing(server: GatewayServer) -> None:
+    before = len(server.events)
+    for _ in range(5):
+        with server.connect() as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    assert server.get("/after").status == 200
+    assert len(server.events) == before + 1
+
+
+def read_all(client: socket.socket) -> bytes:
+    client.settimeout(5)
+    received = b""
+    while piece := client.recv(65536):
+        received += piece
+    return received
