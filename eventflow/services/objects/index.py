@@ -53,13 +53,16 @@ DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'r
 DELETE_FOLDER = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'folder'"
 UPDATE_STATE = "UPDATE OR REPLACE objects SET state = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
 UPDATE_ATTRIBUTES = "UPDATE objects SET attributes = ? WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
+#: In the transaction of the object that comes of it.
+COMPLETING = "UPDATE uploads SET completing = ? WHERE id = ?"
 SELECT_FORGOTTEN = "SELECT bucket, key, sequencer FROM objects WHERE kind = 'removed' AND removed_at < ? LIMIT ?"
 DELETE_FORGOTTEN = "DELETE FROM objects WHERE bucket = ? AND key = ? AND sequencer <= ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A state of a key that is to be recorded; the index gives it its sequencer. If it is not ``settled`` its ETag is computed again next time."""
+    """A state of a key that is to be recorded; the index gives it its sequencer. If it is not ``settled`` its ETag is computed again next time.
+    ``upload`` is the id of the multipart upload that it comes of."""
 
     key: str
     state: FileState
@@ -72,6 +75,7 @@ class Draft:
     kind: str = FILE
     settled: bool = True
     version_id: str | None = None
+    upload: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,8 @@ def recorded(connection: sqlite3.Connection, bucket: str, draft: Draft, standing
     sequencer = next_sequencer(connection, bucket, draft.key, max(draft.state.mtime_ns, least))
     connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
     insert(connection, bucket, draft, sequencer)
+    if draft.upload is not None:
+        connection.execute(COMPLETING, (str(draft.state), draft.upload))
     return draft_object(draft, sequencer)
 
 

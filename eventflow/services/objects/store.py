@@ -81,7 +81,7 @@ class Objects:
         self._recovery = Recovery(database, self._index, self._pending, self._disk, self._locks, clock)
         self._writer = ObjectWriter(self._buckets, self._index, self._pending, self._reader, self.history, self._disk, self._locks, clock)
         self._upload_index = UploadIndex(database)
-        self.uploads = Uploads(self._upload_index, self._writer, self._disk, clock)
+        self.uploads = Uploads(self._upload_index, self._reader, self._writer, self._disk, clock)
         self._listing = ObjectListing(self._index, self._reader, self._disk)
         self._version_listing = VersionListing(self._listing, self._versions, self.history, self._reader, self._disk, self._locks)
 
@@ -99,6 +99,7 @@ class Objects:
                 await self._disk.run(bucket.directory.sweep, keep.union(await self._upload_index.files(bucket.name)))
                 if self.history.keeps(bucket):
                     await self.history.recover(bucket)
+                await self.uploads.recover(bucket)
 
     async def flush(self) -> None:
         """Have the files of all objects on the disk, so that the next start finds nothing to make good. Raises what keeps it from that."""

@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass
 from eventflow.database import Database
 from eventflow.errors import ServiceError
 from eventflow.services.objects.checksums import Checksum
+from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.index import decode_attributes, encode_attributes
 from eventflow.services.objects.stored import Attributes
 
@@ -30,6 +31,8 @@ FORGOTTEN_AT_ONCE = 100
 INSERT_COMPLETED = "INSERT OR REPLACE INTO completed_uploads (id, bucket, key, answer, completed_at) VALUES (?, ?, ?, ?, ?)"
 SELECT_COMPLETED = "SELECT answer FROM completed_uploads WHERE id = ? AND bucket = ? AND key = ?"
 DELETE_COMPLETED = "DELETE FROM completed_uploads WHERE id IN (SELECT id FROM completed_uploads WHERE completed_at < ? LIMIT ?)"
+SELECT_COMPLETING = f"SELECT {UPLOAD}, completing FROM uploads INDEXED BY uploads_completing WHERE bucket = ? AND completing IS NOT NULL"
+SELECT_STATE = "SELECT completing FROM uploads WHERE id = ?"
 SELECT_FILES = "SELECT p.file FROM upload_parts AS p JOIN uploads AS u ON u.id = p.upload WHERE u.bucket = ?"
 
 
@@ -126,6 +129,19 @@ class UploadIndex:
             return completed_of(row[0]) if row else None
 
         return await self._database.read(query)
+
+    async def completing(self, bucket: str) -> list[tuple[Upload, FileState]]:
+        """The uploads that were about to become objects, each with the state of the object's file."""
+
+        def query(connection: sqlite3.Connection) -> list[tuple[Upload, FileState]]:
+            return [(upload_of(row[:-1]), FileState.parse(row[-1])) for row in connection.execute(SELECT_COMPLETING, (bucket,))]
+
+        return await self._database.read(query)
+
+    async def state(self, upload: Upload) -> FileState | None:
+        """The state of the object's file, of one such upload."""
+        row = await self._database.read(lambda connection: connection.execute(SELECT_STATE, (upload.id,)).fetchone())
+        return FileState.parse(row[0]) if row and row[0] else None
 
     async def end(self, upload: Upload, completed: Completed | None = None, now: float = 0.0) -> Sequence[Part]:
         """Forget an upload, but for what came of it; the parts whose temporaries are to be discarded."""

@@ -20,6 +20,7 @@ from eventflow.services.objects.incoming import Incoming, check_size
 from eventflow.services.objects.index import Draft
 from eventflow.services.objects.keys import check_writable
 from eventflow.services.objects.locks import KeyLocks
+from eventflow.services.objects.reader import ObjectReader
 from eventflow.services.objects.stored import Attributes, Author, Parts, StoredObject
 from eventflow.services.objects.upload_index import Completed, Part, Upload, UploadIndex
 from eventflow.services.objects.writer import Expected, ObjectWriter
@@ -50,8 +51,9 @@ class Completion:
 
 
 class Uploads:
-    def __init__(self, index: UploadIndex, writer: ObjectWriter, disk: Disk, clock: Clock) -> None:
+    def __init__(self, index: UploadIndex, reader: ObjectReader, writer: ObjectWriter, disk: Disk, clock: Clock) -> None:
         self._index = index
+        self._reader = reader
         self._writer = writer
         self._disk = disk
         self._clock = clock
@@ -107,6 +109,8 @@ class Uploads:
     async def _complete(self, bucket: Bucket, key: str, id: str, completion: Completion) -> StoredObject:
         async with self._locks.key(bucket.name, id):
             upload = await self._index.find(bucket.name, key, id)
+            if (stored := await self._placed(bucket, upload, await self._index.state(upload))) is not None:
+                return stored  # and whoever asked for it before was not told
             chosen = choose(upload, await self._index.parts(upload), completion)
             algorithm = upload.algorithm if upload.checksum_kind == FULL_OBJECT else None
             incoming = Incoming(bucket.directory, self._clock.new_id(), algorithm)
@@ -127,11 +131,31 @@ class Uploads:
                 parts_of(chosen),
                 "CompleteMultipartUpload",
                 completion.author,
+                upload=upload.id,
             )
-            stored = await self._writer.commit(bucket, draft, incoming, completion.conditions)
-            faultpoint.reach("upload.placed")
-            await self._forget(bucket, upload, Completed(stored.version.etag, stored.checksum, stored.version.version_id))
-            return stored
+
+            async def placed(stored: StoredObject) -> None:
+                faultpoint.reach("upload.placed")
+                await self._end(bucket, upload, stored)
+
+            return await self._writer.commit(bucket, draft, incoming, completion.conditions, placed)
+
+    async def _placed(self, bucket: Bucket, upload: Upload, state: FileState | None) -> StoredObject | None:
+        """The object that an upload has become where its completion was interrupted behind that; the upload is ended then."""
+        stored = await self._reader.find(bucket, upload.key) if state else None
+        if stored is None or FileState(stored.version.size, stored.version.mtime_ns, stored.version.inode) != state:
+            return None
+        await self._end(bucket, upload, stored)
+        return stored
+
+    async def _end(self, bucket: Bucket, upload: Upload, stored: StoredObject) -> None:
+        await self._forget(bucket, upload, Completed(stored.version.etag, stored.checksum, stored.version.version_id))
+
+    async def recover(self, bucket: Bucket) -> None:
+        """End the uploads that a kill left between their object and their end. To be called before anything else, once the bucket's versions are what
+        they should be."""
+        for upload, state in await self._index.completing(bucket.name):
+            await self._placed(bucket, upload, state)
 
     async def abort(self, bucket: Bucket, key: str, id: str) -> None:
         async with self._locks.key(bucket.name, id):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from eventflow import faultpoint
@@ -15,7 +15,7 @@ from eventflow.services.objects.conditions import WriteConditions, etag_matches,
 from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import Disk, to_the_end
 from eventflow.services.objects.history import Deletion, History, check_id
-from eventflow.services.objects.incoming import SMALL, Incoming, check_size, pieces, receive
+from eventflow.services.objects.incoming import SMALL, Incoming, beginning, check_size, pieces, receive
 from eventflow.services.objects.index import FILE, FOLDER, Draft, ObjectIndex
 from eventflow.services.objects.keys import check_writable, is_folder, segments
 from eventflow.services.objects.locks import KeyLocks
@@ -25,6 +25,9 @@ from eventflow.services.objects.stored import NULL, Attributes, Author, StoredOb
 
 #: What S3's events call the end of an object by its bucket's lifecycle, for good or behind a delete marker.
 EXPIRED, EXPIRED_MARKED = "LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated"
+
+#: What is done with an object that was just made.
+Placed = Callable[[StoredObject], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,15 @@ class ObjectWriter:
             expected.md5_bytes()
         incoming = Incoming(bucket.directory, self._clock.new_id(), expected.computed)
         try:
-            arriving = pieces(body)
-            first = await anext(arriving, b"")
+            arriving = aiter(body)
+            first = await beginning(arriving)
             if len(first) <= SMALL:
                 incoming.keep(first)
             else:
                 async with self._locks.inside(bucket.name):
                     self._buckets.confirm(bucket)
                     await self._disk.run(incoming.open)
-                await receive(first, arriving, incoming, self._disk)
+                await receive(pieces(first, arriving), incoming, self._disk)
             expected.check(incoming)
         except BaseException:
             await self._disk.run(incoming.discard)
@@ -133,31 +136,38 @@ class ObjectWriter:
             self._buckets.confirm(bucket)
             return await self._disk.together(bucket.path, incoming.seal, self._now_ns())
 
-    async def commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
-        """Make a received body the object, or discard it."""
+    async def commit(
+        self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions, placed: Placed | None = None
+    ) -> StoredObject:
+        """Make a received body the object, or discard it. ``placed`` is called while nobody else can change the object yet; with it, the body must
+        be in a file."""
         try:
-            return await to_the_end(self._commit(bucket, draft, incoming, conditions))
+            return await to_the_end(self._commit(bucket, draft, incoming, conditions, placed))
         except BaseException:
             await self._disk.run(incoming.discard)
             raise
 
-    async def _commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+    async def _commit(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions, placed: Placed | None) -> StoredObject:
         # A directory is an object without content; a key that ends in a slash and has some lies in a file of its own.
         if is_folder(draft.key) and not incoming.size and not self._history.keeps(bucket):
-            made = await self._commit_folder(bucket, draft, incoming, conditions)
+            made = await self._commit_folder(bucket, draft, incoming, conditions, placed)
             if made is not None:
                 return made
-        return await self._commit_file(bucket, draft, incoming, conditions)
+        return await self._commit_file(bucket, draft, incoming, conditions, placed)
 
-    async def _commit_file(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+    async def _commit_file(
+        self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions, placed: Placed | None
+    ) -> StoredObject:
         body, stored = incoming.at_hand, None
         if body is not None and not self._history.keeps(bucket) and self._pending.room(bucket, len(body)):
             stored = await self._commit_small(bucket, draft, incoming, body, conditions)
-        stored = stored or await self._commit_synced(bucket, draft, incoming, conditions)
+        stored = stored or await self._commit_synced(bucket, draft, incoming, conditions, placed)
         faultpoint.reach("object.placed")
         return stored
 
-    async def _commit_synced(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject:
+    async def _commit_synced(
+        self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions, placed: Placed | None
+    ) -> StoredObject:
         # The file is on the disk before its row, the row before the rename, the rename before the answer: at every moment the file that is
         # there has its row, because the rows of both states stand until the next write.
         state = await self.seal(bucket, incoming)
@@ -166,14 +176,17 @@ class ObjectWriter:
         async with self._locks.key(bucket.name, draft.key):
             standing = await self._check(bucket, draft.key, conditions)
             if self._history.keeps(bucket):
-                return await self._history.replace(bucket, draft, incoming.name, await self._reader.find(bucket, draft.key, locked=True))
-            stored = await self._index.record(bucket.name, draft, standing)
-            faultpoint.reach("object.recorded")
-            try:
-                await self._disk.together(bucket.path, bucket.directory.place, incoming.name, draft.key)
-            except BaseException:
-                await self._index.forget(bucket.name, draft.key, state)
-                raise
+                stored = await self._history.replace(bucket, draft, incoming.name, await self._reader.find(bucket, draft.key, locked=True))
+            else:
+                stored = await self._index.record(bucket.name, draft, standing)
+                faultpoint.reach("object.recorded")
+                try:
+                    await self._disk.together(bucket.path, bucket.directory.place, incoming.name, draft.key)
+                except BaseException:
+                    await self._index.forget(bucket.name, draft.key, state)
+                    raise
+            if placed is not None:
+                await placed(stored)
         return stored
 
     async def _commit_small(self, bucket: Bucket, draft: Draft, incoming: Incoming, body: bytes, conditions: WriteConditions) -> StoredObject | None:
@@ -184,8 +197,11 @@ class ObjectWriter:
             async with self._locks.key(bucket.name, draft.key):
                 if self._history.keeps(bucket):
                     return None
-                standing = await self._check(bucket, draft.key, conditions)
-                state = await self._disk.brief(bucket.path, incoming.seal, self._now_ns(), None)
+                await self._confirm(bucket, draft.key, conditions)
+                laid = (draft.key, incoming.name, body, self._now_ns())
+                standing, state = await self._disk.brief(bucket.path, bucket.directory.lay, *laid)
+                if standing is None and is_folder(draft.key):
+                    standing = await self._reader.folder_state(bucket, draft.key)
                 faultpoint.reach("object.written")
                 stored, pending = await self._pending.record(bucket, replace(draft, state=state), standing, incoming.name, body)
                 faultpoint.reach("object.journaled")
@@ -200,7 +216,9 @@ class ObjectWriter:
                 self._pending.give_back(len(body))
         return stored
 
-    async def _commit_folder(self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions) -> StoredObject | None:
+    async def _commit_folder(
+        self, bucket: Bucket, draft: Draft, incoming: Incoming, conditions: WriteConditions, placed: Placed | None
+    ) -> StoredObject | None:
         """Make a directory the object; None where there cannot be one."""
         async with self._locks.key(bucket.name, draft.key), self._locks.folders(bucket.name):
             standing = await self._check(bucket, draft.key, conditions)
@@ -210,16 +228,21 @@ class ObjectWriter:
             draft = replace(draft, state=FileState(0, self._now_ns(), inode), kind=FOLDER)
             stored = await self._index.record(bucket.name, draft, standing)
             await self._disk.run(bucket.directory.remove_encoded, draft.key)
+            if placed is not None:
+                await placed(stored)
         await self._disk.run(incoming.discard)
         return stored
 
     async def _check(self, bucket: Bucket, key: str, conditions: WriteConditions) -> FileState | None:
         """The state of the key's file, once everything speaks for replacing it."""
+        await self._confirm(bucket, key, conditions)
+        state = await self._disk.brief(bucket.path, bucket.directory.state, key)
+        return state or (await self._reader.folder_state(bucket, key) if is_folder(key) else None)
+
+    async def _confirm(self, bucket: Bucket, key: str, conditions: WriteConditions) -> None:
         self._buckets.confirm(bucket)
         if conditions:
             conditions.check(key, await self._reader.find(bucket, key, locked=True))
-        state = await self._disk.brief(bucket.path, bucket.directory.state, key)
-        return state or (await self._reader.folder_state(bucket, key) if is_folder(key) else None)
 
     async def delete(self, bucket: Bucket, key: str, author: Author, if_match: str | None = None, version_id: str | None = None) -> Deletion:
         """Remove an object, or one version of it; one that is not there is removed already, unless ``if_match`` is ``*``, which asks for one. In a
