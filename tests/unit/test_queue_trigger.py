@@ -9,21 +9,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from busy_target import BusyTarget
 from queue_bench import REGION, Bench, run
 
 from eventflow import EventflowError, Outcome, SettingError, Status, StorageError, Throttled
-from eventflow.testing.recording_target import RecordingTarget
 from triggers.queue import Queue
 
 QUEUE = "orders"
 
 
-class FunctionTarget(RecordingTarget):
+class FunctionTarget(BusyTarget):
     """A function that takes its time and ends as it is told: ``ends`` are outcomes or exceptions, in order, then success."""
-
-    duration = 0.0
-    running = 0
-    most_running = 0
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -32,11 +28,7 @@ class FunctionTarget(RecordingTarget):
 
     async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
         self.traces.append(trace)
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            if self.duration:
-                await self.clock.sleep(self.duration)
+        async with self.busy():
             end = self.ends.pop(0) if self.ends else None
             if isinstance(end, Throttled | StorageError):
                 raise end
@@ -44,8 +36,6 @@ class FunctionTarget(RecordingTarget):
             if isinstance(end, Exception):
                 raise end
             return outcome if end is None else end
-        finally:
-            self.running -= 1
 
 
 class Place:

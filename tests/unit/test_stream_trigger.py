@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from busy_target import BusyTarget
 
 from eventflow import App, EventflowError, Outcome, SettingError, Status, Throttled, iso
 from eventflow.database import Database
 from eventflow.services.tables import Tables
-from eventflow.testing.recording_target import RecordingTarget
 from eventflow.testing.virtual_clock import VirtualClock
 from triggers.lane import LARGEST_PAYLOAD, Entry, Lane, reported
 from triggers.stream import Stream
@@ -21,12 +21,8 @@ from triggers.stream import Stream
 REGION = "us-east-1"
 
 
-class FunctionTarget(RecordingTarget):
-    """A function that fails for keys in ``poison``, or answers what ``answer`` makes of a batch; ``duration`` is how many seconds it takes."""
-
-    duration = 0.0
-    running = 0
-    most_running = 0
+class FunctionTarget(BusyTarget):
+    """A function that fails for keys in ``poison``, or answers what ``answer`` makes of a batch."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -38,18 +34,12 @@ class FunctionTarget(RecordingTarget):
         if self.throttled:
             self.throttled -= 1
             raise Throttled("no room", "ConcurrentInvocationLimitExceeded")
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            if self.duration:
-                await self.clock.sleep(self.duration)
+        async with self.busy():
             outcome = await super().invoke(payload, trace=trace)
             keys = keys_of(payload)
             if self.poison & set(keys):
                 return Outcome(Status.FUNCTION_ERROR, b'{"errorMessage": "poison"}', "ValueError", "poison")
             return Outcome(outcome.status, json.dumps(self.answer(keys)).encode())
-        finally:
-            self.running -= 1
 
 
 def keys_of(payload: Any) -> list[str]:
