@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -22,14 +21,13 @@ from botocore.config import Config
 from eventflow.faultpoint import POINTS
 from tests.chaos.checker import Evidence, Verdict, judge, read_acknowledged, read_attempts, read_kills, read_state
 from tests.chaos.load import Load
+from tests.chaos.steps import Strikes
 from tests.process.daemon_process import children_of
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 #: How long the load is given to bring a process to its fault point.
 REACHING = 20.0
-#: How often a point is tried at which nobody came by in time.
-TRIES = 3
 #: How long everything may take to come to rest after the last kill.
 REST = 120.0
 #: A kill takes about so many seconds, restart included; instants of schedules are laid out over a whole run.
@@ -51,17 +49,12 @@ class Failure(AssertionError):
     """The daemon did something that no kill explains."""
 
 
-class Chaos:
-    """``run`` kills ``kills`` times and gives the verdict. The same seed makes the same choices; when they strike is the machine's doing."""
+class Chaos(Strikes):
+    """``run`` kills ``kills`` times and gives the verdict."""
 
     def __init__(self, folder: Path, kills: int, seed: int, points: tuple[str, ...] = OF_EVENTS) -> None:
+        super().__init__(kills, seed, points, VICTIMS)
         self.folder = folder
-        self.kills = kills
-        self.seed = seed
-        self.points = points
-        self.killed: Counter[str] = Counter()
-        self.not_reached: Counter[str] = Counter()
-        self._chance = random.Random(seed)
         self._state = folder / "state"
         self._port = free_port()
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -69,11 +62,6 @@ class Chaos:
         self._writers = 0
         self._clients: dict[str, Any] = {}
         self._kill_log = folder / "kills"
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether there are enough kills for every fault point."""
-        return self.kills >= len(self.points)
 
     def run(self) -> Verdict:
         self._prepare()
@@ -85,7 +73,7 @@ class Chaos:
             load.start()
             self._start_writer()
             try:
-                for step in self._steps():
+                for step in self.steps():
                     self._strike(step)
             finally:
                 load.stop()
@@ -99,20 +87,6 @@ class Chaos:
                     process.wait()
 
     # What is done.
-
-    def _steps(self) -> Iterator[str]:
-        """Fault points in turn and random victims, mixed, until enough were killed."""
-        left: list[str] = []
-        cycles = 0
-        while sum(self.killed.values()) < self.kills or (cycles == 1 and left and self.is_complete):
-            if not left:
-                cycles += 1
-                left = [*self.points, *self._chance.choices(list(VICTIMS), list(VICTIMS.values()), k=max(1, len(self.points) // 2))]
-                self._chance.shuffle(left)
-            step = left.pop()
-            yield step
-            if step in POINTS and not self.killed[step] and self.not_reached[step] < TRIES:
-                left.insert(0, step)
 
     def _strike(self, step: str) -> None:
         if step in POINTS:

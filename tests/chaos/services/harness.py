@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from tests.chaos.services.notices import NoticeWriter
 from tests.chaos.services.objects import ObjectWriter, stray_files
 from tests.chaos.services.register import Unanswered
 from tests.chaos.services.schedules import ScheduleWriter
+from tests.chaos.steps import TRIES, Strikes
 from tests.process.daemon_process import DaemonProcess
 
 #: The points that these writers pass.
@@ -29,9 +29,9 @@ OF_WRITES = tuple(
         ("transaction.", "object.", "version.", "part.", "upload.", "item.", "message.", "event.", "fire.", "notification.", "stream.")
     )
 )
-RANDOM = ("random moment", "random moment", "random moment", "start-up")
-#: How long the writers are given to bring the daemon to a fault point, and how often that is tried.
-REACHING, TRIES = 40.0, 3
+RANDOM = {"random moment": 3, "start-up": 1}
+#: How long the writers are given to bring the daemon to a fault point.
+REACHING = 40.0
 PAUSE = 0.02
 TABLE, BUCKET, VERSIONED, TELLING = "things", "things", "versioned", "telling"
 APPLICATION = """
@@ -65,18 +65,15 @@ class OfRegisters:
         self.counts, self.wrongs = writer.registers.counts, writer.registers.wrongs
 
 
-class ServicesChaos:
-    """``run`` kills ``kills`` times and fills ``wrongs``. The same seed makes the same choices; when they strike is the machine's doing."""
+class ServicesChaos(Strikes):
+    """``run`` kills ``kills`` times and fills ``wrongs``."""
 
     def __init__(self, folder: Path, kills: int, seed: int, points: tuple[str, ...] = OF_WRITES) -> None:
-        self.kills, self.seed, self.points = kills, seed, points
-        self.killed: Counter[str] = Counter()
-        self.not_reached: Counter[str] = Counter()
+        super().__init__(kills, seed, points, RANDOM)
         self.writers: list[Writer] = []
         self.wrongs: list[str] = []
         self.seconds = 0.0
         self._folder = folder
-        self._chance = random.Random(seed)
         self._port = str(free_port())
         self._noted = {name: folder / name for name in ("noted", "noticed", "followed")}
         application = "".join((APPLICATION, notices.APPLICATION, changes.APPLICATION))
@@ -92,7 +89,7 @@ class ServicesChaos:
             for thread in threads:
                 thread.start()
             try:
-                for step in self._steps():
+                for step in self.steps():
                     self._strike(step)
             finally:
                 self._stopping.set()
@@ -104,7 +101,7 @@ class ServicesChaos:
             self._daemon.end()
 
     def missed(self) -> list[str]:
-        return [point for point in self.points if not self.killed[point] and (self.not_reached[point] >= TRIES or self.kills >= len(self.points))]
+        return [point for point in self.points if not self.killed[point] and (self.not_reached[point] >= TRIES or self.is_complete)]
 
     def _make_writers(self) -> None:
         s3, dynamodb, sqs = (self._client(service) for service in ("s3", "dynamodb", "sqs"))
@@ -148,20 +145,6 @@ class ServicesChaos:
                 return
 
     # Kills.
-
-    def _steps(self) -> Iterator[str]:
-        """Fault points and random moments, mixed, until enough were killed; each point at least once where there are enough kills for all."""
-        left: list[str] = []
-        cycles = 0
-        while sum(self.killed.values()) < self.kills or (cycles == 1 and left and self.kills >= len(self.points)):
-            if not left:
-                cycles += 1
-                left = [*self.points, *self._chance.choices(RANDOM, k=max(1, len(self.points) // 2))]
-                self._chance.shuffle(left)
-            step = left.pop()
-            yield step
-            if step in POINTS and not self.killed[step] and self.not_reached[step] < TRIES:
-                left.insert(0, step)
 
     def _strike(self, step: str) -> None:
         if step in POINTS:
