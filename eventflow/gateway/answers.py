@@ -40,8 +40,8 @@ def answer_2(payload: bytes) -> Answer:
     return complete(value, headers, b"application/json", loose=True)
 
 
-def answer_1(payload: bytes) -> Answer:
-    """A response in format 1.0. Raises Malformed."""
+def answer_1(payload: bytes, *, binary: bool = True) -> Answer:
+    """A response in format 1.0; without ``binary`` a body in Base64 stays what it is. Raises Malformed."""
     try:
         value = json.loads(payload)
     except ValueError as error:
@@ -57,7 +57,7 @@ def answer_1(payload: bytes) -> Answer:
         if not isinstance(several, dict) or not all(isinstance(values, list) for values in several.values()):
             raise Malformed("multiValueHeaders is an object of lists")
         headers += [(field_name(name), field_value(name, one)) for name, values in several.items() for one in values]
-    return complete(value, headers, b"application/json", loose=False)
+    return complete(value if binary else {**value, "isBase64Encoded": False}, headers, b"application/json", loose=False)
 
 
 def complete(value: Mapping[str, Any], headers: list[tuple[bytes, bytes]], content_type: bytes, *, loose: bool) -> Answer:

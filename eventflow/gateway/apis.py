@@ -26,10 +26,13 @@ STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 VARIABLE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 VARIABLE_VALUE = re.compile(r"[A-Za-z0-9._~:/?#&=,-]{0,512}")
 BASE_PATH = re.compile(r"/([A-Za-z0-9$_.+!*'()-]+(/[A-Za-z0-9$_.+!*'()-]+)*)?")
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+_-]+/([A-Za-z0-9.+_-]+|\*)|\*/\*")
+#: AWS: minimumCompressionSize is 0 to 10,485,760 bytes.
+LARGEST_COMPRESSION_SIZE = 10_485_760
 #: AWS: 30 seconds for HTTP APIs, 29 for the others (API Gateway quotas).
 LONGEST = {"HTTP": 30.0, "REST": 29.0, "WEBSOCKET": 29.0, "URL": 900.0}
 #: The options that the core enforces; every other one belongs to a plug.
-API_OPTIONS = frozenset(("stage", "stage_variables", "base_path", "cors"))
+API_OPTIONS = frozenset(("stage", "stage_variables", "base_path", "cors", "binary_media_types", "minimum_compression_size"))
 ROUTE_OPTIONS = frozenset(("timeout",))
 
 
@@ -73,6 +76,8 @@ class Api:
     stage: Stage
     base_path: str | None = None
     cors: Cors | None = None
+    binary_media_types: tuple[str, ...] = ()
+    minimum_compression_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     access_log: AccessLog | None = None
@@ -178,7 +183,21 @@ def make_api(app: str, account: str, protocol: str, name: str, options: Mapping[
         raise SettingError(f"{where}: cors is refused: only HTTP APIs answer for their functions; a REST API has an OPTIONS route for it.")
     cors = Cors.read(where, options["cors"]) if "cors" in options else None
     rest = {option: value for option, value in options.items() if option not in API_OPTIONS}
-    return Api(protocol, name, api_id(account, app, protocol, name), Stage(stage, variables(where, options)), base_path, cors, rest)
+    at = Stage(stage, variables(where, options))
+    return Api(protocol, name, api_id(account, app, protocol, name), at, base_path, cors, *of_rest(where, protocol, options), rest)
+
+
+def of_rest(where: str, protocol: str, options: Mapping[str, Any]) -> tuple[tuple[str, ...], int | None]:
+    """``binary_media_types`` and ``minimum_compression_size``, which REST APIs alone have."""
+    types, least = options.get("binary_media_types", []), options.get("minimum_compression_size")
+    for name in ("binary_media_types", "minimum_compression_size"):
+        if protocol != "REST" and name in options:
+            raise SettingError(f"{where}: {name} is refused: only REST APIs have it.")
+    if not isinstance(types, list) or not all(isinstance(one, str) and MEDIA_TYPE.fullmatch(one) for one in types):
+        raise SettingError(f"{where}: binary_media_types={types!r} is refused: it takes a list of types such as 'image/png', 'image/*' or '*/*'.")
+    if least is not None and (not isinstance(least, int) or isinstance(least, bool) or not 0 <= least <= LARGEST_COMPRESSION_SIZE):
+        raise SettingError(f"{where}: minimum_compression_size={least!r} is refused: it takes 0 to {LARGEST_COMPRESSION_SIZE} bytes.")
+    return tuple(one.lower() for one in types), least
 
 
 def make_url(app: str, account: str, function: str, options: Mapping[str, Any]) -> Api:

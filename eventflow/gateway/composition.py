@@ -12,6 +12,7 @@ from eventflow.gateway.access_log import ApiLog
 from eventflow.gateway.apis import SOCKETS, URL, Api, Table, add_route, check_claimed, finish, make_apis
 from eventflow.gateway.authorizers.settings import IAM
 from eventflow.gateway.backend import HttpIntegration, MockIntegration
+from eventflow.gateway.compression import Compressing
 from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
@@ -84,7 +85,11 @@ class GatewayService:
         for plug in self._plugs:
             plug.load(apis)
         for one in declared:
-            add_route(made[one.route.protocol, one.route.api], one.where, one.route, self._integration(one), one.function, self._plugs)
+            api = made[one.route.protocol, one.route.api]
+            integration = self._integration(one)
+            if api.minimum_compression_size is not None:
+                integration = Compressing(integration, api.minimum_compression_size)
+            add_route(api, one.where, one.route, integration, one.function, self._plugs)
         for api in apis:
             finish(api, self._plugs)
         if self._sockets is not None:

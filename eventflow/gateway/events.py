@@ -54,7 +54,7 @@ class Writer:
         if "cookie" in headers:
             cookies = f'"cookies":{texts(one.strip() for one in headers.pop("cookie").split(";"))},'
         key = quoted(route.key)
-        path = quoted(request.path if api.protocol != URL else request.raw_path.removeprefix(request.mount) or "/")
+        path = quoted(raw_path(request, api))
         parts = [
             '{"version":"2.0","routeKey":', key, ',"rawPath":', path, ',"rawQueryString":', quoted(request.query), ",", cookies,
             '"headers":', object_of(headers), ",",
@@ -65,7 +65,7 @@ class Writer:
             '"requestContext":{"accountId":"', self._account, '","apiId":"', api.id, '",', *self._found_2(findings),
             '"domainName":', quoted(request.domain), ',"domainPrefix":', quoted(request.domain.partition(".")[0]),
             ',"http":{"method":', quoted(request.method), ',"path":', path, ',"protocol":"HTTP/', request.http_version,
-            '","sourceIp":"', request.source_ip, '","userAgent":', quoted(headers.get("user-agent", "")), '},"requestId":"', request.request_id,
+            '","sourceIp":', quoted(request.source_ip), ',"userAgent":', quoted(headers.get("user-agent", "")), '},"requestId":"', request.request_id,
             '","routeKey":', key, ',"stage":"', stage.name, '","time":"', self.time(request.received), '","timeEpoch":',
             str(int(request.received * 1000)), "}",
         ]  # fmt: skip
@@ -217,14 +217,19 @@ def body_1(body: bytes, content_type: str, api: Api) -> tuple[str | None, bool]:
 
 def is_binary(media_type: str, api: Api) -> bool:
     """Whether a type is among the API's ``binary_media_types``: ``image/png``, ``image/*`` or ``*/*``."""
-    allowed: Iterable[str] = api.options.get("binary_media_types", ())
-    return any(one in ("*/*", media_type) or (one.endswith("/*") and media_type.startswith(one[:-1])) for one in allowed)
+    allowed = api.binary_media_types
+    return bool(allowed) and any(one in ("*/*", media_type) or (one.endswith("/*") and media_type.startswith(one[:-1])) for one in allowed)
 
 
 def event_path(request: Request, api: Api) -> str:
     """``path`` of payload 1.0: without the stage, but with the base path that the client used."""
-    segment = api.stage.segment
-    return request.path if api.base_path is not None or not segment else request.path.removeprefix(segment) or "/"
+    return request.path if request.mount else request.path.removeprefix(api.stage.segment) or "/"
+
+
+def raw_path(request: Request, api: Api) -> str:
+    """``rawPath`` of payload 2.0: with the stage, but without the base path. Only a function URL's is as it was sent."""
+    path = request.raw_path if api.protocol == URL else request.path
+    return path.removeprefix(request.mount) or "/"
 
 
 def resource_id(api: Api, path: str) -> str:

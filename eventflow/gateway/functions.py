@@ -11,6 +11,7 @@ from eventflow.dispatch.dispatcher import RecursionStopped, UnknownFunction
 from eventflow.errors import StorageError, Throttled
 from eventflow.gateway.answers import Malformed, answer_1, answer_2
 from eventflow.gateway.apis import Route
+from eventflow.gateway.events import is_binary
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer, Findings, Refusal
 from eventflow.outcome import Outcome, Status
@@ -20,6 +21,7 @@ log = logging.getLogger("eventflow.gateway")
 #: AWS: 6 MB for a synchronous request to Lambda.
 LARGEST_EVENT = 6_291_456
 EventOf = Callable[[Request, Route, Findings], bytes]
+AnswerOf = Callable[[bytes, Request, Route], Answer]
 
 
 class Invoke(Protocol):
@@ -33,7 +35,7 @@ class Invoke(Protocol):
 class FunctionIntegration:
     """Runs one function for a route. ``event_of`` writes the event, ``answer_of`` reads the response; both are of one payload format."""
 
-    def __init__(self, function: str, invoke: Invoke, event_of: EventOf, answer_of: Callable[[bytes], Answer]) -> None:
+    def __init__(self, function: str, invoke: Invoke, event_of: EventOf, answer_of: AnswerOf) -> None:
         self.function = function
         self._invoke = invoke
         self._event_of = event_of
@@ -57,10 +59,20 @@ class FunctionIntegration:
         if outcome.status is not Status.SUCCESS:
             return Refusal("INTEGRATION_FAILURE")
         try:
-            return self._answer_of(outcome.payload)
+            return self._answer_of(outcome.payload, request, route)
         except Malformed as error:
             log.warning("%s: the response of %s is malformed: %s", route.key, self.function, error)
             return Refusal("INTEGRATION_FAILURE")
 
 
-ANSWERS = {"HTTP": answer_2, "REST": answer_1}
+def version_2(payload: bytes, request: Request, route: Route) -> Answer:
+    return answer_2(payload)
+
+
+def version_1(payload: bytes, request: Request, route: Route) -> Answer:
+    """REST APIs make bytes of Base64 where the first type that the client accepts is one of the API's ``binary_media_types``."""
+    accepted = request.header("accept").partition(",")[0].partition(";")[0].strip().lower()
+    return answer_1(payload, binary=is_binary(accepted, route.api))
+
+
+ANSWERS: dict[str, AnswerOf] = {"HTTP": version_2, "REST": version_1}

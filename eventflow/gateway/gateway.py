@@ -89,9 +89,9 @@ class Gateway:
             if found is None:
                 return None
             api, mount = found
+            request.mount = mount if api.base_path is not None else ""
         if mount:
             request.route_path = request.path[len(mount) :] or "/"
-            request.mount = mount
         return api
 
     async def _through(self, api: Api, request: Request, receive: Receive, send: Send) -> None:

@@ -18,9 +18,9 @@ quoted = json.encoder.encode_basestring_ascii
 
 class Request:
     """``path`` is decoded and ``raw_path`` as it was sent, both without the query; ``route_path`` is what routes are compared with: without stage
-    and base path. ``headers`` are as they came (names in lower case), ``source_ip`` is the client's, proxies that are trusted passed over,
-    ``peer`` that of whoever sent it here.
-    ``received`` is when its head was there, in Unix seconds, ``started`` the same in monotonic seconds. ``parameters`` are those of the path.
+    and base path; ``mount`` is the base path if it led to the API. ``headers`` are as they came (names in lower case), ``source_ip`` is the
+    client's, proxies that are trusted passed over, ``peer`` that of whoever sent it here. ``received`` is when its head was there, in Unix seconds,
+    ``started`` the same in monotonic seconds. ``parameters`` are those of the path.
     """
 
     __slots__ = (
