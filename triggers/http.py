@@ -69,7 +69,7 @@ class Rest(Http):
     request as AWS's payload 1.0 and answers with ``statusCode``, ``headers``, ``multiValueHeaders``, ``body`` and ``isBase64Encoded``.
 
     ``api`` names an API of ``app.rest_api``; ``timeout`` is how many seconds the answer may take (29 at most, and as default). ``authorizer``,
-    ``scopes``, ``throttle``, ``api_key`` (is one required?), ``validator`` and ``models`` are those of the method.
+    ``scopes``, ``throttle``, ``api_key`` (is one required?), ``validator``, ``models`` and ``required`` are those of the method.
     """
 
     kind: ClassVar[str] = "rest"
@@ -78,11 +78,18 @@ class Rest(Http):
     api_key: bool = False
     validator: Any = None
     models: Any = None
+    required: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.required, str) or not all(isinstance(one, str) for one in self.required):
+            raise SettingError(f"Rest: required={self.required!r} is refused: it takes a list of texts such as 'header.X-Tenant' or 'query.page'.")
+        object.__setattr__(self, "required", tuple(self.required))
         if self.route == "$default":
             raise SettingError("Rest: route='$default' is refused: REST APIs have no such route; \"ANY /{proxy+}\" takes every path but '/'.")
+
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "required": list(self.required)}
 
     def longest(self) -> float:
         return 29.0

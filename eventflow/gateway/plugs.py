@@ -13,6 +13,7 @@ from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.functions import Invoke
 from eventflow.gateway.seams import Plug, Sockets
 from eventflow.gateway.throttle import ACCOUNT_LIMIT, Limit
+from eventflow.gateway.validation import RequestValidation
 from eventflow.gateway.websocket.farewells import Emit
 from eventflow.gateway.websocket.sockets import WebSockets
 from eventflow.services.api_keys import ApiKeys
@@ -54,7 +55,7 @@ def make_access_logs(surroundings: Surroundings) -> AccessLogs:
 
 def make_plugs(surroundings: Surroundings, admission: Admission) -> Sequence[Plug]:
     """Throttling and keys, authorizers, keys that these found, validation."""
-    return (admission, Authorizers(surroundings), AuthorizerKeys(admission))
+    return (admission, Authorizers(surroundings), AuthorizerKeys(admission), RequestValidation())
 
 
 def make_sockets(surroundings: Surroundings) -> Sockets | None:

@@ -1,0 +1,145 @@
+"""Request validation: what REST APIs let through to their functions, with AWS's words for what they do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventflow import App, SettingError
+from tests.gateway.server import GatewayServer, gateway
+from triggers import Http, Rest
+
+MODELS = {
+    "Price": {"type": "number", "minimum": 0, "exclusiveMinimum": True},  # as draft 4 writes it
+    "Item": {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "type": "object",
+        "required": ["name", "price"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "pattern": "^[a-z]+$"},
+            "price": {"$ref": "https://apigateway.amazonaws.com/restapis/abc123/models/Price"},
+            "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Item"}},
+            "size": {"$ref": "#/definitions/size"},
+        },
+        "additionalProperties": False,
+        "definitions": {"size": {"enum": ["S", "M"]}},
+    },
+}
+ITEM = {"name": "pen", "price": 2}
+
+
+def shop(*routes: Rest, **options: Any) -> App:
+    app = App("shop")
+    app.rest_api(**{"models": MODELS, **options})
+    for number, route in enumerate(routes):
+        app.on(route, name=f"f{number}")(lambda event, context: {"statusCode": 200, "body": event["body"]})
+    return app
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[GatewayServer]:
+    app = shop(
+        Rest("POST /items", validator="body", models="Item"),
+        Rest("POST /typed", validator="all", models={"application/json": "Item", "text/plain": {"type": "string"}}, required=["header.X-Tenant"]),
+        Rest("POST /any", validator="body", models={"$default": "Item"}),
+        Rest("GET /find", validator="params", required=["query.page", "header.X-Tenant"]),
+        Rest("POST /params", validator="params", models="Item"),
+        Rest("POST /free"),
+    )
+    with gateway(app) as running:
+        yield running
+
+
+def post(server: GatewayServer, path: str, body: Any, **headers: str) -> int:
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    return server.request("POST", f"/prod{path}", text, {name.replace("_", "-"): value for name, value in headers.items()}).status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (ITEM, 200),
+        ({**ITEM, "parts": [{**ITEM, "parts": []}], "size": "S"}, 200),
+        ({**ITEM, "price": 0}, 400),
+        ({**ITEM, "name": "Pen"}, 400),
+        ({**ITEM, "parts": [{"name": "pen"}]}, 400),
+        ({**ITEM, "size": "L"}, 400),
+        ({**ITEM, "more": 1}, 400),
+        ({"name": "pen"}, 400),
+        ([], 400),
+        ("", 400),
+        ("{", 400),
+        ('{"name": "pen", "price": NaN}', 400),
+        (b"\xff\xfe", 400),
+        ("[" * 100_000, 400),
+    ],
+)
+def test_bodies_meet_the_model(server: GatewayServer, body: Any, status: int) -> None:
+    before = len(server.events)
+    assert post(server, "/items", body) == status
+    assert len(server.events) - before == (status == 200)
+
+
+def test_a_refusal_is_worded_as_awss(server: GatewayServer) -> None:
+    refused = server.request("POST", "/prod/items", "{}")
+    assert (refused.status, refused.json(), refused["x-amzn-errortype"]) == (400, {"message": "Invalid request body"}, "BadRequestException")
+    refused = server.get("/prod/find?page=")
+    assert (refused.status, refused.json()) == (400, {"message": "Missing required request parameters: [page, X-Tenant]"})
+    assert server.get("/prod/find?page=1", x_tenant=" ").json() == {"message": "Missing required request parameters: [X-Tenant]"}
+    assert server.get("/prod/find?page=1", x_tenant="t").status == 200
+
+
+def test_the_content_type_chooses_the_model(server: GatewayServer) -> None:
+    assert post(server, "/typed", ITEM, x_tenant="t", content_type="application/json; charset=utf-8") == 200
+    assert post(server, "/typed", "5", x_tenant="t", content_type="text/plain") == 400
+    assert post(server, "/typed", '"five"', x_tenant="t", content_type="text/plain") == 200
+    assert post(server, "/typed", "<item/>", x_tenant="t", content_type="application/xml") == 200, "no model, nothing to check, as on AWS"
+    assert post(server, "/typed", "{}", content_type="application/xml") == 400, "the header is required all the same"
+    assert post(server, "/any", "<item/>", content_type="application/xml") == 400
+
+
+def test_what_the_validator_leaves_out_is_not_checked(server: GatewayServer) -> None:
+    assert post(server, "/params", "{}") == 200
+    assert post(server, "/free", "{}") == 200
+
+
+def test_a_long_body_is_checked_too(server: GatewayServer) -> None:
+    parts = [ITEM] * 4_000
+    assert post(server, "/items", {**ITEM, "parts": parts}) == 200
+    assert post(server, "/items", {**ITEM, "parts": [*parts, {}]}) == 400
+
+
+def test_an_api_has_a_validator_for_all_its_routes() -> None:
+    with gateway(shop(Rest("POST /items", models="Item"), Rest("POST /params", models="Item", validator="params"), validator="body")) as server:
+        assert [post(server, "/items", "{}"), post(server, "/params", "{}")] == [400, 200]
+
+
+@pytest.mark.parametrize(
+    ("route", "options", "why"),
+    [
+        (Rest("POST /x", validator="everything"), {}, "POST /x.*validator='everything' is refused: it takes body, params, all"),
+        (Rest("POST /x", validator="body", models="Thing"), {}, "there is no model named 'Thing'; models has: Item, Price"),
+        (Rest("POST /x", models="Item"), {}, "models and required need a validator"),
+        (Rest("POST /x", validator="params", required=["cookie.x"]), {}, "required='cookie.x' is refused"),
+        (Rest("POST /x", validator="params", required=["path.id"]), {}, r"the route's path has no variable \{id\}"),
+        (Rest("POST /x"), {"models": {"Bad": {"type": "strnig"}}}, "the model 'Bad' is no JSON schema"),
+        (Rest("POST /x"), {"models": {"Bad": {"pattern": "("}}}, "the model 'Bad' is no JSON schema"),
+        (Rest("POST /x"), {"models": {"Bad": {"$ref": "Nowhere"}}}, r"\$ref 'Nowhere' leads to no model"),
+        (Rest("POST /x"), {"models": {"Bad name": {}}}, "the model 'Bad name' is refused"),
+        (Rest("POST /x"), {"models": []}, r"models=\[\] is refused"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(route: Rest, options: dict[str, Any], why: str) -> None:
+    with pytest.raises(SettingError, match=why), gateway(shop(route, **options)):
+        pass
+
+
+def test_http_apis_validate_nothing() -> None:
+    app = App("http")
+    app.http_api(models=MODELS)
+    app.on(Http("GET /x"), name="x")(lambda event, context: None)
+    with pytest.raises(SettingError, match="HTTP API 'default': models is refused: only REST APIs validate requests"), gateway(app):
+        pass
