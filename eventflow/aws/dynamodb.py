@@ -77,7 +77,7 @@ class DynamoDB:
 
     @operation("GetItem")
     async def get_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        return await self._tables.get_item(call.region, params)
+        return await self._tables.get_item(call.region, params, texts=True)
 
     @operation("UpdateItem")
     async def update_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -89,11 +89,11 @@ class DynamoDB:
 
     @operation("Query")
     async def query(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        return await self._tables.query(call.region, params)
+        return await self._tables.query(call.region, params, texts=True)
 
     @operation("Scan")
     async def scan(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        return await self._tables.scan(call.region, params)
+        return await self._tables.scan(call.region, params, texts=True)
 
     @operation("BatchGetItem")
     async def batch_get_item(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.model import OperationModel, ServiceModel, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, StructureShape
 
 from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.json_reader import JsonReaders, load_object
-from eventflow.aws.protocols.json_writer import JsonWriters, dump
+from eventflow.aws.protocols.json_writer import JsonWriters, dump, dump_with
 from eventflow.aws.protocols.modeled import ErrorShapes, blamed, status_of, text_member
 from eventflow.aws.protocols.query_codes import query_code
 from eventflow.aws.protocols.refusal import Missing, UnknownOperation, Unreadable
@@ -58,7 +58,16 @@ class JsonRpc:
         if not members:
             return lambda answer, request_id: Reply(200, headers.copy(), b"{}")
         write = self._writers.structure(members)
-        return lambda answer, request_id: Reply(200, headers.copy(), dump(write(answer)))
+        compound = frozenset(name for name, shape in members.items() if isinstance(shape, (StructureShape, ListShape, MapShape)))
+
+        def written(answer: Mapping[str, Any], request_id: str) -> Reply:
+            ready = {name: value for name, value in answer.items() if type(value) is str and name in compound}
+            if not ready:
+                return Reply(200, headers.copy(), dump(write(answer)))
+            rest = {name: value for name, value in answer.items() if name not in ready}
+            return Reply(200, headers.copy(), dump_with(write(rest), ready))
+
+        return written
 
     def refuse(self, error: Unreadable) -> ServiceError:
         if isinstance(error, Missing) and self._query_compatible:

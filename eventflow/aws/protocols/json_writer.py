@@ -19,6 +19,12 @@ def dump(value: Any) -> bytes:
     return ENCODER.encode(value).encode()
 
 
+def dump_with(members: Mapping[str, Any], texts: Mapping[str, str]) -> bytes:
+    """A structure of which some members are JSON already."""
+    ready = ",".join([f'"{name}":{text}' for name, text in texts.items()])
+    return (f"{ENCODER.encode(members)[:-1]},{ready}}}" if members else f"{{{ready}}}").encode()
+
+
 def encode_value(value: Any) -> Any:
     """What JSON has no word for, as AWS writes it."""
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -46,6 +46,7 @@ class Reading:
         self.projection: Projection | None = None
         self.select: str | None = None
         self.most: int | None = None  # more items than this are Lengthy
+        self.texts = False  # whether items that are returned whole may be one text of JSON
 
     def index_of(self, table: Table) -> Index | None:
         if self.index_name is None:
@@ -129,6 +130,9 @@ class View:
         self._index = index
         self.fetches = self._needs_table()
         self.counts_only = reading.select == "COUNT"
+        narrowed = index is not None and index.projected is not None and not self.fetches
+        #: Nothing of what is read is looked at or left out.
+        self.whole = reading.filter is None and reading.projection is None and not narrowed
 
     def _needs_table(self) -> bool:
         """A local index gets what it lacks from the table; a global one cannot."""
@@ -160,17 +164,28 @@ def read_page(reading: Reading, table: Table, index: Index | None, rows: Iterabl
     if table.meter is not None:
         table.meter.admit_read(index.name if index is not None and index.is_global else None)
     view = View(reading, index)
+    blind = view.whole and (reading.texts or view.counts_only)
     found: list[Item] = []
+    texts: list[str] = []
     matched = scanned = size = 0
     fetched = 0.0
     last: Item | None = None
+    consistent, limit, most = reading.consistent, reading.limit, reading.most
     for body, binary, bytes_here, bytes_in_table in rows:
-        if scanned == reading.most:
+        if scanned == most:
             raise Lengthy
         scanned += 1
         size += bytes_here
-        fetched += read_units(bytes_in_table, reading.consistent) if view.fetches else 0.0
-        ends = scanned == reading.limit or size >= PAGE
+        if view.fetches:
+            fetched += read_units(bytes_in_table, consistent)
+        ends = scanned == limit or size >= PAGE
+        if blind:
+            if not view.counts_only:
+                texts.append(body)
+            if ends:
+                last = load(body, binary)
+                break
+            continue
         item = load(body, binary)
         seen = view.of(item)
         if reading.filter is None or reading.filter.test(seen):
@@ -180,9 +195,9 @@ def read_page(reading: Reading, table: Table, index: Index | None, rows: Iterabl
         if ends:
             last = item
             break
-    response: dict[str, Any] = {"Count": matched, "ScannedCount": scanned}
+    response: dict[str, Any] = {"Count": scanned if blind else matched, "ScannedCount": scanned}
     if not view.counts_only:
-        response["Items"] = found
+        response["Items"] = f"[{','.join(texts)}]" if blind else found
     if last is not None:
         response["LastEvaluatedKey"] = {name: last[name] for name in key_names(table, index)}
     consumed = _consumed(index, read_units(size, reading.consistent), fetched)

@@ -184,7 +184,8 @@ class Tables:
         write = kind(params, self._compiler)
         return await self._database.write(lambda connection: write.apply(connection, self._catalog.get(connection, region, name)))
 
-    async def get_item(self, region: str, params: Params) -> Response:
+    async def get_item(self, region: str, params: Params, *, texts: bool = False) -> Response:
+        """With ``texts`` an item that is returned whole is the JSON that is stored of it, see ``query``."""
         name = table_name(params.get("TableName"), region, self._account)
         check_older(Constraints(params).required("Key").choices("ReturnConsumedCapacity"), params).refuse()
         refuse_mixed(params)
@@ -207,20 +208,23 @@ class Tables:
             report = units.report(params.get("ReturnConsumedCapacity"), table.name)
             response: Response = {} if report is None else {"ConsumedCapacity": report}
             if record is not None:
-                response["Item"] = projection.of(record.item) if projection else record.item
+                response["Item"] = projection.of(record.item) if projection else record.body if texts else record.item
             return response
 
         return await self._database.look(get)
 
-    async def query(self, region: str, params: Params) -> Response:
-        return await self._read(region, params, Query)
+    async def query(self, region: str, params: Params, *, texts: bool = False) -> Response:
+        """With ``texts`` the items, if they are returned whole, are one text: a JSON array of what is stored of them, put together and not read."""
+        return await self._read(region, params, Query, texts)
 
-    async def scan(self, region: str, params: Params) -> Response:
-        return await self._read(region, params, Scan)
+    async def scan(self, region: str, params: Params, *, texts: bool = False) -> Response:
+        """``texts`` as for ``query``."""
+        return await self._read(region, params, Scan, texts)
 
-    async def _read(self, region: str, params: Params, kind: type[Query] | type[Scan]) -> Response:
+    async def _read(self, region: str, params: Params, kind: type[Query] | type[Scan], texts: bool) -> Response:
         name = table_name(params.get("TableName"), region, self._account)
         reading = kind(params, self._compiler)
+        reading.reading.texts = texts
 
         def read(connection: sqlite3.Connection) -> Response:
             return reading.apply(connection, self._catalog.get(connection, region, name))
