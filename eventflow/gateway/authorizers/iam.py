@@ -49,6 +49,12 @@ class IamStep:
         self._clock = clock
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Addition | Refusal | None:
+        found = await self._checked(request, route)
+        if isinstance(found, Signature):
+            return self._addition(found, route)
+        return found if route.api.protocol in ("REST", "WEBSOCKET") else Refusal(found.kind)  # which all say "Forbidden", and no more
+
+    async def _checked(self, request: Request, route: Route) -> Signature | Refusal:
         signed = SignedRequest(request.method, request.raw_path, request.query, dict(request.header_map), request.scheme)
         try:
             signature = read_signature(signed)
@@ -63,7 +69,7 @@ class IamStep:
             return self._refusal(error)
         except NotText:
             return Refusal("BAD_REQUEST")
-        return self._addition(claim.signature, route)
+        return claim.signature
 
     def _refusal(self, error: Refused) -> Refusal:
         kind, text = REFUSALS.get(error.reason, ("INVALID_SIGNATURE", None))

@@ -33,7 +33,7 @@ class Authorizers:
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
         self._fetcher = Fetcher()
-        self._events = AuthorizerEvents(surroundings.account)
+        self._events = AuthorizerEvents(surroundings.account, surroundings.region)
         self._signatures = Verifier(surroundings.credentials, surroundings.clock)
         #: Those of the version that answers, which keep their keys and tokens over reloads; and those of the one that is being loaded.
         self._verifiers: dict[JwtSettings, TokenVerifier] = {}
@@ -144,16 +144,14 @@ class Authorizers:
         return LambdaStep(authorizer, readers, event_of, self._around.region, self._around.account, self._around.clock)
 
     def _event_of(self, where: str, api: Api, settings: LambdaSettings) -> EventOf:
-        if api.protocol == "HTTP":
-            if settings.kind == "token":
-                raise SettingError(
-                    f"{where}: authorizer={settings.name!r} is refused: token authorizers are for REST APIs; kind='request' is for all."
-                )
-            return self._events.http_2 if settings.payload == "2.0" else self._events.http_1
-        if settings.simple:
-            raise SettingError(
-                f"{where}: authorizer={settings.name!r} is refused: simple responses are for HTTP APIs; elsewhere it answers with a policy."
-            )
-        if settings.kind == "token" and api.protocol == "WEBSOCKET":
+        if settings.kind == "token" and api.protocol != "REST":
             raise SettingError(f"{where}: authorizer={settings.name!r} is refused: token authorizers are for REST APIs; kind='request' is for all.")
+        if settings.simple and api.protocol != "HTTP":
+            raise SettingError(
+                f"{where}: authorizer={settings.name!r} is refused: simple responses are for HTTP APIs; elsewhere it answers a policy."
+            )
+        if api.protocol == "HTTP":
+            return self._events.http_2 if settings.payload == "2.0" else self._events.http_1
+        if api.protocol == "WEBSOCKET":
+            return self._events.websocket
         return self._events.token if settings.kind == "token" else self._events.rest

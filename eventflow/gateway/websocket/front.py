@@ -43,6 +43,8 @@ class SocketApi:
             if routes.setdefault(route.key, route) is not route:
                 raise SettingError(f"{where}: two functions have the route {route.key!r}; keep one of them.")
             check_response(where, route)
+        if api.options.get("authorizer", "none") != "none" and CONNECT not in routes:
+            raise SettingError(f"{where}: authorizer={api.options['authorizer']!r} is asked at {CONNECT}, and the API has no such route; add it.")
         if len(routes) > MOST_ROUTES:
             raise SettingError(f"{where} has {len(routes)} routes; it takes up to {MOST_ROUTES}.")
         return cls(
