@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.chaos.services.items import ItemWriter, create_table
 from tests.chaos.services.messages import MessageWriter
 from tests.chaos.services.notices import NoticeWriter
 from tests.chaos.services.objects import ObjectWriter, stray_files
-from tests.chaos.services.register import Registers, Unanswered, Value
+from tests.chaos.services.register import Promises, Registers, Unanswered, Value
 
 __all__ = ["boto_session"]
 BUCKET = "things"
@@ -233,3 +234,11 @@ def test_a_write_without_an_answer_is_there_or_not_and_a_transaction_is_so_as_a_
     registers.settle()
     assert registers.wrongs == ([wrong] if wrong else [])
     assert registers.known == {"a": None, "b": None, **there}
+
+
+def test_what_is_owed_comes_out_once_and_nothing_that_nobody_sent() -> None:
+    promises = Promises("seed")
+    promises.owed, promises.perhaps = {"a", "b", "c"}, {"d", "e"}
+    promises.judge(Counter({"a": 1, "b": 2, "d": 1, "x": 1}), "{name} is lost", "{name} is there {times} times", "nobody sent {name}")
+    assert promises.wrongs == ["c is lost", "b is there 2 times", "nobody sent x"]
+    assert promises.counts == {"checked": 5, "unanswered": 2, "of which done": 1}

@@ -1,32 +1,26 @@
 """EventBridge under kills: events on a bus with a rule for a queue, and whether each that was acknowledged came out of it."""
 
 import json
-import random
 from collections import Counter
 from typing import Any
 
-from tests.chaos.services.register import Unanswered, asked
+from tests.chaos.services.register import Promises, Unanswered, asked
 
 QUEUE = "heard"
 
 
-class EventWriter:
+class EventWriter(Promises):
     """Puts events, one by one and in batches, of which the rule's pattern takes a part. An entry that has an id is acknowledged."""
 
     kind = "EventBridge"
 
     def __init__(self, events: Any, sqs: Any, seed: str) -> None:
+        super().__init__(seed)
         self._events, self._sqs = events, sqs
         self._url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
         events.put_rule(Name="heard", EventPattern=json.dumps({"source": ["chaos"], "detail": {"wanted": [True]}}))
         target = {"Id": "1", "Arn": f"arn:aws:sqs:us-east-1:000000000000:{QUEUE}", "InputPath": "$.detail.name"}
         events.put_targets(Rule="heard", Targets=[target])
-        self._chance = random.Random(seed)
-        self._number = 0
-        self.owed: set[str] = set()
-        self.perhaps: set[str] = set()
-        self.counts: Counter[str] = Counter()
-        self.wrongs: list[str] = []
 
     def step(self) -> None:
         entries, names = [], []
@@ -52,9 +46,4 @@ class EventWriter:
         found: Counter[str] = Counter()
         while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=600).get("Messages"):
             found.update(json.loads(message["Body"]) for message in messages)
-        self.counts["checked"] += sum(found.values())
-        self.wrongs += [f"{name} was acknowledged and is lost" for name in sorted(self.owed - set(found))]
-        self.wrongs += [f"{name} is there {times} times" for name, times in found.items() if times > 1]
-        self.wrongs += [f"{name} is there, and the rule does not want it" for name in sorted(set(found) - self.owed - self.perhaps)]
-        self.counts["unanswered"] = len(self.perhaps)
-        self.counts["of which done"] = len(self.perhaps & set(found))
+        self.judge(found, "{name} was acknowledged and is lost", "{name} is there {times} times", "{name} is there, and the rule does not want it")

@@ -108,3 +108,26 @@ class Registers:
     def check_all(self) -> None:
         for name in sorted(self.known):
             self.check(name)
+
+
+class Promises:
+    """What a writer knows whose writes come out somewhere else, each under a name: ``owed`` are those that were acknowledged, ``perhaps`` those that
+    were not answered."""
+
+    def __init__(self, seed: str) -> None:
+        self.owed: set[str] = set()
+        self.perhaps: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.wrongs: list[str] = []
+        self._chance = random.Random(seed)
+        self._number = 0
+
+    def judge(self, found: Counter[str], lost: str, repeated: str, uncalled: str) -> None:
+        """Each that is owed came out once, each that was not answered at most once, and nothing else. The texts say in this writer's words what is
+        wrong with ``{name}``, which came ``{times}`` times."""
+        self.counts["checked"] += sum(found.values())
+        self.wrongs += [lost.format(name=name) for name in sorted(self.owed - set(found))]
+        self.wrongs += [repeated.format(name=name, times=times) for name, times in found.items() if times > 1]
+        self.wrongs += [uncalled.format(name=name) for name in sorted(set(found) - self.owed - self.perhaps)]
+        self.counts["unanswered"] = len(self.perhaps)
+        self.counts["of which done"] = len(self.perhaps & set(found))

@@ -1,13 +1,12 @@
 """EventBridge Scheduler under kills: one-time schedules whose instants come while the daemon is killed, and how often each is delivered."""
 
-import random
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.services.register import Unanswered, asked
+from tests.chaos.services.register import Promises, Unanswered, asked
 
 ARN = "arn:aws:{}:us-east-1:000000000000:{}"
 QUEUE, FUNCTION = "instants", "note"
@@ -16,20 +15,15 @@ AHEAD = 5
 REST = 60.0
 
 
-class ScheduleWriter:
+class ScheduleWriter(Promises):
     """Makes schedules for a queue and for a function, which notes its event in the file ``noted``. One that was acknowledged fires once."""
 
     kind = "Scheduler"
 
     def __init__(self, scheduler: Any, sqs: Any, noted: Path, seed: str) -> None:
+        super().__init__(seed)
         self._scheduler, self._sqs, self._noted = scheduler, sqs, noted
         self._url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
-        self._chance = random.Random(seed)
-        self._number = 0
-        self.owed: set[str] = set()
-        self.perhaps: set[str] = set()
-        self.counts: Counter[str] = Counter()
-        self.wrongs: list[str] = []
 
     def step(self) -> None:
         self._number += 1
@@ -60,12 +54,9 @@ class ScheduleWriter:
         while self._scheduler.list_schedules(MaxResults=1)["Schedules"] and time.monotonic() < end:
             time.sleep(0.1)
         found = self._messages() + self._events(end)
-        self.counts["checked"] += len(found)
-        self.wrongs += [f"the schedule {name} never fired" for name in sorted(self.owed - set(found))]
-        self.wrongs += [f"the schedule {name} fired {times} times" for name, times in found.items() if times > 1]
-        self.wrongs += [f"the schedule {name} fired and was never made" for name in sorted(set(found) - self.owed - self.perhaps)]
-        self.counts["unanswered"] = len(self.perhaps)
-        self.counts["of which done"] = len(self.perhaps & set(found))
+        self.judge(
+            found, "the schedule {name} never fired", "the schedule {name} fired {times} times", "the schedule {name} fired and was never made"
+        )
 
     def _messages(self) -> Counter[str]:
         found: Counter[str] = Counter()
