@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Never, TypeVar, Unpack
@@ -75,11 +75,12 @@ class App:
 
         def record(handler: H) -> H:
             registration = self._registration(handler)
-            if any(type(other) is type(trigger) and other.identity() == trigger.identity() for other in registration.triggers):
+            named = self._trigger_without_callables(registration.name, trigger)
+            if any(type(other) is type(named) and other.identity() == named.identity() for other in registration.triggers):
                 raise SettingError(
-                    f"Function {registration.name!r} ({registration.place}) has the trigger {trigger} twice, with one memory; remove one."
+                    f"Function {registration.name!r} ({registration.place}) has the trigger {named} twice, with one memory; remove one."
                 )
-            registration.triggers.insert(0, trigger)  # decorators run from the bottom up, and people read from the top down
+            registration.triggers.insert(0, named)  # decorators run from the bottom up, and people read from the top down
             registration.add(self._without_callables(registration.name, settings))
             return handler
 
@@ -310,6 +311,15 @@ class App:
         """Settings in which a destination that was given as a handler is that function's name."""
         return {setting: self._named(function, setting, value) for setting, value in settings.items()}
 
+    def _trigger_without_callables(self, function: str, trigger: Trigger) -> Trigger:
+        """A trigger in which a setting that was given as a handler is ``function:`` and that function's name."""
+        names = {
+            setting: f"function:{self._function_name(f'Function {function!r}', setting, value)}"
+            for setting, value in getattr(trigger, "__dict__", {}).items()
+            if inspect.isroutine(value)
+        }
+        return replace(trigger, **names) if names else trigger  # type: ignore[type-var]
+
     def _named(self, function: str, setting: str, value: Any) -> Any:
         return self._function_name(f"Function {function!r}", setting, value) if setting in ("on_success", "on_failure") else value
 
@@ -357,6 +367,13 @@ class App:
                 if end.name not in (queues if end.kind == "queue" else functions):
                     raise SettingError(
                         f"Function {function.name!r}: {setting} names the {end}, which app {self.name!r} does not have. {remedy(end, queues)}"
+                    )
+        for function_name, trigger in self.triggers:
+            for resource in trigger.resources():
+                if resource.kind == "function" and resource.name not in functions:
+                    raise SettingError(
+                        f"Function {function_name!r}: {trigger} names the function {resource.name}, which app {self.name!r} does not have. "
+                        "Put @app.function() on that handler, or correct the name."
                     )
         for reference in self._references.values():
             authorizing = reference.options.get("function") if isinstance(reference, AuthorizerRef) else None

@@ -178,5 +178,7 @@ def required_resources(manifest: Manifest, triggers: Iterable[tuple[str, Trigger
     found = {(resource.kind, resource.name): resource for resource in manifest.resources}
     for _function, trigger in triggers:
         for resource in trigger.resources():
+            if resource.kind == "function":  # of this manifest, as its application has made sure
+                continue
             found.setdefault((resource.kind, resource.name), resource)
     return list(found.values())

@@ -93,12 +93,18 @@ class FunctionTarget:
         faultpoint.reach(f"{self._kind}.emitted")
         return request_id
 
-    async def _accepted(self, body: bytes, id: str | None, trace: str | None, move: CursorMove | None) -> str:
+    async def emit_to(self, function: str, payload: Any, *, id: str | None = None) -> str:
+        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        request_id = await self._accepted(body, id, None, None, function)
+        faultpoint.reach(f"{self._kind}.sent")
+        return request_id
+
+    async def _accepted(self, body: bytes, id: str | None, trace: str | None, move: CursorMove | None, function: str | None = None) -> str:
         """Emit; while too much waits for the disk, wait too: so a trigger is slowed down, and has nothing to catch up with."""
         pause = FIRST_PAUSE
         while True:
             try:
-                return await self._dispatcher.emit(self.function, body, key=id, trace=trace, source=self._source, cursor=move)
+                return await self._dispatcher.emit(function or self.function, body, key=id, trace=trace, source=self._source, cursor=move)
             except Overloaded:
                 await self.clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)

@@ -15,8 +15,8 @@ from eventflow.outcome import Outcome
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table``, ``queue``, ``bus`` or ``stream`` (that of the table with
-    this name)."""
+    """Something that must exist before a trigger runs. ``kind`` is ``bucket``, ``table``, ``queue``, ``bus``, ``stream`` (that of the table with
+    this name), or ``function``, which nobody makes: an application without it is refused."""
 
     kind: str
     name: str
@@ -203,7 +203,7 @@ class Target(Protocol):
     concurrency.
     ``report`` tells the daemon's log and status (a warning that people should see, once per text). ``trace`` continues a chain of causes,
     so that a loop is recognised: pass on what the source gives you. ``stream`` is the newest stream of a table, or the one with that ARN.
-    ``send`` puts a message into a queue of the application and returns once it is on disk.
+    ``send`` puts a message into a queue of the application and returns once it is on disk; ``emit_to`` does as ``emit`` with another function of it.
     """
 
     function: str
@@ -222,4 +222,5 @@ class Target(Protocol):
     async def queue(self, name: str) -> QueueSource: ...
     async def stream(self, table: str, arn: str | None = None) -> StreamSource: ...
     async def send(self, queue: str, body: str) -> None: ...
+    async def emit_to(self, function: str, payload: Any, *, id: str | None = None) -> str: ...
     async def bus(self, name: str) -> BusSource: ...

@@ -43,11 +43,11 @@ class Lane:
         self.waiting.append(entry)
         self.filled.set()
 
-    def batch(self, most: int) -> list[Entry]:
-        """The records of the next attempt: those of a piece, or as many as a batch and an invocation may have."""
+    def batch(self, most: int, beside: int = 0) -> list[Entry]:
+        """The records of the next attempt: those of a piece, or as many as a batch and an invocation may have, with so many bytes beside them."""
         self.ends = [end for end in self.ends if end >= self.waiting[0].sequence]
         found: list[Entry] = []
-        size = ENVELOPE
+        size = ENVELOPE + beside
         for entry in self.waiting:
             beyond = entry.sequence > self.ends[0] if self.ends else len(found) >= most
             if beyond or (found and size + entry.size + 1 > LARGEST_PAYLOAD):

@@ -6,10 +6,13 @@ import asyncio
 import json
 import zlib
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
-from eventflow import EventflowError, Filters, Outcome, ServiceError, Status, StorageError, StreamSource, Target, Throttled, dynamodb_event, iso
+from eventflow import EventflowError, Filters, Outcome, ServiceError, Status, StorageError, StreamSource, Target, Throttled, dynamodb_event
+from triggers.discarded import Discarded, tell
 from triggers.lane import Entry, Lane, entry_of, reported
+from triggers.tumbling import Window
 
 LONGEST_POLL = 60.0
 PAGE = 1000
@@ -24,7 +27,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What the trigger's settings say; ``retries`` and ``age`` are -1 for no end."""
+    """What the trigger's settings say; ``retries`` and ``age`` are -1 for no end. With ``tumbling`` seconds there is one lane."""
 
     batch_size: int
     window: float
@@ -34,6 +37,7 @@ class Limits:
     age: int
     partial_failures: bool
     on_failure: str | None
+    tumbling: int = 0
 
 
 class Shard:
@@ -50,12 +54,16 @@ class Shard:
         self._room = asyncio.Event()
         self._read = 0
         self._written = 0
+        self._ended = False
+        self._window: Window | None = None
 
     @classmethod
     async def open(cls, table: str, target: Target, limits: Limits, filters: Filters, latest: bool) -> Shard:
         """At the place that was written down. Where none is, at the stream's end or beginning, and that is written down before this returns."""
         shard = cls(table, target, limits, filters)
-        kept = (await target.cursor.items()).get("place")
+        memory = await target.cursor.items()
+        kept = memory.get("place")
+        await shard._resume_window(memory.get("window"))
         if kept is None or not await shard._resume(kept):
             await shard._begin(await target.stream(table), latest and kept is None)
         return shard
@@ -75,8 +83,17 @@ class Shard:
         self._read = self._written = min(lane.done for lane in self._lanes)
         return True
 
+    async def _resume_window(self, kept: Any) -> None:
+        if kept is None:
+            return
+        if self._limits.tumbling:
+            self._window = Window(**kept)
+        else:
+            self._target.report(f"The window of {kept['arn']} that began at {kept['start']} is forgotten: its trigger has tumbling windows no more.")
+            await self._target.cursor.update({"window": None})
+
     async def _begin(self, source: StreamSource, latest: bool) -> None:
-        self._source = source
+        self._source, self._ended = source, False
         self._read = int(await source.edge(latest))
         self._lanes = [Lane(self._read) for _ in range(self._limits.lanes)]
         await self._write_down()
@@ -90,7 +107,9 @@ class Shard:
                     reading = group.create_task(self._read_on())
                     workers = [group.create_task(self._work(lane)) for lane in self._lanes]
                     await reading
-                    while any(lane.waiting for lane in self._lanes):
+                    while self._busy():
+                        for lane in self._lanes:
+                            lane.filled.set()  # the window of a stream that has ended is over
                         self._room.clear()
                         await self._room.wait()
                     for worker in workers:
@@ -108,12 +127,18 @@ class Shard:
                 while self._due(lane):
                     swept += await self._attempt(lane)
         for lane in self._lanes:
-            if lane.waiting:
-                self._target.clock.call_later(lane.retry_at - self._target.clock.now(), nothing)  # a clock that tests move stops there
+            left = lane.retry_at - self._target.clock.now()
+            if lane.waiting or self._closes(lane):
+                self._target.clock.call_later(left, nothing)  # a clock that tests move stops there
+            elif self._window is not None:
+                self._target.clock.call_later(max(left, self._window.left(self._target.clock.now())), nothing)
         return swept
 
     def _due(self, lane: Lane) -> bool:
-        return bool(lane.waiting) and lane.retry_at <= self._target.clock.now()
+        return (bool(lane.waiting) or self._closes(lane)) and lane.retry_at <= self._target.clock.now()
+
+    def _busy(self) -> bool:
+        return self._window is not None or any(lane.waiting for lane in self._lanes)
 
     async def _read_on(self) -> None:
         """Read until the stream is closed and has no more."""
@@ -126,7 +151,7 @@ class Shard:
 
     async def _followed(self) -> bool:
         """The stream is closed and read to its end: go on with the one that came after it, if there is one and all of this is done."""
-        if any(lane.waiting for lane in self._lanes):
+        if self._busy():
             return False
         newest = await self._target.stream(self._table)
         if newest.arn == self._source.arn:
@@ -144,6 +169,7 @@ class Shard:
             return 0
         records, ended = await self._source.read(str(self._read), PAGE, wait)
         if ended:
+            self._ended = True
             return None
         for record in dynamodb_event(records, arn=self._source.arn)["Records"]:
             entry = entry_of(record)
@@ -168,8 +194,8 @@ class Shard:
     async def _work(self, lane: Lane) -> None:
         clock = self._target.clock
         while True:
-            await lane.filled.wait()
-            if self._limits.window and not lane.ends:
+            await self._something(lane)
+            if self._limits.window and lane.waiting and not lane.ends:
                 await self._gather(lane)
             if lane.retry_at > clock.now():
                 await clock.sleep_until(lane.retry_at)
@@ -180,6 +206,12 @@ class Shard:
                 attempt.add_done_callback(self._left_over)  # the function is running: what it has done is to be written down
                 raise
             self._room.set()
+
+    async def _something(self, lane: Lane) -> None:
+        """Wait until there are records, or the window is over."""
+        while not lane.waiting and not self._closes(lane):
+            lane.filled.clear()
+            await self._target.clock.wait(lane.filled, self._window.left(self._target.clock.now()) if self._window is not None else None)
 
     async def _gather(self, lane: Lane) -> None:
         """Wait until there is a whole batch, or the window that began with its first record is over."""
@@ -195,30 +227,75 @@ class Shard:
 
     async def _attempt(self, lane: Lane) -> int:
         """Run the function on the next records of a lane; how many were delivered."""
-        entries = lane.batch(self._limits.batch_size)
+        if self._window is not None and self._closes(lane):
+            return await self._close(lane, self._window)
+        entries = self._next(lane)
         old = self._too_old(entries)
         if old:
             await self._give_up(lane, old, "RecordAgeExceeded")
             return 0
-        try:
-            outcome: Outcome | None = await self._target.invoke({"Records": [entry.record for entry in entries]})
-        except (Throttled, StorageError):
-            outcome = None
-        except EventflowError as error:
-            self._target.report(f"A batch of {self._source.arn} was not run: {error}")
-            outcome = None
-        if outcome is None or outcome.status is Status.SYSTEM_ERROR:
+        if self._limits.tumbling and self._window is None:
+            self._window = Window.around(entries[0], self._limits.tumbling, self._source)
+        event = {"Records": [entry.record for entry in entries]} if self._window is None else self._window.event(entries)
+        outcome = await self._invoke(event)
+        if outcome is None:
             lane.keep(entries)
             lane.retry_at = self._target.clock.now() + FIRST_PAUSE
             return 0
         await self._settle(lane, entries, outcome)
         return len(entries)
 
+    async def _invoke(self, event: Any) -> Outcome | None:
+        """How the function ended; None where it could not be run."""
+        try:
+            outcome = await self._target.invoke(event)
+        except (Throttled, StorageError):
+            return None
+        except EventflowError as error:
+            self._target.report(f"A batch of {self._source.arn} was not run: {error}")
+            return None
+        return None if outcome.status is Status.SYSTEM_ERROR else outcome
+
+    def _next(self, lane: Lane) -> list[Entry]:
+        """The records of the next attempt; those of one window where there are windows."""
+        if not self._limits.tumbling:
+            return lane.batch(self._limits.batch_size)
+        window = self._window or Window.around(lane.waiting[0], self._limits.tumbling, self._source)
+        return list(takewhile(window.takes, lane.batch(self._limits.batch_size, window.size)))
+
+    def _closes(self, lane: Lane) -> bool:
+        """Whether the window is over, and the function is to be told so next."""
+        window = self._window
+        if window is None:
+            return False
+        if window.early or window.arn != self._source.arn:
+            return True
+        return not window.takes(lane.waiting[0]) if lane.waiting else self._ended or window.left(self._target.clock.now()) <= 0
+
+    async def _close(self, lane: Lane, window: Window) -> int:
+        """Run the function on what it has made of a window."""
+        outcome = await self._invoke(window.event((), final=True))
+        if outcome is None:
+            lane.retry_at = self._target.clock.now() + FIRST_PAUSE
+            return 0
+        if not outcome.ok:
+            lane.failures += 1
+            if not 0 <= self._limits.retries < lane.failures:
+                lane.retry_at = self._target.clock.now() + pause(lane.failures - 1)
+                await self._write_down()
+                return 1
+            await self._discard(Discarded(window.last, window.last, window.at, window.at, 0), "RetryAttemptsExhausted", lane.failures)
+        lane.failures, lane.retry_at, self._window = 0, 0.0, None
+        await self._write_down()
+        return 1
+
     async def _settle(self, lane: Lane, entries: list[Entry], outcome: Outcome) -> None:
         done = 0
         if outcome.ok:
             found = reported(outcome.payload, entries) if self._limits.partial_failures else len(entries)
             done = found or 0
+            if done and self._window is not None and not self._window.took(outcome.payload, entries[:done]):
+                done = 0
         if done == len(entries):
             lane.advance(entries)
         else:
@@ -248,38 +325,15 @@ class Shard:
         return [entry for entry in entries if entry.at < oldest]
 
     async def _give_up(self, lane: Lane, entries: list[Entry], condition: str) -> None:
-        """Go on behind records that failed for good, once the queue for them has been told."""
-        if self._limits.on_failure is not None:
-            await self._target.send(self._limits.on_failure, json.dumps(self._record_of(entries, condition, lane.failures)))
+        """Go on behind records that failed for good, once who is to hear of them has been told."""
+        first, last = entries[0], entries[-1]
+        await self._discard(Discarded(first.number, last.number, first.at, last.at, len(entries)), condition, lane.failures)
         lane.advance(entries)
         await self._write_down()
 
-    def _record_of(self, entries: list[Entry], condition: str, invocations: int) -> dict[str, Any]:
-        """What an on-failure destination gets (Lambda developer guide, "Retain discarded records"): where the batch lies, not the records."""
-        target = self._target
-        found: dict[str, Any] = {
-            "requestContext": {
-                "requestId": target.clock.new_id(),
-                "functionArn": f"arn:aws:lambda:{target.region}:{target.account}:function:{target.function}",
-                "condition": condition,
-                "approximateInvokeCount": invocations,
-            }
-        }
-        if invocations:
-            found["responseContext"] = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
-        return found | {
-            "version": "1.0",
-            "timestamp": iso(target.clock.now()),
-            "DDBStreamBatchInfo": {
-                "shardId": self._source.shard,
-                "startSequenceNumber": entries[0].number,
-                "endSequenceNumber": entries[-1].number,
-                "approximateArrivalOfFirstRecord": iso(entries[0].at, milliseconds=False),
-                "approximateArrivalOfLastRecord": iso(entries[-1].at, milliseconds=False),
-                "batchSize": len(entries),
-                "streamArn": self._source.arn,
-            },
-        }
+    async def _discard(self, discarded: Discarded, condition: str, invocations: int) -> None:
+        if self._limits.on_failure is not None:
+            await tell(self._target, self._limits.on_failure, self._source, discarded, condition, invocations)
 
     async def _write_down(self) -> None:
         """Where each lane is. One that has nothing to do is where the reading is."""
@@ -287,7 +341,10 @@ class Shard:
             if not lane.waiting:
                 lane.done = max(lane.done, self._read)
         self._written = self._read
-        await self._target.cursor.update({"place": {"stream": self._source.arn, "lanes": [lane.state() for lane in self._lanes]}})
+        memory: dict[str, Any] = {"place": {"stream": self._source.arn, "lanes": [lane.state() for lane in self._lanes]}}
+        if self._limits.tumbling:
+            memory["window"] = self._window.kept() if self._window is not None else None
+        await self._target.cursor.update(memory)
 
     def _left_over(self, attempt: asyncio.Future[int]) -> None:
         if not attempt.cancelled() and (error := attempt.exception()) is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from eventflow import Filters, Resource, SettingError, Target, Trigger
+from triggers.discarded import FUNCTION
 from triggers.shard import Limits, Shard
 
 TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
@@ -15,6 +17,7 @@ QUEUE = re.compile(r"(?=.{1,80}\Z)[A-Za-z0-9_-]+")
 POSITIONS = ("TRIM_HORIZON", "LATEST")
 LARGEST_BATCH = 10_000
 LONGEST_WINDOW = 300
+LONGEST_TUMBLING = 900
 MOST_LANES = 10
 MOST_RETRIES = 10_000
 #: The ages, in seconds, that a record may be given; -1 is as long as the stream keeps it.
@@ -32,9 +35,15 @@ class Stream(Trigger):
 
     A batch that fails comes again, and the changes behind it wait, until it succeeds, has been retried ``maximum_retry_attempts`` times, or its
     records are older than ``maximum_record_age`` seconds (-1: without end, up to the day that the stream keeps them). It is then given up, and
-    ``on_failure``, a queue, gets a message that says where it lies in the stream. With ``bisect_on_error`` a failed batch is halved first; with
-    ``partial_failures`` the function answers ``{"batchItemFailures": [{"itemIdentifier": SequenceNumber}]}``, and the batch comes again from the
-    lowest of them on. Numbers and rules are those of Lambda's event source mappings for DynamoDB.
+    ``on_failure`` is told where it lies in the stream: a queue or its name, a function's handler or ``function:`` and its name. With
+    ``bisect_on_error`` a failed batch is halved first; with ``partial_failures`` the function answers
+    ``{"batchItemFailures": [{"itemIdentifier": SequenceNumber}]}``, and the batch comes again from the lowest of them on.
+
+    With ``tumbling_window`` seconds, each stretch of so many seconds has a state, which is in the event (``state``, beside ``window`` and what else
+    Lambda has there) and in the answer (``{"state": ...}``, or the batch has failed). When it is over the function gets it once more, without
+    records and with ``isFinalInvokeForWindow``; a state over 1 MB ends it early. State and place are kept together, and outlive a restart.
+
+    Numbers and rules are those of Lambda's event source mappings for DynamoDB.
     """
 
     kind: ClassVar[str] = "stream"
@@ -47,8 +56,9 @@ class Stream(Trigger):
     bisect_on_error: bool = False
     maximum_retry_attempts: int = -1
     maximum_record_age: int = -1
-    on_failure: str | None = None
+    on_failure: str | Callable[..., Any] | None = None
     partial_failures: bool = False
+    tumbling_window: int = 0
     filters: Sequence[str | Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
@@ -57,6 +67,12 @@ class Stream(Trigger):
             raise SettingError(f"Stream: table={self.table!r} is refused: it takes a table's name, 3 to 255 of A-Z, a-z, 0-9, '_', '-' and '.'.")
         check_number("batch_size", self.batch_size, 1, LARGEST_BATCH, "records")
         check_number("window", self.window, 0, LONGEST_WINDOW, "seconds")
+        check_number("tumbling_window", self.tumbling_window, 0, LONGEST_TUMBLING, "seconds")
+        if self.tumbling_window and self.parallelization_factor != 1:
+            raise SettingError(
+                f"Stream: parallelization_factor={self.parallelization_factor!r} is refused beside tumbling_window: a window has one state, so that "
+                "its batches come one after the other."
+            )
         check_number("parallelization_factor", self.parallelization_factor, 1, MOST_LANES, "batches at once")
         if self.maximum_retry_attempts != -1:
             check_number("maximum_retry_attempts", self.maximum_retry_attempts, 0, MOST_RETRIES, "attempts, or -1 for no end")
@@ -67,21 +83,22 @@ class Stream(Trigger):
         for setting in ("bisect_on_error", "partial_failures"):
             if not isinstance(getattr(self, setting), bool):
                 raise SettingError(f"Stream: {setting}={getattr(self, setting)!r} is refused: it takes True or False.")
-        self._check_queue()
+        self._check_destination()
         try:
             Filters(self.filters)
         except SettingError as error:
             raise SettingError(f"Stream: {str(error).rstrip('.')}.") from error
         object.__setattr__(self, "filters", tuple(self.filters))
 
-    def _check_queue(self) -> None:
-        if self.on_failure is None:
+    def _check_destination(self) -> None:
+        if self.on_failure is None or inspect.isroutine(self.on_failure):  # the application has the name of a handler put here
             return
         object.__setattr__(self, "on_failure", str(self.on_failure))
-        if not QUEUE.fullmatch(str(self.on_failure)):
+        name = str(self.on_failure).removeprefix(FUNCTION)
+        if not QUEUE.fullmatch(name):
             raise SettingError(
-                f"Stream: on_failure={self.on_failure!r} is refused: it takes a standard queue of this application "
-                "(1 to 80 of A-Z, a-z, 0-9, '_' and '-')."
+                f"Stream: on_failure={self.on_failure!r} is refused: it takes a standard queue (1 to 80 of A-Z, a-z, 0-9, '_' and '-') or a function "
+                "of this application, the function by its handler or as 'function:NAME'."
             )
 
     def parameters(self) -> dict[str, Any]:
@@ -93,8 +110,9 @@ class Stream(Trigger):
 
     def resources(self) -> Iterable[Resource]:
         yield Resource("stream", self.table)
-        if self.on_failure is not None:
-            yield Resource("queue", self.on_failure)
+        if isinstance(self.on_failure, str):
+            function = self.on_failure.startswith(FUNCTION)
+            yield Resource("function" if function else "queue", self.on_failure.removeprefix(FUNCTION))
 
     async def run(self, target: Target) -> None:
         shard = await self._shard(target)
@@ -113,7 +131,8 @@ class Stream(Trigger):
             self.maximum_retry_attempts,
             self.maximum_record_age,
             self.partial_failures,
-            self.on_failure,
+            None if self.on_failure is None else str(self.on_failure),
+            self.tumbling_window,
         )
         return await Shard.open(self.table, target, limits, Filters(self.filters), self.starting_position == "LATEST")
 

@@ -82,7 +82,7 @@ class RecordingTarget:
     After ``crash_after(n)`` the n-th write from then on (of an event or of the cursor) is kept but never acknowledged: ``crashed`` turns true, the
     trigger hangs there, and whoever runs it cancels it: what a ``kill -9`` at the worst moment leaves behind. Sources of real services go into
     ``buckets``, ``queues``, ``buses`` and ``streams`` by name (of a stream, by its ARN too);
-    messages that were sent are in ``sent``, with their queue.
+    messages that were sent are in ``sent``, with their queue, and events of other functions, with ``function:`` and the name.
     """
 
     clock: Clock
@@ -173,6 +173,11 @@ class RecordingTarget:
 
     async def send(self, queue: str, body: str) -> None:
         await self._disk.write(lambda: self.sent.append((queue, body)))
+
+    async def emit_to(self, function: str, payload: Any, *, id: str | None = None) -> str:
+        encoded = encode(payload)
+        await self._disk.write(lambda: self.sent.append((f"function:{function}", encoded)))
+        return self.clock.new_id()
 
 
 def encode(value: Any) -> str:
