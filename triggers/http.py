@@ -36,9 +36,11 @@ class Http(Trigger):
     def __post_init__(self) -> None:
         name = type(self).__name__
         object.__setattr__(self, "api", str(self.api))
-        for field in ("scopes", "authorizer"):
-            if isinstance(getattr(self, field), list):
-                object.__setattr__(self, field, tuple(getattr(self, field)))
+        if self.authorizer is not None:
+            object.__setattr__(self, "authorizer", str(self.authorizer))
+        if isinstance(self.scopes, str) or not all(isinstance(scope, str) and scope for scope in self.scopes):
+            raise SettingError(f"{name}: scopes={self.scopes!r} is refused: it takes a list of texts.")
+        object.__setattr__(self, "scopes", tuple(self.scopes))
         if not isinstance(self.route, str) or not KEY.fullmatch(self.route):
             raise SettingError(f'{name}: route={self.route!r} is refused: it takes a method and a path, such as "GET /items/{{id}}", or "$default".')
         most = self.longest()
