@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 
+from eventflow.gateway.refusals import JSON_TYPE
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer
 
@@ -20,6 +21,8 @@ def checked(request: Request) -> bytes | Answer:
     from websockets.http11 import Request as Handshake
     from websockets.server import ServerProtocol
 
+    if request.method != "GET":
+        return Answer(405, (JSON_TYPE, (b"allow", b"GET")), b'{"message":"Method Not Allowed"}')
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers])
     response = ServerProtocol().accept(Handshake(request.raw_path, headers))
     if response.status_code == 101:
