@@ -56,7 +56,7 @@ HERE = "eventflow.services.objects"
         (LARGE, f"{HERE}.index.ObjectIndex.record", "old"),
         (LARGE, f"{HERE}.directory.BucketDirectory.place", "old"),
         (LARGE, "after", "new"),
-        (SMALL, f"{HERE}.incoming.Incoming.seal", "old"),
+        (SMALL, f"{HERE}.directory.BucketDirectory.lay", "old"),
         (SMALL, f"{HERE}.pending.PendingBodies.record", "old"),
         (SMALL, f"{HERE}.directory.BucketDirectory.place", "new"),  # what is in the state file is carried out
         (SMALL, "after", "new"),

@@ -75,7 +75,7 @@ class Addresses:
         """The operation's name and its labels, still percent-encoded. Raises UnknownOperation."""
         routes, values = self._at(request.method, path)
         query = request.query
-        routes = [route for route in routes if route.is_for(query)]
+        routes = [route for route in routes if not route.query or (query and route.is_for(query))]
         if not routes:
             raise UnknownOperation(f"No operation is at {request.method} {path}.")
         best = max(routes, key=lambda route: route.rank(query, request.headers)) if len(routes) > 1 else routes[0]

@@ -145,7 +145,11 @@ class BucketDirectory:
     def _place(self, temporary: str, path: Path_, sync: Callable[[int], object] | None) -> None:
         for attempt in range(ATTEMPTS):
             try:
-                with self._parent((TEMPORARY, temporary)) as source, self._parent(path, make=True, last=sync is not None) as parent:
+                with (
+                    closing(self.descriptor()) as root,
+                    self._parent((TEMPORARY, temporary), root=root) as source,
+                    self._parent(path, make=True, last=sync is not None, root=root) as parent,
+                ):
                     self._check_free(parent, path[-1])
                     os.rename(temporary, path[-1], src_dir_fd=source, dst_dir_fd=parent)
                     if sync:
@@ -197,9 +201,19 @@ class BucketDirectory:
 
     # Temporaries.
 
-    def create(self, temporary: str, *, last: bool = True) -> int:
-        """A new temporary, opened. ``last`` has the directory of temporaries outlive a power cut, should it have to be made."""
-        with self._parent((TEMPORARY, temporary), make=True, last=last) as parent:
+    def lay(self, key: str, temporary: str, content: bytes, mtime_ns: int) -> tuple[FileState | None, FileState]:
+        """Write a whole temporary without putting it on the disk; the state that the key's file is in, and that of the temporary."""
+        with closing(self.descriptor()) as root:
+            standing = self._look(key, root)
+            with closing(self._enter(root, TEMPORARY, make=True, last=False)) as folder:
+                descriptor = os.open(temporary, FRESH, 0o666, dir_fd=folder)
+            with closing(descriptor):
+                write_all(descriptor, content)
+                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+                return FileState.of(standing) if standing else None, FileState.of(os.fstat(descriptor))
+
+    def create(self, temporary: str) -> int:
+        with self._parent((TEMPORARY, temporary), make=True) as parent:
             return os.open(temporary, FRESH, 0o666, dir_fd=parent)
 
     def open_temporary(self, temporary: str) -> int:
@@ -271,10 +285,10 @@ class BucketDirectory:
 
     # The way to a file.
 
-    def _look(self, key: str) -> os.stat_result | None:
+    def _look(self, key: str, root: int = -1) -> os.stat_result | None:
         """The status of the regular file of a key."""
         path = plain_path(key)
-        status = self._status(path) if path else None
+        status = self._status(path, root) if path else None
         if path and status and stat.S_ISLNK(status.st_mode):
             target = self._target(path)
             status = self._status(target) if target else None
@@ -282,8 +296,8 @@ class BucketDirectory:
             status = self._status(encoded_segments_of(key))
         return status if status and stat.S_ISREG(status.st_mode) else None
 
-    def _status(self, path: Path_) -> os.stat_result | None:
-        with absent_is_none(), self._parent(path) as parent:
+    def _status(self, path: Path_, root: int = -1) -> os.stat_result | None:
+        with absent_is_none(), self._parent(path, root=root) as parent:
             status = os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
             self._check_spelling(parent, path[-1])
             return status
@@ -295,18 +309,20 @@ class BucketDirectory:
         return segments(target.relative_to(self.path).as_posix()) if target.is_relative_to(self.path) else None
 
     @contextmanager
-    def _parent(self, path: Path_, make: bool = False, last: bool | None = None) -> Iterator[int]:
+    def _parent(self, path: Path_, make: bool = False, last: bool | None = None, root: int = -1) -> Iterator[int]:
         """A descriptor of the directory that holds the last name of a path. ``make`` has missing directories made, ``last`` has the names of those on
-        the way outlive a power cut: usually of those that are made."""
-        descriptor = self.descriptor()
+        the way outlive a power cut: usually of those that are made. ``root`` is a descriptor of the bucket's own directory, for who has it."""
+        descriptor = self.descriptor() if root == -1 else root
         try:
             for name in path[:-1]:
                 following = self._enter(descriptor, name, make, make if last is None else last)
-                os.close(descriptor)
+                if descriptor != root:
+                    os.close(descriptor)
                 descriptor = following
             yield descriptor
         finally:
-            os.close(descriptor)
+            if descriptor != root:
+                os.close(descriptor)
 
     def _enter(self, parent: int, name: str, make: bool, last: bool) -> int:
         try:
@@ -377,6 +393,12 @@ class BucketDirectory:
         if len(self._lasting) >= MOST_REMEMBERED:
             self._lasting.clear()
         self._lasting.add(inode)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    written = os.write(descriptor, content)
+    while written < len(content):
+        written += os.write(descriptor, memoryview(content)[written:])
 
 
 def plain_path(key: str) -> Path_ | None:

@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 
 from eventflow.errors import ServiceError
 from eventflow.services.objects.checksums import Checksum, encoded, new_digest
-from eventflow.services.objects.directory import BucketDirectory, FileState
+from eventflow.services.objects.directory import BucketDirectory, FileState, write_all
 from eventflow.services.objects.disk import Disk, Sync
 
 PIECE = 1024 * 1024
@@ -37,8 +37,8 @@ class Incoming:
         self._descriptor = -1
         self._close: Callable[[], object] = nothing_to_close
 
-    def open(self, *, last: bool = True) -> None:
-        self._descriptor = self.directory.create(self.name, last=last)
+    def open(self) -> None:
+        self._descriptor = self.directory.create(self.name)
         self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def keep(self, body: bytes) -> None:
@@ -57,9 +57,7 @@ class Incoming:
         self.size += len(piece)
 
     def _write(self, piece: bytes) -> None:
-        rest = memoryview(piece)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        write_all(self._descriptor, piece)
 
     def append(self, descriptor: int) -> None:
         """Add a whole open file, by the kernel alone where nothing has to be computed on the way. (The MD5 is not: who appends knows the ETag.)"""
@@ -82,14 +80,13 @@ class Incoming:
         """The whole body, if it was kept."""
         return self._kept if self._descriptor == -1 else None
 
-    def seal(self, mtime_ns: int, sync: Sync | None = os.fsync) -> FileState:
-        """Give the file its time of change and put it on the disk. Without ``sync``, somebody else has to."""
+    def seal(self, mtime_ns: int, sync: Sync = os.fsync) -> FileState:
+        """Give the file its time of change and put it on the disk."""
         if self._descriptor == -1:
-            self.open(last=sync is not None)
+            self.open()
             self._write(self._kept)
         os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
-        if sync:
-            sync(self._descriptor)
+        sync(self._descriptor)
         state = FileState.of(os.fstat(self._descriptor))
         self._close()
         return state
@@ -115,10 +112,9 @@ def nothing_to_close() -> None:
     """A temporary that was not opened."""
 
 
-async def receive(first: bytes, rest: AsyncIterator[bytes], incoming: Incoming, disk: Disk) -> None:
+async def receive(body: AsyncIterator[bytes], incoming: Incoming, disk: Disk) -> None:
     """Write a whole body, which comes in ``pieces``, into a temporary, which the caller discards if this raises."""
-    await disk.run(incoming.write, first)
-    async for piece in rest:
+    async for piece in body:
         check_size(incoming.size + len(piece))
         await disk.run(incoming.write, piece)
 
@@ -129,11 +125,23 @@ def check_size(size: int, largest: int = LARGEST_BODY) -> None:
         raise ServiceError("EntityTooLarge", message, ProposedSize=str(size), MaxSizeAllowed=str(largest))
 
 
-async def pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of about 1 MiB, the last one smaller: a hop to a thread is worth that much."""
+async def beginning(body: AsyncIterator[bytes]) -> bytes:
+    """A small body as a whole, or the first bytes of one that is not."""
     gathered: list[bytes] = []
     size = 0
     async for chunk in body:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size > SMALL:
+            break
+    return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+
+
+async def pieces(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A body in pieces of about 1 MiB, the last one smaller: a hop to a thread is worth that much."""
+    gathered = [first]
+    size = len(first)
+    async for chunk in rest:
         gathered.append(chunk)
         size += len(chunk)
         if size >= PIECE:

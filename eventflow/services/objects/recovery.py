@@ -15,7 +15,6 @@ from eventflow.services.objects.buckets import Bucket
 from eventflow.services.objects.directory import FileState, closing
 from eventflow.services.objects.disk import Disk, to_the_end
 from eventflow.services.objects.etags import md5_of
-from eventflow.services.objects.incoming import Incoming
 from eventflow.services.objects.index import FILE, REMOVED, ObjectIndex, Row, moved
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.pending import Pending, PendingBodies
@@ -105,20 +104,19 @@ class Recovery:
 
     async def _write(self, pending: Pending, body: bytes) -> Pending:
         directory, before = pending.bucket.directory, pending.state
-        incoming = Incoming(directory, self._clock.new_id(), None)
-        incoming.keep(body)
+        temporary = self._clock.new_id()
         try:
-            state = await self._disk.run(incoming.seal, before.mtime_ns, None)
+            _, state = await self._disk.run(directory.lay, pending.key, temporary, body, before.mtime_ns)
 
             def change(connection: sqlite3.Connection) -> None:
                 moved(connection, pending.bucket.name, pending.key, before, state)
-                connection.execute(UPDATE, (str(state), incoming.name, self._pending.boot, pending.id))
+                connection.execute(UPDATE, (str(state), temporary, self._pending.boot, pending.id))
 
             await self._index.write(change)
         except BaseException:
-            await self._disk.run(incoming.discard)
+            await self._disk.run(directory.discard, temporary)
             raise
-        await self._disk.run(directory.place, incoming.name, pending.key, None)
+        await self._disk.run(directory.place, temporary, pending.key, None)
         return replace(pending, state=state)
 
 
