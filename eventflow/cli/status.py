@@ -40,6 +40,8 @@ def facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "App", found["app"]
     yield "Daemon", f"eventflow {found['version']}, pid {found['pid']}, since {found['started_at']}"
     yield "Endpoint", found["url"]
+    if found.get("gateway"):
+        yield "Gateway", found["gateway"]
     yield "State", found["state"]
     yield "Buckets", found.get("buckets")
     yield "Memory limits", found.get("memory_limits")
