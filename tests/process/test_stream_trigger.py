@@ -68,3 +68,42 @@ def test_no_acknowledged_change_is_lost_or_overtaken_when_the_daemon_is_killed(t
             first_seen = list(dict.fromkeys(int(row.split()[1]) for row in rows if row.startswith(key)))
             assert first_seen == sorted(first_seen), f"changes of {key} were overtaken"
         assert len(rows) < 2 * len(set(rows)), "duplicates only where a batch was under way"
+
+
+WINDOWS = """
+from triggers import Stream
+app.table("orders", key="id")
+
+@app.on(Stream("orders", batch_size=5, tumbling_window=2))
+def collect(event, context):
+    ids = event["state"].get("ids", []) + [record["dynamodb"]["Keys"]["id"]["S"] for record in event["Records"]]
+    if event["isFinalInvokeForWindow"]:
+        with open({told!r}, "a") as file:
+            file.write(json.dumps([event["window"]["start"], ids]) + chr(10))
+    return {{"state": {{"ids": ids}}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_every_change_is_in_the_state_of_one_window_once_however_the_daemon_is_killed(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    told = tmp_path / "told"
+    told.touch()
+    with daemon(tmp_path, "import json\n" + WINDOWS.format(told=str(told))) as process:
+        for number in range(3):
+            process.start()
+            client = process.client("dynamodb")
+            for item in range(60):
+                client.put_item(TableName="orders", Item={"id": {"S": f"{number}-{item}"}})
+            time.sleep(chance.uniform(0, 1.5))
+            if number < 2:
+                process.kill()
+        wanted = {f"{number}-{item}" for number in range(3) for item in range(60)}
+
+        def windows() -> list[list[str]]:
+            """What was told of each window; a kill may have had it told twice."""
+            return [ids for _start, ids in map(json.loads, dict.fromkeys(told.read_text().splitlines()))]
+
+        process.until(lambda: wanted <= {id for ids in windows() for id in ids}, "every change was told with its window", 60)
+        assert sorted(id for ids in windows() for id in ids) == sorted(wanted)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from test_stream_trigger import Place, keys_of, place
 
@@ -278,3 +281,35 @@ def test_a_function_that_is_not_there_is_refused() -> None:
 
     with pytest.raises(SettingError, match="names the function nobody, which app 'own' does not have"):
         own.manifest()
+
+
+GIVEN_UP = """
+import json
+from eventflow import App
+from triggers import Stream
+
+app = App("orders")
+app.table("orders", key="id")
+
+
+@app.function()
+def audit(event, context):
+    with open({told!r}, "a") as file:
+        file.write(json.dumps(event))
+
+
+@app.on(Stream("orders", maximum_retry_attempts=0, on_failure=audit))
+def follow(event, context):
+    raise ValueError("no")
+"""
+
+
+def test_the_function_runs_with_the_record(tmp_path: Path, eventflow_harness: Callable[[str], Any]) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "app.py").write_text(GIVEN_UP.format(told=str(told)))
+    app = eventflow_harness(str(tmp_path / "app.py"))
+    boto3.resource("dynamodb").Table("orders").put_item(Item={"id": "a"})
+    app.drain()
+    record = json.loads(told.read_text())
+    assert record["requestContext"]["functionArn"].endswith(":function:follow")
+    assert record["DDBStreamBatchInfo"]["batchSize"] == 1
