@@ -30,7 +30,7 @@ from eventflow.errors import EventflowError, StorageError
 from eventflow.gateway.composition import GatewayService
 from eventflow.gateway.plugs import Surroundings
 from eventflow.gateway.throttle import Limit
-from eventflow.http_guard import Limits, check_certificate, guarded
+from eventflow.http_guard import Limits, check_authorities, check_certificate, guarded
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
@@ -146,6 +146,7 @@ class Daemon:
                 settings.trusted_proxies,
                 Limit(settings.gateway_rate, settings.gateway_burst),
                 emit_many=self._dispatcher.emit_many,
+                mutual_tls=settings.tls_client_ca is not None,
             )
         )
         self._token = secrets.token_urlsafe(32)
@@ -314,6 +315,8 @@ class Daemon:
         if settings.tls_cert is not None and settings.tls_key is not None:
             tls = settings.tls_cert, settings.tls_key
             check_certificate(*tls)
+        if settings.tls_client_ca is not None:
+            check_authorities(settings.tls_client_ca)
         self._gateway_server = HttpServer(
             settings.gateway_host,
             settings.gateway_port,
@@ -321,6 +324,7 @@ class Daemon:
             protocol=guarded(LIMITS),
             keep_alive=int(LIMITS.idle_seconds),
             tls=tls,
+            client_ca=settings.tls_client_ca,
         )
         self._gateway_server.serve(self._gateway.app, self._gateway.accept)
         if self._manifest is not None:

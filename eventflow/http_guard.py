@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventflow.errors import EventflowError
+from eventflow.gateway.authorizers.client_certificates import STATE, client_certificate
 from eventflow.http_protocol import Protocol
 
 
@@ -32,6 +33,9 @@ class GuardedProtocol(Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and (certificate := client_certificate(tls)) is not None:
+            self.app_state = {**self.app_state, STATE: certificate}
         self._heading, self._ending = True, False
         self._earlier = self._piece = 0
         self._too_large = False
@@ -131,3 +135,14 @@ def check_certificate(certificate: Path, key: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (ssl.SSLError, OSError) as error:
         raise EventflowError(f"{certificate} and {key} are no certificate and its key in PEM: {error}.") from error
+
+
+def check_authorities(file: Path) -> None:
+    """Raises EventflowError, which names the file, for what no client can be checked with."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_verify_locations(file)
+    except (ssl.SSLError, OSError) as error:
+        raise EventflowError(f"{file} has no certificates of authorities in PEM, which --tls-client-ca takes: {error}.") from error
+    if not context.cert_store_stats()["x509_ca"]:
+        raise EventflowError(f"{file} has no certificate of an authority in it, which --tls-client-ca takes; it would let nobody in.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -76,10 +77,11 @@ class HttpServer:
         protocol: type[HttpToolsProtocol] = Protocol,
         keep_alive: int = KEEP_ALIVE,
         tls: tuple[Path, Path] | None = None,
+        client_ca: Path | None = None,
     ) -> None:
         """``flag`` is what a person would change if the port is taken; ``keep_alive`` are seconds between two requests of a connection; ``tls`` are
-        a certificate and its key, PEM files."""
-        self._protocol, self._keep_alive, self._tls = protocol, keep_alive, tls
+        a certificate and its key, PEM files; with ``client_ca`` clients must show a certificate of one of its authorities."""
+        self._protocol, self._keep_alive, self._tls, self._client_ca = protocol, keep_alive, tls, client_ca
         self._listener = listen(host, port, flag)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'http' if tls is None else 'https'}://{shown}:{self._listener.getsockname()[1]}"
@@ -96,6 +98,8 @@ class HttpServer:
             timeout_keep_alive=self._keep_alive,
             ssl_certfile=None if self._tls is None else self._tls[0],
             ssl_keyfile=None if self._tls is None else self._tls[1],
+            ssl_ca_certs=self._client_ca,
+            ssl_cert_reqs=ssl.CERT_NONE if self._client_ca is None else ssl.CERT_REQUIRED,
             ws=upgrade,
             lifespan="off",
             log_config=None,

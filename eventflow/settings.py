@@ -38,7 +38,8 @@ LOG_FORMATS = ("auto", "text", "json")
 class Settings:
     """What the daemon runs with. ``state`` is the directory of everything durable, ``buckets`` the one in which a bucket without a path of its
     own lives; ``gateway_host`` and ``gateway_port`` are where the API gateway listens, which it does only for an application that has routes,
-    with TLS where ``tls_cert`` and ``tls_key`` (PEM files) are given; ``trusted_proxies`` are addresses whose X-Forwarded-For is believed;
+    with TLS where ``tls_cert`` and ``tls_key`` (PEM files) are given, and then only to clients with a certificate of ``tls_client_ca``, if that is;
+    ``trusted_proxies`` are addresses whose X-Forwarded-For is believed;
     ``gateway_rate`` and ``gateway_burst`` are how many requests a second, and at once, it takes of all clients together;
     ``open`` takes any credentials; ``retention_days`` is how long finished events and logs are kept, ``grace_seconds`` how long a
     stopping daemon waits for running functions; ``log_format`` ``auto`` is text on a terminal and JSON lines elsewhere. ``origins`` tells where
@@ -55,6 +56,7 @@ class Settings:
     gateway_port: int = 8080
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_client_ca: Path | None = None
     trusted_proxies: str = ""
     gateway_rate: float = 10_000.0
     gateway_burst: int = 5_000
@@ -96,6 +98,7 @@ class Flags(TypedDict, total=False):
     gateway_port: int | None
     tls_cert: Path | str | None
     tls_key: Path | str | None
+    tls_client_ca: Path | str | None
     trusted_proxies: str | None
     gateway_rate: float | None
     gateway_burst: int | None
@@ -132,6 +135,8 @@ def read_settings(folder: Path, flags: Flags | None = None, environment: Mapping
     refuse_open_to_the_world(settings)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingError("tls_cert and tls_key go together: the gateway needs its certificate and the certificate's key.")
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        raise SettingError("tls_client_ca takes tls_cert and tls_key too: clients show their certificates over TLS alone.")
     return settings
 
 
@@ -289,6 +294,7 @@ CHECKS: Mapping[str, Callable[[str, Given], Any]] = {
     "gateway_port": number(0, 65_535, " (0: any free one)"),
     "tls_cert": file,
     "tls_key": file,
+    "tls_client_ca": file,
     "trusted_proxies": addresses,
     "gateway_rate": number(0, 1_000_000_000, " requests a second", whole=False),
     "gateway_burst": number(0, 1_000_000_000, " requests"),

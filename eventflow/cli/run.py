@@ -26,6 +26,7 @@ OPTIONS = (
     click.option("--gateway-host", help="The address of the API gateway (127.0.0.1)."),
     click.option("--tls-cert", type=FILE, metavar="FILE", help="The API gateway's certificate with its chain (PEM): it then speaks HTTPS."),
     click.option("--tls-key", type=FILE, metavar="FILE", help="The key of that certificate (PEM)."),
+    click.option("--tls-client-ca", type=FILE, metavar="FILE", help="Serve only clients with a certificate of one of these authorities (PEM)."),
     click.option("--trusted-proxies", metavar="ADDRESSES", help="Proxies before the API gateway whose X-Forwarded-For or Forwarded is believed."),
     click.option("--gateway-rate", type=float, metavar="N", help="Requests a second that the API gateway takes of all clients together (10000)."),
     click.option("--gateway-burst", type=int, metavar="N", help="Requests at once that the API gateway takes of all clients together (5000)."),

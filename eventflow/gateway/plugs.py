@@ -9,6 +9,7 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.gateway.access_log import AccessLogs
 from eventflow.gateway.admission import Admission, AuthorizerKeys
+from eventflow.gateway.authorizers.client_certificates import ClientCertificates
 from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.functions import Invoke
 from eventflow.gateway.seams import Plug, Sockets
@@ -26,7 +27,8 @@ from eventflow.settings import variable
 class Surroundings:
     """What plugs may use: the daemon's account, region and database, the credentials that it knows (access key id to secret), and the dispatcher's
     synchronous ``invoke`` and its ``emit_many``; ``trusted_proxies`` are addresses and networks that are believed who their clients are.
-    ``api_keys`` is open; ``account_limit`` is for all requests together. ``access_files`` and ``log_groups`` are where access logs go."""
+    ``api_keys`` is open; ``account_limit`` is for all requests together. ``access_files`` and ``log_groups`` are where access logs go;
+    ``mutual_tls`` is whether clients show certificates."""
 
     clock: Clock
     account: str
@@ -40,6 +42,7 @@ class Surroundings:
     trusted_proxies: str = ""
     account_limit: Limit = ACCOUNT_LIMIT
     emit_many: Emit | None = None
+    mutual_tls: bool = False
 
 
 def make_admission(surroundings: Surroundings) -> Admission:
@@ -54,8 +57,9 @@ def make_access_logs(surroundings: Surroundings) -> AccessLogs:
 
 
 def make_plugs(surroundings: Surroundings, admission: Admission) -> Sequence[Plug]:
-    """Throttling and keys, authorizers, keys that these found, validation."""
-    return (admission, Authorizers(surroundings), AuthorizerKeys(admission), RequestValidation())
+    """Throttling and keys, clients' certificates, authorizers, keys that these found, validation."""
+    certificates = (ClientCertificates(),) if surroundings.mutual_tls else ()
+    return (admission, *certificates, Authorizers(surroundings), AuthorizerKeys(admission), RequestValidation())
 
 
 def make_sockets(surroundings: Surroundings) -> Sockets | None:

@@ -192,3 +192,16 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path, certificate: tuple[P
         assert process.process is not None
         assert process.process.wait(20) == 1
         assert "PEM" in process.log.read_text()
+
+
+def test_mutual_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    (tmp_path / "app").mkdir()
+    cert, key = map(str, certificate)
+    with daemon(tmp_path / "app", CODE) as process:
+        process.start("--gateway-port", "0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", cert)
+        context = ssl.create_default_context(cafile=cert)
+        with Client(process, context) as stranger, pytest.raises(OSError):
+            stranger.get("/version")
+        context.load_cert_chain(cert, key)
+        with Client(process, context) as client:
+            assert client.get("/version") == (200, "1")
