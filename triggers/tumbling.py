@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from eventflow import StreamSource, iso
-from triggers.lane import Entry
+from triggers.lane import LARGEST_PAYLOAD, Entry
 
 #: Bytes of a state's JSON; a window whose state has more is ended early.
 LARGEST_STATE = 1024 * 1024
@@ -53,7 +53,7 @@ class Window:
     @property
     def size(self) -> int:
         """Bytes of its events without the records."""
-        return len(json.dumps(self.state, ensure_ascii=False, separators=(",", ":")).encode()) + ENVELOPE
+        return size_of(self.state) + ENVELOPE
 
     def event(self, entries: Sequence[Entry], *, final: bool = False) -> dict[str, Any]:
         return {
@@ -67,13 +67,21 @@ class Window:
         }
 
     def took(self, response: bytes, entries: Sequence[Entry]) -> bool:
-        """Take over the state from a response; False where it has none, which is a failure."""
+        """Take over the state from a response; False where it has none, or one that no event has room for, which is a failure."""
         try:
             value = json.loads(response)
         except ValueError:
             return False
         if not isinstance(value, dict) or "state" not in value:
             return False
+        size = size_of(value["state"])
+        if size + ENVELOPE > LARGEST_PAYLOAD:
+            return False
         self.state, self.last, self.at = value["state"], entries[-1].number, entries[-1].at
-        self.early = self.size - ENVELOPE > LARGEST_STATE
+        self.early = size > LARGEST_STATE
         return True
+
+
+def size_of(state: Any) -> int:
+    """Bytes of its JSON."""
+    return len(json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode())

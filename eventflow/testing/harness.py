@@ -147,6 +147,7 @@ class Harness:
         self._server.serve(endpoint)
         self.clock.also_settle(self._core.objects.settle)
         self.clock.also_settle(self._core.tables.upkeep.settle)
+        self.clock.also_settle(self._core.tables.streams.trimming.settle)
         self.clock.also_settle(self._core.schedules.settle)
         self.clock.also_settle(self._core.buses.settle)
         self.clock.also_settle(self._settle)

@@ -12,6 +12,7 @@ import pytest
 from test_stream_trigger import Place, keys_of, place
 
 from eventflow import App, SettingError
+from triggers.lane import LARGEST_PAYLOAD
 from triggers.stream import Stream
 from triggers.tumbling import GRACE, LARGEST_STATE
 
@@ -149,6 +150,17 @@ def test_a_state_that_is_too_large_ends_its_window_early() -> None:
         assert place.target.payloads[1]["isFinalInvokeForWindow"]
 
     place(scenario, batch_size=1, tumbling_window=900)
+
+
+def test_a_state_that_no_event_has_room_for_is_a_failure() -> None:
+    async def scenario(place: Place) -> None:
+        place.target.answer = lambda keys: {"state": "x" * LARGEST_PAYLOAD}
+        await place.put("a")
+        await place.trigger.sweep(place.target)
+        assert len(place.given_up) == 1
+        assert (await place.target.cursor.items())["window"]["state"] == {}
+
+    place(scenario, maximum_retry_attempts=0, tumbling_window=900, on_failure="lost")
 
 
 def test_the_end_of_a_window_is_tried_again_and_given_up_as_batches_are() -> None:
