@@ -159,7 +159,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _run_texts(self) -> None:
-        while self._texts and self._running < MOST_AT_ONCE and not self.closing:
+        while self._texts and self._running < MOST_AT_ONCE and self.choked is None and not self.closing:
             self._running += 1
             self._owner.message(self, self._texts.pop(0))
 
