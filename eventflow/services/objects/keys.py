@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from eventflow.errors import ServiceError
 
@@ -15,6 +16,8 @@ TEMPORARY = f"{RESERVED}tmp"
 ENCODED = f"{RESERVED}keys"
 LONGEST_KEY = 1024
 LONGEST_SEGMENT = 255
+#: What most keys are like, of which there is nothing more to ask.
+PLAIN = re.compile(r"\w[\w.-]{,200}(?:/\w[\w.-]{,200})*", re.ASCII)
 #: So many bytes of a key are one encoded name, of 128 characters: every file system takes names of that length.
 PIECE = 80
 #: Ends the name of an encoded directory, so that it is never that of a file.
@@ -93,6 +96,8 @@ def key_at(path: str) -> str | None:
 
 def reason_against(key: str) -> str | None:
     """Why a directory cannot hold this key under its own name, or None if it can."""
+    if len(key) <= LONGEST_KEY and PLAIN.fullmatch(key):
+        return None
     if not is_key(key):
         return f"it is not 1 to {LONGEST_KEY} bytes of UTF-8"
     if "\0" in key:

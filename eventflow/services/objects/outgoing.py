@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import AsyncIterator
 
 from eventflow.errors import StorageError
@@ -12,6 +11,7 @@ from eventflow.services.objects.incoming import PIECE
 
 #: The most that is read on the event loop at a time, in about 0.1 ms.
 MOST_AT_HAND = 256 * 1024
+CLOSED = -1
 
 
 class Outgoing:
@@ -22,7 +22,6 @@ class Outgoing:
         self._disk = disk
         self._position = 0
         self._stop = 0
-        self._close = weakref.finalize(self, os.close, descriptor)
 
     def limit(self, start: int, stop: int) -> None:
         """Give only the bytes from ``start`` up to ``stop``, which is not among them."""
@@ -32,7 +31,7 @@ class Outgoing:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._position >= self._stop or not self._close.alive:
+        if self._position >= self._stop or self.descriptor == CLOSED:
             self._close()
             raise StopAsyncIteration
         rest = self._stop - self._position
@@ -47,6 +46,13 @@ class Outgoing:
 
     async def aclose(self) -> None:
         self._close()
+
+    def _close(self) -> None:
+        if self.descriptor != CLOSED:
+            descriptor, self.descriptor = self.descriptor, CLOSED
+            os.close(descriptor)
+
+    __del__ = _close
 
 
 def at_hand(descriptor: int, size: int, position: int) -> bytes | None:
