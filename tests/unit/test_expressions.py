@@ -457,3 +457,31 @@ def test_texts_are_parsed_once() -> None:
     info = fresh._condition.cache_info()  # type: ignore[attr-defined]
     assert (info.hits, info.misses) == (2, 1)
     assert info.maxsize is not None
+
+
+def test_an_update_that_is_known_by_its_text_takes_the_values_of_each_request() -> None:
+    text = "SET #c = #c + :v, tags = if_not_exists(tags, :t) ADD added :v DELETE gone :g"
+    names, item = {"#c": "count"}, {"count": n(1), "gone": {"NS": ["1", "2"]}}
+    for number in (1, 5, 7):
+        values = {":v": n(number), ":t": {"S": f"tag {number}"}, ":g": {"NS": ["2", str(number)]}}
+        left = [one for one in ("1", "2") if one not in values[":g"]["NS"]]
+        expected = {"count": n(1 + number), "tags": values[":t"], "added": n(number), **({"gone": {"NS": left}} if left else {})}
+        assert updated(text, values, names, item) == expected
+    assert updated(text, values, {"#c": "other"}, {"other": n(1)})["other"] == n(8)
+    refusal = refused(updated, text, values | {":v": {"S": "1"}}, names, item)
+    assert refusal.startswith("Invalid UpdateExpression: Incorrect operand type")
+    assert refused(updated, text, {**values, ":g": n(1)}, names, item).startswith("Invalid UpdateExpression: Incorrect operand type")
+    for more in ({":w": n(1)}, {}):
+        placeholders = Placeholders(names | ({} if more else {"#d": "unused"}), values | more)
+        for _ in range(2):
+            compiler.update(text, placeholders)
+        assert "unused in expressions: keys: {" in refused(placeholders.refuse_unused)
+
+
+def test_known_updates_are_bounded() -> None:
+    own = Compiler()
+    for number in range(600):
+        own.update(f"SET a{number} = :v", Placeholders(None, {":v": n(1)}))
+    own.update("SET #a = :v", Placeholders({"#a": "x" * 5000}, {":v": n(1)}))
+    assert 0 < len(own._bound) <= 256
+    assert all("x" * 5000 not in str(shape) for shape in own._bound)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from itertools import chain
+from typing import Any, TypeVar
 
 from eventflow.services.attributes.refusals import invalid
+from eventflow.services.attributes.values import type_of
 from eventflow.services.expressions.conditions import Condition, parse_condition, paths_of
 from eventflow.services.expressions.drafts import Update, bind_update
 from eventflow.services.expressions.keyconditions import KeyTest, key_tests
@@ -15,12 +18,15 @@ from eventflow.services.expressions.paths import Path
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.services.expressions.predicates import Test, bind
 from eventflow.services.expressions.projections import Projection, bind_projection, parse_projection
-from eventflow.services.expressions.updates import parse_update
+from eventflow.services.expressions.updates import Action, parse_update
 
 T = TypeVar("T")
 
 #: Programs use few texts, again and again; a program that builds values into them must not fill the memory.
 REMEMBERED = 1024
+#: So many bound updates are remembered, whose names and values have names of up to so many characters together.
+BOUND = 256
+LONGEST_REMEMBERED = 4096
 
 
 class Filter:
@@ -31,12 +37,28 @@ class Filter:
         self.paths = paths
 
 
+@dataclass(frozen=True, slots=True)
+class BoundUpdate:
+    """An update without its values, and the placeholders that it uses."""
+
+    update: Update
+    names: frozenset[str]
+    values: frozenset[str]
+
+    @classmethod
+    def of(cls, actions: Sequence[Action], update: Update) -> BoundUpdate:
+        elements = {element for action in actions for path in action.paths() for element in path}
+        names = frozenset(element for element in elements if isinstance(element, str) and element[0] == "#")
+        return cls(update.with_values({}), names, frozenset(name for action in actions for name in action.values()))
+
+
 class Compiler:
     """Parses with a bounded memory. Each method raises DynamoDB's ValidationException, which begins with the name of the parameter."""
 
     def __init__(self) -> None:
         self._condition: Callable[[str], Condition] = lru_cache(REMEMBERED)(parse_condition)
         self._update = lru_cache(REMEMBERED)(parse_update)
+        self._bound: dict[tuple[Any, ...], BoundUpdate] = {}
         self._projection = lru_cache(REMEMBERED)(parse_projection)
 
     def condition(self, parameter: str, text: str, placeholders: Placeholders) -> Filter:
@@ -59,7 +81,18 @@ class Compiler:
         return lambda: key_tests(condition, placeholders)
 
     def update(self, text: str, placeholders: Placeholders) -> Update:
-        return named("UpdateExpression", lambda: bind_update(self._update(text), placeholders))
+        """What an update comes to depends on its text, on the names, and on the types of the values: with these it is bound once."""
+        shape = (text, *placeholders.names.items(), *[(name, type_of(value)) for name, value in placeholders.values.items()])
+        known = self._bound.get(shape)
+        if known is not None:
+            placeholders.use(known.names, known.values)
+            return known.update.with_values(placeholders.values)
+        update = named("UpdateExpression", lambda: bind_update(self._update(text), placeholders))
+        if sum(map(len, chain(*placeholders.names.items(), placeholders.values))) <= LONGEST_REMEMBERED:
+            if len(self._bound) >= BOUND:
+                self._bound.clear()
+            self._bound[shape] = BoundUpdate.of(self._update(text), update)
+        return update
 
     def projection(self, text: str, placeholders: Placeholders) -> Projection:
         return named("ProjectionExpression", lambda: bind_projection(self._projection(text), placeholders))

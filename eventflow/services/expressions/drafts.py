@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,10 @@ from eventflow.services.attributes.values import SETS, Item, Value, type_of
 from eventflow.services.expressions.lexer import ExpressionError
 from eventflow.services.expressions.operands import (
     Call,
-    Evaluate,
     Operand,
     PathOperand,
     ValueOperand,
     bind_path,
-    bind_value,
     literal_type,
     needs_path,
     refuse_count,
@@ -34,30 +33,43 @@ INVALID_PATH = "The document path provided in the update expression is invalid f
 TYPE_NAMES = {"S": "STRING", "N": "NUMBER", "B": "BINARY", "NULL": "NULL", "BOOL": "BOOLEAN", "L": "LIST", "M": "MAP"}
 
 
+#: An operand whose names are bound: what it is for an item and a request's values, None where it refers to nothing.
+Evaluate = Callable[[Item, Mapping[str, Value]], Value | None]
+#: The same of an action, from the value that is at its path.
+Compute = Callable[[Item, Value | None, Mapping[str, Value]], Value | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """An action ready to run: ``compute`` gives the new value at the path, None to remove it; ``literal`` is its type, where that is certain."""
 
     section: str
     path: Path
-    compute: Callable[[Item, Value | None], Value | None]
+    compute: Compute
     literal: str | None = None
 
 
 class Update:
-    """The assignments of one update expression."""
+    """The assignments of one update expression, and the request's values that they refer to."""
 
-    def __init__(self, assignments: Sequence[Assignment]) -> None:
+    def __init__(self, assignments: Sequence[Assignment], values: Mapping[str, Value] | None = None) -> None:
         self.assignments = assignments
+        self._values = values or {}
         self.paths = [assignment.path for assignment in assignments]
         #: REMOVE and DELETE alone do not bring an item into being.
         self.creates = any(assignment.section in ("SET", "ADD") for assignment in assignments)
+
+    def with_values(self, values: Mapping[str, Value]) -> Update:
+        """The same with other values, which have the same types."""
+        other = copy(self)
+        other._values = values
+        return other
 
     def apply(self, item: Item) -> Item:
         """The next state of the item. Every operand is read from the item as it was; positions in lists are those of the lists as they were."""
         draft = _Draft(item)
         places = [(draft.place(assignment.path), assignment) for assignment in self.assignments]
-        results = [(place, assignment.compute(item, place.current)) for place, assignment in places]
+        results = [(place, assignment.compute(item, place.current, self._values)) for place, assignment in places]
         for place, value in results:
             draft.put(place, value)
         return draft.finish()
@@ -73,7 +85,7 @@ def bind_update(actions: Sequence[Action], placeholders: Placeholders) -> Update
     refuse_overlaps([placeholders.path(action.path) for action in actions])
     for action in actions:
         _refuse_operand(action, placeholders)
-    return Update([_bind_action(action, placeholders) for action in actions])
+    return Update([_bind_action(action, placeholders) for action in actions], placeholders.values)
 
 
 def _refuse_operand(action: Action, placeholders: Placeholders) -> None:
@@ -88,14 +100,15 @@ def _refuse_operand(action: Action, placeholders: Placeholders) -> None:
 def _bind_action(action: Action, placeholders: Placeholders) -> Assignment:
     path = placeholders.path(action.path)
     if action.source is None:
-        return Assignment(action.section, path, lambda item, current: None)
+        return Assignment(action.section, path, lambda item, current, values: None)
     if action.section == "SET":
         source = bind_source(action.source, placeholders)
         literal = static_type(action.source, placeholders)
-        return Assignment(action.section, path, lambda item, current: _present(source(item)), literal)
-    value = placeholders.value(action.source.name) if isinstance(action.source, ValueOperand) else {}
+        return Assignment(action.section, path, lambda item, current, values: _present(source(item, values)), literal)
+    name = action.source.name if isinstance(action.source, ValueOperand) else ""
     change = added if action.section == "ADD" else deleted
-    return Assignment(action.section, path, lambda item, current: change(current, value), type_of(value) if action.section == "ADD" else None)
+    literal = type_of(placeholders.value(name)) if action.section == "ADD" else None
+    return Assignment(action.section, path, lambda item, current, values: change(current, values[name]), literal)
 
 
 def static_type(source: Source, placeholders: Placeholders) -> str | None:
@@ -115,9 +128,11 @@ def bind_source(source: Source, placeholders: Placeholders) -> Evaluate:
 
 def bind_operand(operand: Operand, placeholders: Placeholders) -> Evaluate:
     if isinstance(operand, PathOperand):
-        return bind_path(operand.path, placeholders)
+        read = bind_path(operand.path, placeholders)
+        return lambda item, values: read(item)
     if isinstance(operand, ValueOperand):
-        return bind_value(operand.name, placeholders)
+        name = operand.name
+        return lambda item, values: values[name]
     refuse_count(operand.function, len(operand.arguments))
     first, second = operand.arguments
     if operand.function == "if_not_exists" and not isinstance(first, PathOperand):
@@ -126,15 +141,15 @@ def bind_operand(operand: Operand, placeholders: Placeholders) -> Evaluate:
         _refuse_other_types("list_append", "L", (first, second), placeholders)
     one, two = bind_operand(first, placeholders), bind_operand(second, placeholders)
     if operand.function == "if_not_exists":
-        return lambda item: one(item) or two(item)
-    return lambda item: {"L": [*_content("L", one(item)), *_content("L", two(item))]}
+        return lambda item, values: one(item, values) or two(item, values)
+    return lambda item, values: {"L": [*_content("L", one(item, values)), *_content("L", two(item, values))]}
 
 
 def _bind_arithmetic(source: Arithmetic, placeholders: Placeholders) -> Evaluate:
     _refuse_other_types(source.operator, "N", (source.left, source.right), placeholders)
     left, right = bind_operand(source.left, placeholders), bind_operand(source.right, placeholders)
     combine = numbers.add if source.operator == "+" else numbers.subtract
-    return lambda item: {"N": combine(_content("N", left(item)), _content("N", right(item)))}
+    return lambda item, values: {"N": combine(_content("N", left(item, values)), _content("N", right(item, values)))}
 
 
 def _refuse_other_types(function: str, kind: str, operands: tuple[Operand, ...], placeholders: Placeholders) -> None:

@@ -9,7 +9,7 @@ from eventflow.services.attributes.refusals import invalid, invalid_parameters
 from eventflow.services.attributes.values import ORDERED, SETS, TYPES, Item, Value, order, type_of, valid_name, valid_value
 from eventflow.services.expressions.compiler import Filter
 from eventflow.services.expressions.conditions import Between, Comparison, Condition, Junction, Membership, Negation, Predicate, paths_of
-from eventflow.services.expressions.drafts import Assignment, Update, added, deleted
+from eventflow.services.expressions.drafts import Assignment, Compute, Update, added, deleted
 from eventflow.services.expressions.keyconditions import KeyTest
 from eventflow.services.expressions.lexer import ExpressionError
 from eventflow.services.expressions.operands import Call, PathOperand, ValueOperand
@@ -143,7 +143,7 @@ def _assignment(name: str, action: str, content: Mapping[str, Any] | None) -> As
     if content is None:
         if action != "DELETE":
             raise invalid_parameters("Only DELETE action is allowed when no attribute value is specified")
-        return Assignment("REMOVE", (name,), lambda item, current: None)
+        return Assignment("REMOVE", (name,), lambda item, current, values: None)
     value = valid_value(content)
     kind = type_of(value)
     if action == "DELETE":
@@ -154,13 +154,13 @@ def _assignment(name: str, action: str, content: Mapping[str, Any] | None) -> As
         if kind not in SETS and kind not in ("N", "L"):
             raise invalid_parameters(f"ADD action is not supported for the type {kind}")
         return Assignment("ADD", (name,), _alike(value, _added), kind)
-    return Assignment("SET", (name,), lambda item, current: value, kind)
+    return Assignment("SET", (name,), lambda item, current, values: value, kind)
 
 
-def _alike(value: Value, change: Callable[[Value | None, Value], Value | None]) -> Callable[[Item, Value | None], Value | None]:
+def _alike(value: Value, change: Callable[[Value | None, Value], Value | None]) -> Compute:
     """The change of what is there, which must be of the value's type."""
 
-    def compute(item: Item, current: Value | None) -> Value | None:
+    def compute(item: Item, current: Value | None, values: Mapping[str, Value]) -> Value | None:
         if current is not None and type_of(current) != type_of(value):
             raise invalid(MISMATCH)
         return change(current, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from eventflow.errors import ServiceError
 from eventflow.services.attributes.refusals import invalid
@@ -41,6 +41,13 @@ class Placeholders:
             raise ExpressionError(f"An expression attribute value used in expression is not defined; attribute value: {name}")
         self._unused_values.pop(name, None)
         return self.values[name]
+
+    def use(self, names: Iterable[str], values: Iterable[str]) -> None:
+        """Note that an expression uses these, which are there."""
+        for name in names:
+            self._unused_names.pop(name, None)
+        for value in values:
+            self._unused_values.pop(value, None)
 
     def refuse_unused(self) -> None:
         """To be called once all expressions of the request are bound."""
