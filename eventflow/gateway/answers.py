@@ -11,6 +11,7 @@ from typing import Any
 
 from eventflow.gateway.refusals import JSON_TYPE
 from eventflow.gateway.seams import Answer
+from eventflow.payload import SCAN
 
 FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A value with one of these would end the header, and begin whatever the function says (or repeats of a request).
@@ -25,10 +26,7 @@ class Malformed(Exception):
 
 def answer_2(payload: bytes) -> Answer:
     """A response in format 2.0. Without a ``statusCode`` the whole value is the body. Raises Malformed."""
-    try:
-        value = json.loads(payload)
-    except ValueError as error:
-        raise Malformed(f"it is no JSON: {error}") from error
+    value = read(payload)
     if not isinstance(value, dict) or "statusCode" not in value:
         return Answer(200, (JSON_TYPE,), value.encode(errors="replace") if isinstance(value, str) else payload)
     headers = fields(value.get("headers"))
@@ -42,10 +40,7 @@ def answer_2(payload: bytes) -> Answer:
 
 def answer_1(payload: bytes, *, binary: bool = True) -> Answer:
     """A response in format 1.0; without ``binary`` a body in Base64 stays what it is. Raises Malformed."""
-    try:
-        value = json.loads(payload)
-    except ValueError as error:
-        raise Malformed(f"it is no JSON: {error}") from error
+    value = read(payload)
     if not isinstance(value, dict) or "statusCode" not in value:
         raise Malformed('it is no object with a "statusCode"')
     for name in value:
@@ -60,6 +55,18 @@ def answer_1(payload: bytes, *, binary: bool = True) -> Answer:
     return complete(value if binary else {**value, "isBase64Encoded": False}, headers, b"application/json", loose=False)
 
 
+def read(payload: bytes) -> Any:
+    """The value of a response, as what wrote it writes JSON; the general way is for all else."""
+    try:
+        text = payload.decode()
+        value, end = SCAN(text, 0)
+        return value if end == len(text) else json.loads(text)
+    except StopIteration as error:
+        raise Malformed("it is no JSON") from error
+    except ValueError as error:
+        raise Malformed(f"it is no JSON: {error}") from error
+
+
 def complete(value: Mapping[str, Any], headers: list[tuple[bytes, bytes]], content_type: bytes, *, loose: bool) -> Answer:
     body, encoded = value.get("body"), value.get("isBase64Encoded", False)
     if body is None:
@@ -70,12 +77,17 @@ def complete(value: Mapping[str, Any], headers: list[tuple[bytes, bytes]], conte
         content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     else:
         raise Malformed(f"body is a text, and not {type(body).__name__}; json.dumps makes one")
-    if not any(name == b"content-type" for name, _value in headers):
+    for name, _value in headers:
+        if name == b"content-type":
+            break
+    else:
         headers.append((b"content-type", content_type))
     return Answer(status_of(value["statusCode"]), headers, content)
 
 
 def status_of(value: Any) -> int:
+    if type(value) is int and 100 <= value <= 599:
+        return value
     status = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
     if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
         raise Malformed(f"statusCode takes a whole number such as 200, and not {value!r}")

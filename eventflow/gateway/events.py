@@ -38,7 +38,7 @@ class Writer:
 
     def headers(self, request: Request) -> dict[str, str]:
         """The request's headers with those that API Gateway adds: the way that the request came, and the trace."""
-        headers = dict(request.header_map)
+        headers = request.header_map.copy()
         before = headers.get("x-forwarded-for")
         headers["x-forwarded-for"] = f"{before}, {request.peer}" if before else request.peer
         headers["x-forwarded-port"] = request.port

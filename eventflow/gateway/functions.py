@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -11,6 +10,7 @@ from eventflow.dispatch.dispatcher import RecursionStopped, UnknownFunction
 from eventflow.errors import StorageError, Throttled
 from eventflow.gateway.answers import Malformed, answer_1, answer_2
 from eventflow.gateway.apis import Route
+from eventflow.gateway.deadlines import Deadlines
 from eventflow.gateway.events import is_binary
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer, Findings, Refusal
@@ -40,13 +40,19 @@ class FunctionIntegration:
         self._invoke = invoke
         self._event_of = event_of
         self._answer_of = answer_of
+        self._limit: Deadlines | None = None
+
+    def _deadlines(self, route: Route) -> Deadlines:
+        if self._limit is None:
+            self._limit = Deadlines(route.timeout)
+        return self._limit
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Answer | Refusal:
         event = self._event_of(request, route, findings)
         if len(event) > LARGEST_EVENT:
             return Refusal("REQUEST_TOO_LARGE")
         try:
-            async with asyncio.timeout(route.timeout):
+            with self._deadlines(route).begin():
                 outcome = await self._invoke(self.function, event, trace=request.trace)
         except TimeoutError:
             log.warning("%s: %s has not answered after %g s", route.key, self.function, route.timeout)

@@ -25,6 +25,7 @@ class Request:
 
     __slots__ = (
         "_header_map",
+        "_trace",
         "body",
         "complete",
         "domain",
@@ -82,6 +83,7 @@ class Request:
         self.parameters: Mapping[str, str] = {}
         self.stage: Stage | None = None
         self._header_map: dict[str, str] | None = None
+        self._trace: str | None = None
 
     def _pass_over(self, trusted: Sequence[Network]) -> None:
         client = client_of(self.source_ip, self.headers, trusted)
@@ -90,7 +92,7 @@ class Request:
         self.host = client.host or self.host
 
     @property
-    def header_map(self) -> Mapping[str, str]:
+    def header_map(self) -> dict[str, str]:
         """Header names in lower case to values, those of one name joined by commas."""
         if self._header_map is None:
             found: dict[str, str] = {}
@@ -112,11 +114,10 @@ class Request:
     @property
     def trace(self) -> str:
         """The trace header of the request, one begun here where it brought none."""
-        brought = self.header_map.get("x-amzn-trace-id")
-        if brought:
-            return brought
-        digits = self.request_id.replace("-", "")
-        return f"Root=1-{int(self.received):08x}-{digits[8:]}"
+        if self._trace is None:
+            brought = self.header_map.get("x-amzn-trace-id")
+            self._trace = brought or f"Root=1-{int(self.received):08x}-{self.request_id.replace('-', '')[8:]}"
+        return self._trace
 
     @property
     def query_pairs(self) -> list[tuple[str, str]]:
