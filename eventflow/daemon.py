@@ -290,7 +290,7 @@ class Daemon:
         functions = {function.name: function for function in manifest.functions}
         self._core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
-        routes = self._gateway.compile(manifest.app, manifest.resources, triggers)
+        routes = self._gateway.compile(manifest.app, manifest.resources, triggers, functions)
         await self._core.ensure(manifest, triggers)
         if routes.serves and self._gateway_server is None:
             self._open_gateway()
@@ -401,6 +401,7 @@ class Daemon:
             "pid": os.getpid(),
             "url": self._url,
             "gateway": None if self._gateway_server is None else self._gateway_server.url,
+            "authorizers": self._gateway.authorizers(),
             "version": version("eventflow"),
             "started_at": iso(self._started_at),
             "state": str(self._state.path),

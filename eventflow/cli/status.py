@@ -30,6 +30,7 @@ def status(with_settings: bool, state: Path | None, as_json: bool) -> None:
         return
     print_facts(facts(found))
     show_triggers(found.get("triggers", ()))
+    show_authorizers(found.get("authorizers", ()))
     show_events(found)
     if with_settings:
         click.echo()
@@ -54,6 +55,21 @@ def show_triggers(triggers: Any) -> None:
     for one in triggers:
         for report in one.get("reports", ()):
             click.echo(f"{one['trigger']}: {report}")
+
+
+def show_authorizers(authorizers: Any) -> None:
+    if authorizers:
+        click.echo()
+        rows = [(one["name"], one.get("source") or one.get("function") or "", authorizer_state(one)) for one in authorizers]
+        print_table(("AUTHORIZER", "ASKS", "STATE"), rows)
+
+
+def authorizer_state(authorizer: Mapping[str, Any]) -> str:
+    if authorizer.get("failure"):
+        return f"failed: {authorizer['failure']}"
+    if authorizer["type"] != "jwt":
+        return "ready"
+    return "not asked yet" if authorizer["keys"] is None else f"{authorizer['keys']} keys"
 
 
 def trigger_state(trigger: Mapping[str, Any]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from eventflow.errors import SettingError
 from eventflow.gateway.access_log import ApiLog
 from eventflow.gateway.apis import SOCKETS, URL, Api, Table, add_route, check_claimed, finish, make_apis
+from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.authorizers.settings import IAM
 from eventflow.gateway.backend import HttpIntegration, MockIntegration
 from eventflow.gateway.compression import Compressing
@@ -17,6 +18,8 @@ from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
 from eventflow.gateway.functions import ANSWERS, FunctionIntegration
 from eventflow.gateway.gateway import MANAGEMENT, Gateway
+from eventflow.gateway.openapi.importing import expanded
+from eventflow.gateway.openapi.plug import OpenApi
 from eventflow.gateway.plugs import Surroundings, make_access_logs, make_admission, make_plugs, make_sockets
 from eventflow.gateway.routes import DEFAULT, VARIABLE
 from eventflow.gateway.seams import Integration, Receive, Scope, Send
@@ -59,6 +62,23 @@ def of_url(resource: Resource) -> Declared:
     return Declared(f"Function {resource.name!r}: url", ApiRoute(URL, resource.name, DEFAULT, options), resource.name)
 
 
+def all_declared(resources: Sequence[Resource], triggers: Iterable[tuple[str, Trigger]]) -> list[Declared]:
+    found = [Declared(f"Function {function!r}: {trigger}", route, function) for function, trigger in triggers for route in trigger.routes()]
+    found += [without_function(resource) for resource in resources if resource.kind == "route"]
+    found += [of_url(resource) for resource in resources if resource.kind == "url"]
+    return found
+
+
+def described(app: str, account: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]]) -> Sequence[Api]:
+    """The APIs with their routes as they were declared, for their documents: what takes a daemon to be checked is not checked."""
+    resources = expanded(resources, None)
+    declared = all_declared(resources, triggers)
+    made = make_apis(app, account, resources, [(one.where, one.route) for one in declared])
+    for one in declared:
+        add_route(made[one.route.protocol, one.route.api], one.where, one.route, MockIntegration(one.where, {}), one.function, ())
+    return tuple(made.values())
+
+
 class GatewayService:
     """``compile`` checks and prepares an application's APIs, and changes nothing; ``take_up`` makes them the ones that answer."""
 
@@ -66,17 +86,17 @@ class GatewayService:
         self._surroundings = surroundings
         self.admission = make_admission(surroundings)
         self._access_logs = make_access_logs(surroundings)
-        self._plugs = (*make_plugs(surroundings, self.admission), self._access_logs)
+        self._plugs = (*make_plugs(surroundings, self.admission), self._access_logs, OpenApi(surroundings.account, surroundings.region))
         self._sockets = make_sockets(surroundings)
         self._writer = Writer(surroundings.account)
         self.app = Gateway(surroundings.clock, trusted=networks(surroundings.trusted_proxies), sockets=self._sockets)
 
-    def compile(self, app: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]]) -> Table:
-        """Raises SettingError for what an API or a route asks for and cannot have."""
-        resources = tuple(resources)
-        declared = [Declared(f"Function {function!r}: {trigger}", route, function) for function, trigger in triggers for route in trigger.routes()]
-        declared += [without_function(resource) for resource in resources if resource.kind == "route"]
-        declared += [of_url(resource) for resource in resources if resource.kind == "url"]
+    def compile(
+        self, app: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]], functions: Collection[str] | None = None
+    ) -> Table:
+        """Raises SettingError for what an API or a route asks for and cannot have. ``functions`` are those that there are, None if that is not known."""
+        resources = expanded(resources, functions)
+        declared = all_declared(resources, triggers)
         named = [(one.where, one.route) for one in declared]
         made = make_apis(app, self._surroundings.account, resources, named)
         apis = tuple(made.values())
@@ -150,6 +170,10 @@ class GatewayService:
         """The API keys with their plans and use, for ``eventflow keys``. What was made here is on disk before it is told. Raises StorageError."""
         await self._surroundings.api_keys.settled()
         return self.admission.describe()
+
+    def authorizers(self) -> list[dict[str, object]]:
+        """The authorizers and how their keys are, for ``eventflow status``."""
+        return [shown for plug in self._plugs if isinstance(plug, Authorizers) for shown in plug.describe()]
 
     async def access_lines(self, name: str, since: str, limit: int) -> tuple[list[str], str] | None:
         """Lines of the access log of an API (``shop``, or ``rest-shop`` beside an HTTP API of that name) and the cursor to read on from; None where

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from eventflow import App, SettingError
+from eventflow.cli.status import authorizer_state
 from eventflow.gateway.authorizers.fetching import Fetcher, FetchFailed, checked_url
 from eventflow.gateway.authorizers.keys import FILE, REMOTE, KeySource, key_source
 from eventflow.gateway.authorizers.tokens import InvalidKeys, read_keys
@@ -433,3 +434,16 @@ def test_the_file_must_be_there_at_the_load() -> None:
 
 def lambda_free(event: Any, context: Any) -> Any:
     return None
+
+
+def test_status_tells_of_keys_that_cannot_be_had() -> None:
+    app = App("told")
+    jwt = app.jwt_authorizer("users", issuer="https://login.example.com/", audience=AUDIENCE, jwks="http://127.0.0.1:1/keys")
+    app.on(Http("GET /x", authorizer=jwt))(lambda_free)
+    with gateway(app) as server:
+        told = {"name": "users", "type": "jwt", "source": "http://127.0.0.1:1/keys", "keys": None, "failure": None}
+        assert server.service.authorizers() == [told]
+        assert server.get("/x", authorization=Issuer(time.time()).token()).status == 401
+        (shown,) = server.service.authorizers()
+        assert authorizer_state(shown).startswith("failed: http://127.0.0.1:1/keys: ")
+        assert authorizer_state({**told, "keys": 2}) == "2 keys"

@@ -38,6 +38,7 @@ class Authorizers:
         #: Those of the version that answers, which keep their keys and tokens over reloads; and those of the one that is being loaded.
         self._verifiers: dict[JwtSettings, TokenVerifier] = {}
         self._next: dict[JwtSettings, TokenVerifier] = {}
+        self._answering: Sequence[Settings] = ()
         self._begin({})
 
     def _begin(self, declared: dict[str, Settings]) -> None:
@@ -91,6 +92,24 @@ class Authorizers:
             if settings not in self._next:
                 verifier.source.close()
         self._verifiers = self._next
+        self._answering = tuple(self._declared.values())
+
+    def describe(self) -> list[dict[str, object]]:
+        """The authorizers for ``eventflow status``: ``keys`` are how many an issuer has, None before they were asked for."""
+        return [self._described(settings) for settings in self._answering]
+
+    def _described(self, settings: Settings) -> dict[str, object]:
+        if isinstance(settings, LambdaSettings):
+            return {"name": settings.name, "type": "lambda", "function": settings.function}
+        verifier = self._verifiers.get(settings)
+        source = None if verifier is None else verifier.source
+        return {
+            "name": settings.name,
+            "type": "jwt",
+            "source": None if source is None else source.name,
+            "keys": None if source is None or not source.generation else source.known,
+            "failure": None if source is None else source.error,
+        }
 
     def _check_name(self, where: str, name: object) -> None:
         if name not in self._declared and name not in (IAM, NONE):
