@@ -26,6 +26,7 @@ from triggers.http import Http, Rest
 from triggers.queue import Queue
 from triggers.schedule import Schedule
 from triggers.stream import Stream
+from triggers.websocket import WebSocket
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "samples" / "tail-trigger"
@@ -236,9 +237,16 @@ class TestRest(RouteContract):
         return Rest("ANY /items/{proxy+}", api="shop", timeout=2.5)
 
 
+class TestWebSocket(RouteContract):
+    bad_settings = ({"route": ""}, {"route": "$other"}, {"route": "say", "timeout": 30}, {"route": "say", "authorizer": "guard"})
+
+    def make(self) -> WebSocket:
+        return WebSocket("say", api="chat", route_response_selection_expression="$default")
+
+
 def test_every_trigger_that_ships_is_put_through_the_contract() -> None:
     ours = {entry.name for entry in entry_points(group=GROUP) if entry.module.startswith("triggers.")}
-    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind, Bus.kind, Http.kind, Rest.kind}
+    cases = {Schedule.kind, Queue.kind, Bucket.kind, Stream.kind, Bus.kind, Http.kind, Rest.kind, WebSocket.kind}
     assert ours - cases == set(), "write a contract case for each"
 
 

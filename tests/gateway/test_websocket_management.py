@@ -165,7 +165,7 @@ def test_a_body_that_was_changed_on_the_way_is_refused(server: GatewayServer, cl
 
 def test_what_waits_for_a_slow_reader_is_bounded(server: GatewayServer, api: Any) -> None:
     with raw_websocket(server.port) as client:
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         connection, sent = connecting[-1], 0
         while sent < 200 and (code := posted(api, connection, b"%08d" % sent + b"x" * 120_000)) is None:
             sent += 1
