@@ -293,6 +293,29 @@ def test_a_sync_that_fails_has_files_written_anew(tmp_path: Path, monkeypatch: p
     in_world(tmp_path, work)
 
 
+def test_a_file_that_cannot_be_written_anew_keeps_its_row_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(world: World) -> None:
+        await world.put("d/k", BODY, TEXT)
+        bodies = world.objects._pending
+        with monkeypatch.context() as patch:
+
+            def fails(*args: object, **options: object) -> bool:
+                raise OSError(errno.EIO, "Input/output error")
+
+            patch.setattr(pending, "sync_file_systems", fails)
+            await bodies._flush_along()
+            patch.setattr(os, "rename", fails)
+            await bodies._flush_along()
+            assert await count(world) == 1
+            assert world.temporaries() == []
+            assert (await world.objects.head(BUCKET, "d/k")).attributes.metadata == {"of": "ours"}
+        await bodies._flush_along()
+        assert await count(world) == 0
+        assert (await world.objects.head(BUCKET, "d/k")).attributes.metadata == {"of": "ours"}
+
+    in_world(tmp_path, work)
+
+
 def test_where_no_whole_file_system_can_be_synced_each_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     fsync = os.fsync

@@ -67,7 +67,7 @@ class PendingBodies:
         self._disk = disk
         self.boot = run_of_the_machine()
         self._ids = itertools.count(1)
-        self._placed: list[Pending] = []
+        self._placed: dict[int, Pending] = {}
         self._held = 0
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -121,7 +121,7 @@ class PendingBodies:
 
     def placed(self, pending: Pending) -> None:
         """A file has its name (or never will): sync it soon."""
-        self._placed.append(pending)
+        self._placed[pending.id] = pending
         self._waiting += pending.size
         if self._waiting >= WORTH_A_SYNC:
             self._begin()
@@ -156,15 +156,14 @@ class PendingBodies:
             self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._begin)
 
     async def _make_certain(self) -> None:
-        for place, pending in enumerate(self._placed):
-            if pending.id in self._doubtful:
-                self._placed[place] = await self._write_anew(pending)
-                self._doubtful.discard(pending.id)
+        for id in sorted(self._doubtful):
+            self._placed[id] = await self._write_anew(self._placed[id])
+            self._doubtful.discard(id)
 
     async def flush(self) -> None:
         """Have all that was placed so far on the disk, and its bytes out of the state file. Raises for what keeps it from that."""
         async with self._flushing:
-            batch = [pending for pending in self._placed if pending.id not in self._doubtful]
+            batch = [pending for pending in self._placed.values() if pending.id not in self._doubtful]
             if batch:
                 await self._sync(batch)
                 faultpoint.reach("object.synced")
@@ -185,7 +184,8 @@ class PendingBodies:
             some = {pending.id: pending.size for pending in batch[start : start + DROPPED_AT_ONCE]}
             ids = json.dumps(list(some))
             await self._database.write_along(partial(drop, ids))
-            self._placed = [pending for pending in self._placed if pending.id not in some]
+            for id in some:
+                del self._placed[id]
             self._waiting -= sum(some.values())
             self._held -= sum(some.values()) + len(some) * ROW
 
@@ -203,7 +203,7 @@ def drop(ids: str, connection: sqlite3.Connection) -> None:
 def sync(batch: Sequence[Pending]) -> None:
     """Put the files on the disk, and their names. Whole file systems: so a file that was moved within one meanwhile is there too, wherever it is now.
     Where a directory is gone it was removed, or its file system unmounted, which syncs it."""
-    present = {pending.bucket.path for pending in batch if pending.bucket.path.is_dir()}
+    present = {path for path in {pending.bucket.path for pending in batch} if path.is_dir()}
     if not sync_file_systems(present):
         for pending in batch:
             if pending.bucket.path in present:

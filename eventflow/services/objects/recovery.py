@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 from eventflow.clock import Clock
@@ -105,18 +106,22 @@ class Recovery:
     async def _write(self, pending: Pending, body: bytes) -> Pending:
         directory, before = pending.bucket.directory, pending.state
         temporary = self._clock.new_id()
+
+        def change(connection: sqlite3.Connection, former: FileState, state: FileState, boot: str | None) -> None:
+            moved(connection, pending.bucket.name, pending.key, former, state)
+            connection.execute(UPDATE, (str(state), temporary, boot, pending.id))
+
         try:
             _, state = await self._disk.run(directory.lay, pending.key, temporary, body, before.mtime_ns)
-
-            def change(connection: sqlite3.Connection) -> None:
-                moved(connection, pending.bucket.name, pending.key, before, state)
-                connection.execute(UPDATE, (str(state), temporary, self._pending.boot, pending.id))
-
-            await self._index.write(change)
+            await self._index.write(partial(change, former=before, state=state, boot=self._pending.boot))
+            try:
+                await self._disk.run(directory.place, temporary, pending.key, None)
+            except BaseException:
+                await self._index.write(partial(change, former=state, state=before, boot=None))  # as it was, and to be looked at again
+                raise
         except BaseException:
             await self._disk.run(directory.discard, temporary)
             raise
-        await self._disk.run(directory.place, temporary, pending.key, None)
         return replace(pending, state=state)
 
 
