@@ -55,12 +55,15 @@ check: $(VENV)/.with-check ## Check format, lint, types and import contracts
 bench: $(VENV)/.with-bench ## Measure throughput and latency
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-setup-bench: $(VENV)/.made ## Install what the benchmarks compare with: wrk and Redis by apt, MiniStack by pip, dynalite and s3rver by npm
+setup-bench: $(VENV)/.made ## Install what the benchmarks compare with: wrk and Redis by apt, MiniStack and Chalice by pip, the others by npm
 	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes wrk redis-server
 	@$(PYTHON) -m venv $(VENV)/peers/ministack
 	@$(VENV)/peers/ministack/bin/python -m pip install --quiet --disable-pip-version-check ministack
+	@$(PYTHON) -m venv $(VENV)/peers/chalice
+	@$(VENV)/peers/chalice/bin/python -m pip install --quiet --disable-pip-version-check chalice
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/peers/node dynalite@4.0.0 s3rver@3.7.1; \
-	else echo "npm is not there: dynalite and s3rver are left out of the comparison"; fi
+	npm install --silent --no-audit --no-fund --prefix $(VENV)/peers/serverless serverless@3.40.0 serverless-offline@13.9.0; \
+	else echo "npm is not there: dynalite, s3rver and serverless-offline are left out of the comparison"; fi
 
 format: $(VENV)/.with-check ## Format the code, and mend what lint can mend
 	@$(BIN)/ruff format

@@ -11,7 +11,7 @@ import sys
 from benchmarks.measure import show
 from eventflow.daemon import tune_interpreter
 
-NAMES = ("throughput", "client", "latency", "invoke", "cold_start", "idle", "files", "thumbnails", "burst", "fairness")
+NAMES = ("throughput", "client", "latency", "invoke", "gateway", "cold_start", "idle", "files", "thumbnails", "burst", "fairness")
 
 
 def main(names: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 SECONDS = 2
 LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
+SLOWEST = re.compile(r"^\s+99%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 BAD = re.compile(r"^\s*(Non-2xx or 3xx responses|Socket errors):.*$", re.MULTILINE)
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -25,10 +26,11 @@ end
 
 
 class Load(NamedTuple):
-    """The median latency in ms, and requests a second."""
+    """The median latency in ms, requests a second, and the latency in ms that one in a hundred goes beyond."""
 
     p50: float
     rate: float
+    p99: float = 0.0
 
 
 class Target(NamedTuple):
@@ -51,10 +53,14 @@ def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
     """One run of wrk. Raises AssertionError when an answer was no success: a refusal is quick."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(target.script), target.url]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
-    bad, latency, rate = BAD.search(text), LATENCY.search(text), RATE.search(text)
-    if bad is not None or latency is None or rate is None:
+    bad, latency, slowest, rate = BAD.search(text), LATENCY.search(text), SLOWEST.search(text), RATE.search(text)
+    if bad is not None or latency is None or slowest is None or rate is None:
         raise AssertionError(text)
-    return Load(float(latency[1]) * MILLISECONDS[latency[2]], float(rate[1]))
+    return Load(milliseconds(latency), float(rate[1]), milliseconds(slowest))
+
+
+def milliseconds(latency: re.Match[str]) -> float:
+    return float(latency[1]) * MILLISECONDS[latency[2]]
 
 
 def script(path: Path, requests: Sequence[Raw]) -> Path:

@@ -1,0 +1,96 @@
+"""The API gateway: a route whose function returns a constant, beside the same server's bare echo; among ten routes and among a thousand."""
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from benchmarks import gateway_peers
+from benchmarks.measure import RUNS, Figure, Value
+from benchmarks.wrk import Load, Raw, Target, load, script
+from tests.process.daemon_process import daemon
+
+CLIENTS = 32
+PEER_SECONDS = 4
+CODE = """
+from triggers import Http
+
+def constant(event, context):
+    return {"hello": "world"}
+
+app.on(Http("GET /constant"))(constant)
+for number in range(ROUTES - 1):
+    app.on(Http(f"GET /v{number}/items/{{id}}"))(constant)
+"""
+
+
+def target(url: str, folder: Path, name: str) -> Target:
+    return Target(url, script(folder / f"{name}.lua", [Raw("GET", "/constant", {}, b"")]))
+
+
+@contextmanager
+def ours(folder: Path, routes: int) -> Iterator[Target]:
+    (folder / str(routes)).mkdir()
+    with daemon(folder / str(routes), CODE.replace("ROUTES", str(routes))) as process:
+        process.start("--gateway-port", "0", "--gateway-rate", "1000000", "--gateway-burst", "1000000")
+        yield target(f"{process.facts['gateway']}/constant", folder, str(routes))
+        process.stop()
+
+
+@contextmanager
+def echo(folder: Path) -> Iterator[Target]:
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield target(process.stdout.readline().strip() + "/constant", folder, "echo")
+    finally:
+        process.terminate()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def medians(targets: list[Target], connections: int) -> list[Load]:
+    """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
+    for one in targets:
+        load(one, connections, 1)
+    runs = [[load(one, connections) for one in targets] for _ in range(RUNS)]
+    return [Load(*(statistics.median(values) for values in zip(*each, strict=True))) for each in zip(*runs, strict=True)]
+
+
+def peer(name: str, program: str | None, serving: Callable[[str], AbstractContextManager[str]], folder: Path) -> tuple[Value, ...]:
+    """Its requests a second at many clients."""
+    if program is None:
+        print(f"skipped: {name} is not installed (make setup-bench)", flush=True)
+        return ()
+    try:
+        with serving(program) as url:
+            return (Value(name, load(target(url, folder, name.replace(" ", "-")), CLIENTS, PEER_SECONDS).rate),)
+    except (AssertionError, OSError) as error:
+        print(f"skipped: {name} did not answer as it should: {str(error)[:200]}", flush=True)
+        return ()
+
+
+def figures() -> list[Figure]:
+    if shutil.which("wrk") is None:
+        print("skipped: the load generator wrk is not installed (Debian: apt-get install wrk)")
+        return []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with ours(folder, 10) as few, ours(folder, 1000) as many, echo(folder) as bare:
+            one, one_bare = medians([few, bare], 1)
+            crowd, crowd_many, crowd_bare = medians([few, many, bare], CLIENTS)
+        peers = peer(gateway_peers.CHALICE, gateway_peers.chalice_program(), gateway_peers.chalice, folder)
+        peers += peer(gateway_peers.OFFLINE, gateway_peers.offline_program(), gateway_peers.offline, folder)
+    limit = "bare echo on the same server"
+    return [
+        Figure("GET of a constant function, one client, p50", "ms", one.p50, limit=one_bare.p50, limit_name=limit),
+        Figure("the same, above the echo", "ms", one.p50 - one_bare.p50),
+        Figure(f"the same, {CLIENTS} clients", "requests/s", crowd.rate, limit=crowd_bare.rate, limit_name=limit, peers=peers),
+        Figure(f"the same, {CLIENTS} clients, p99 beside p50", "ms", crowd.p99, limit=crowd.p50, limit_name="p50"),
+        Figure("the same, among 1,000 routes", "requests/s", crowd_many.rate, peer=crowd.rate, peer_name="among 10 routes"),
+    ]
