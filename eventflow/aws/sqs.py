@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +17,8 @@ from eventflow.services.queues.message_attributes import TRACE, TRACE_SHAPE
 from eventflow.services.queues.sends import Outgoing, Sent
 
 MOST_ENTRIES = 10
+#: So many addresses of queues are remembered in parts, and how long each may be.
+REMEMBERED, LONGEST_REMEMBERED = 256, 512
 ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 SYSTEM_ATTRIBUTES = frozenset(
     (
@@ -185,7 +187,7 @@ class SqsService:
     def _queue(self, params: Params) -> str:
         """The name in a QueueUrl. Its host does not matter: daemons are reached under many."""
         address = params["QueueUrl"]
-        parts = [unquote(part) for part in urlsplit(address).path.split("/") if part]
+        parts = parts_of(address) if len(address) <= LONGEST_REMEMBERED else parts_of.__wrapped__(address)
         if not address.startswith(("http://", "https://", "/")) or len(parts) < 2:
             raise ServiceError(
                 "InvalidAddress", f"The address {address} is not valid for this endpoint: a queue's is http://<host>/<account>/<name>."
@@ -211,6 +213,12 @@ class SqsService:
             params.get("MessageDeduplicationId"),
             self._queues.account,
         )
+
+
+@lru_cache(REMEMBERED)
+def parts_of(address: str) -> tuple[str, ...]:
+    """The parts of an address' path, decoded."""
+    return tuple(unquote(part) for part in urlsplit(address).path.split("/") if part)
 
 
 def sent_members(sent: Sent | None, params: Params) -> dict[str, Any]:

@@ -478,6 +478,28 @@ def test_an_update_that_is_known_by_its_text_takes_the_values_of_each_request() 
         assert "unused in expressions: keys: {" in refused(placeholders.refuse_unused)
 
 
+def test_a_key_condition_that_is_known_by_its_text_takes_the_values_of_each_request() -> None:
+    names = {"#p": "p"}
+    for text, kinds in (("#p = :n AND q >= :m", 1), ("#p = :n AND begins_with(q, :m)", 1), ("#p = :n AND q BETWEEN :l AND :m", 0)):
+        own = Compiler()
+        for word in ("b", "c"):
+            values = {":n": n(1), ":m": {"S": word}, **({":l": {"S": "a"}} if ":l" in text else {})}
+            placeholders = Placeholders(names, values)
+            tests = own.key_condition(text, placeholders)()
+            placeholders.refuse_unused()
+            assert tests["p"].values == (n(1),)
+            assert tests["q"].values[-1] == {"S": word}
+        assert len(own._terms) == kinds
+        unused = Placeholders(names, values | {":z": n(1)})
+        for _ in range(2):
+            own.key_condition(text, unused)()
+        assert "unused in expressions: keys: {:z}" in refused(unused.refuse_unused)
+    wrong = {":n": n(1), ":l": {"S": "x"}, ":m": {"S": "b"}}
+    assert "BETWEEN" in refused(own.key_condition, text, Placeholders(names, wrong))
+    with pytest.raises(ServiceError, match="one condition per key"):
+        own.key_condition("#p = :n AND #p = :m", Placeholders(names, {":n": n(1), ":m": n(2)}))()
+
+
 def test_known_updates_are_bounded() -> None:
     own = Compiler()
     for number in range(600):

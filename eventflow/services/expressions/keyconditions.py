@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from eventflow.services.attributes.refusals import invalid
@@ -23,14 +23,23 @@ class KeyTest:
     values: tuple[Value, ...]
 
 
-def key_tests(condition: Condition, placeholders: Placeholders) -> dict[str, KeyTest]:
-    """The tests by attribute name; the condition has been bound before, so its names and values are known to be there."""
-    found: dict[str, KeyTest] = {}
+#: The operator and the names of the values of each key attribute's condition.
+KeyTerms = dict[str, tuple[str, tuple[str, ...]]]
+
+
+def key_tests(terms: KeyTerms, values: Mapping[str, Value]) -> dict[str, KeyTest]:
+    """The tests by attribute name."""
+    return {attribute: KeyTest(operator, tuple([values[name] for name in names])) for attribute, (operator, names) in terms.items()}
+
+
+def key_terms(condition: Condition, placeholders: Placeholders) -> KeyTerms:
+    """The terms by attribute name; the condition has been bound before, so its names and values are known to be there."""
+    found: KeyTerms = {}
     for leaf in _joined(condition):
-        attribute, test = _key_test(leaf, placeholders)
+        attribute, term = _key_term(leaf, placeholders)
         if attribute in found:
             raise invalid("KeyConditionExpressions must only contain one condition per key")
-        found[attribute] = test
+        found[attribute] = term
     if len(found) > 2:
         raise invalid("Conditions can be of length 1 or 2 only")
     return found
@@ -52,7 +61,7 @@ def _unusable(operator: str) -> Exception:
     return invalid(f"Invalid operator used in KeyConditionExpression: {operator}")
 
 
-def _key_test(leaf: Leaf, placeholders: Placeholders) -> tuple[str, KeyTest]:
+def _key_term(leaf: Leaf, placeholders: Placeholders) -> tuple[str, tuple[str, tuple[str, ...]]]:
     operator, operands = _parts(leaf)
     paths = [placeholders.path(operand.path) for operand in operands if isinstance(operand, PathOperand)]
     if len(paths) > 1:
@@ -65,8 +74,7 @@ def _key_test(leaf: Leaf, placeholders: Placeholders) -> tuple[str, KeyTest]:
         raise invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
     if isinstance(operands[1], PathOperand):
         operator = MIRRORED[operator]
-    values = tuple(placeholders.value(operand.name) for operand in operands if isinstance(operand, ValueOperand))
-    return str(paths[0][0]), KeyTest(operator, values)
+    return str(paths[0][0]), (operator, tuple(operand.name for operand in operands if isinstance(operand, ValueOperand)))
 
 
 def _parts(leaf: Leaf) -> tuple[str, tuple[Operand, ...]]:

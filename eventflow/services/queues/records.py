@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from eventflow.services.queues.attributes import NUMBERS, is_fifo, with_defaults
 from eventflow.services.queues.errors import no_such_queue
@@ -26,6 +27,8 @@ SOURCES = "SELECT name FROM queues WHERE region = ? AND dead_letter = ? AND name
 
 #: A deleted queue's name is given to no new one for this long (milliseconds).
 NAME_PAUSE = 60_000
+#: So many rows are remembered as what they say; a row that was changed says something else.
+REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def by_id(connection: sqlite3.Connection, key: int) -> Queue:
     return queue_of(connection.execute(BY_ID, (key,)).fetchone())
 
 
+@lru_cache(REMEMBERED)
 def queue_of(row: tuple[int, str, str, str, int, int, int | None]) -> Queue:
     return Queue(row[0], row[1], row[2], json.loads(row[3]), *row[4:])
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from eventflow import faultpoint
@@ -32,18 +30,20 @@ RESIZE = "UPDATE table_entries SET bytes = ? WHERE index_id = ? AND slot = ? AND
 COUNT_INDEX = "UPDATE table_indexes SET items = items + ?, bytes = bytes + ? WHERE id = ?"
 
 
-@dataclass(frozen=True)
 class Record:
     """An item as it is stored; ``bytes`` is its size by DynamoDB's rules. A write that needs no old image does not decode it."""
 
-    id: int
-    body: str
-    binary: int
-    bytes: int
+    __slots__ = ("_item", "binary", "body", "bytes", "id")
 
-    @cached_property
+    def __init__(self, id: int, body: str, binary: int, bytes: int) -> None:
+        self.id, self.body, self.binary, self.bytes = id, body, binary, bytes
+        self._item: Item | None = None
+
+    @property
     def item(self) -> Item:
-        return load(self.body, self.binary)
+        if self._item is None:
+            self._item = load(self.body, self.binary)
+        return self._item
 
 
 def dump(item: Item) -> tuple[str, bool]:
