@@ -122,7 +122,7 @@ class Core:
             await self.tables.ensure_stream(self.region, name)
         elif resource.kind == "bus":
             await self.buses.catalog.ensure(self.region, name)
-        elif resource.kind in ("api", "api_key", "authorizer", "usage_plan"):
+        elif resource.kind in ("api", "url", "api_key", "authorizer", "route", "usage_plan"):
             return  # the gateway has it (eventflow/gateway): there is nothing to make
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")

@@ -129,7 +129,11 @@ class ApiRef:
         return self.name
 
     def resource(self, root: Path) -> Resource:
-        return Resource(self.kind, f"{self.protocol}/{self.name}", dict(self.options))
+        """The resource; a file that describes the API is made absolute from the application's folder ``root``."""
+        options = dict(self.options)
+        if isinstance(options.get("openapi"), str):
+            options["openapi"] = str(root / Path(options["openapi"]).expanduser())
+        return Resource(self.kind, f"{self.protocol}/{self.name}", options)
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,7 @@ def bus_ref(name: str) -> BusRef:
 def api_ref(protocol: str, name: str, **options: Any) -> ApiRef:
     """Options that are None were not given. What the values may be, the gateway knows."""
     require(name, API_NAME, "API", "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
-    given = {option: str(value) if isinstance(value, AuthorizerRef) else value for option, value in options.items() if value is not None}
+    given = {option: str(value) if isinstance(value, AuthorizerRef | Path) else value for option, value in options.items() if value is not None}
     try:
         plain = json.loads(json.dumps(given, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ class Http(Trigger):
     function gets the request as AWS's payload 2.0 and answers with ``statusCode``, ``headers``, ``cookies`` and ``body``, or with a plain value.
 
     ``api`` names an API of ``app.http_api``; ``timeout`` is how many seconds the answer may take (30 at most, and as default). ``authorizer``,
-    ``scopes`` and ``throttle`` are those of the route.
+    ``scopes`` and ``throttle`` are those of the route; ``openapi`` is what its document says of it (``{"summary": ..., "responses": ...}``).
     """
 
     kind: ClassVar[str] = "http"
@@ -32,6 +32,7 @@ class Http(Trigger):
     authorizer: Any = None
     scopes: Sequence[str] = ()
     throttle: Any = None
+    openapi: Any = None
 
     def __post_init__(self) -> None:
         name = type(self).__name__

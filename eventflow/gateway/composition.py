@@ -94,7 +94,7 @@ class GatewayService:
     def compile(
         self, app: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]], functions: Collection[str] | None = None
     ) -> Table:
-        """Raises SettingError for what an API or a route asks for and cannot have. ``functions`` are those that there are, None if that is not known."""
+        """Raises SettingError for what an API or a route asks for and cannot have. ``functions`` are those that there are, None if nobody knows."""
         resources = expanded(resources, functions)
         declared = all_declared(resources, triggers)
         named = [(one.where, one.route) for one in declared]

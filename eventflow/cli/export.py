@@ -1,0 +1,100 @@
+"""``eventflow export``: an application in the words of others, without a daemon."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eventflow.errors import EventflowError, LoadError
+from eventflow.manifest import Manifest, resolve_triggers
+from eventflow.settings import Settings, inherited_variables, read_settings
+from eventflow.source import folder_of
+
+if TYPE_CHECKING:
+    from eventflow.gateway.apis import Api
+
+#: Imports an application in a process of its own, in which standard output belongs to us alone.
+LOADER = """
+import json, os, sys
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+from eventflow.app import load
+from eventflow.errors import EventflowError
+try:
+    json.dump({"manifest": load(sys.argv[1]).manifest().to_json()}, answer)
+except EventflowError as error:
+    json.dump({"error": str(error)}, answer)
+"""
+PROTOCOLS = ("HTTP", "REST")
+SECONDS = 60
+
+
+@click.group()
+def export() -> None:
+    """Describe the APIs of an application as OpenAPI."""
+
+
+@export.command()
+@click.argument("app", default=".", metavar="[APP]")
+@click.option("--api", metavar="NAME", help="The API, where there are several: shop, or rest/shop beside an HTTP API of that name.")
+@click.option("--public", is_flag=True, help="Leave out what is behind the API: functions, authorizers, addresses.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to FILE.")
+def openapi(app: str, api: str | None, public: bool, output: Path | None) -> None:
+    """Print the OpenAPI 3.1 document of an API, with AWS's extensions: it makes the same API again, here and there."""
+    from eventflow.gateway.composition import described
+    from eventflow.gateway.openapi.export import document
+
+    settings = read_settings(folder_of(app))
+    manifest = manifest_of(app, settings)
+    found = chosen(described(manifest.app, settings.account_id, manifest.resources, resolve_triggers(manifest)), api)
+    text = json.dumps(document(found, settings.account_id, settings.region, server(found, settings), extensions=not public), indent=2)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EventflowError(f"{output} cannot be written: {error.strerror}. Name another file with --output.") from error
+
+
+def manifest_of(app: str, settings: Settings) -> Manifest:
+    """What the application declares. Raises LoadError."""
+    aws = {"AWS_REGION": settings.region, "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+    variables = {**inherited_variables(), **aws, "EVENTFLOW_LOCAL": "1"}
+    words = [sys.executable, "-c", LOADER, app]
+    try:
+        done = subprocess.run(words, env=variables, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+        answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise LoadError(f"{app} has not been imported after {SECONDS} s.") from error
+    except ValueError as error:
+        raise LoadError(f"{app} cannot be imported: its process ended with {done.returncode}; what it said is above.") from error
+    if "error" in answer:
+        raise LoadError(answer["error"])
+    return Manifest.from_json(answer["manifest"])
+
+
+def chosen(apis: Sequence[Api], name: str | None) -> Api:
+    served = [api for api in apis if api.protocol in PROTOCOLS]
+    found = [api for api in served if name in (None, api.name, f"{api.protocol.lower()}/{api.name}")]
+    if len(found) == 1:
+        return found[0]
+    has = ", ".join(f"{api.protocol.lower()}/{api.name}" for api in served) or "none"
+    if name is None:
+        raise EventflowError(f"The application has no API that OpenAPI describes, or several; say which with --api. It has: {has}.")
+    raise EventflowError(f"There is no one API named {name!r}; the application has: {has}.")
+
+
+def server(api: Api, settings: Settings) -> str:
+    """Where the daemon would serve it."""
+    scheme = "http" if settings.tls_cert is None else "https"
+    if api.mount is None:
+        return f"{scheme}://{api.id}.execute-api.localhost:{settings.gateway_port}{api.stage.segment}"
+    host = f"[{settings.gateway_host}]" if ":" in settings.gateway_host else settings.gateway_host
+    return f"{scheme}://{host}:{settings.gateway_port}{api.mount}"

@@ -1,0 +1,1 @@
+"""OpenAPI documents: of the APIs that are there, and APIs of documents."""
