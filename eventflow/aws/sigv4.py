@@ -212,24 +212,23 @@ class Head(NamedTuple):
 
 
 def from_header(request: Request, header: str) -> Signature:
-    head = usual_head(header) or read_head(header)
-    return made(head, date_of(request), None, Reason.INCOMPLETE)
+    return usual_signature(header, request.headers.get("x-amz-date", "")) or made(read_head(header), date_of(request), None, Reason.INCOMPLETE)
 
 
-def usual_head(header: str) -> Head | None:
-    """The head of a header as the SDKs write it: the signature comes last, and what stands before it is the same in all of a client's requests of one
-    day, so it is read once."""
+def usual_signature(header: str, date: str) -> Signature | None:
+    """The signature of a header as the SDKs write it: its value comes last, and what stands before it is the same in all requests of a client in one
+    second, so it is read once."""
     beginning, _, value = header.rpartition("Signature=")
-    if len(beginning) > LONGEST_REMEMBERED or not HASH.fullmatch(value):
+    if len(beginning) > LONGEST_REMEMBERED or not HASH.fullmatch(value) or not DATE.fullmatch(date):
         return None
-    head = head_before(beginning)
-    return None if head.value != BLANK else Head(*head[:5], value)
+    known = signature_before(beginning, date)
+    return None if known.value != BLANK else Signature(*known[:5], value, *known[6:])
 
 
 @lru_cache(REMEMBERED)
-def head_before(beginning: str) -> Head:
-    """The head of a header that goes on with a signature, which is left blank here. If it is not, the header has its signature somewhere else."""
-    return read_head(f"{beginning}Signature={BLANK}")
+def signature_before(beginning: str, date: str) -> Signature:
+    """The signature of a header that goes on with its value, which is left blank here. If it is not, the header has its value somewhere else."""
+    return made(read_head(f"{beginning}Signature={BLANK}"), date, None, Reason.INCOMPLETE)
 
 
 def read_head(header: str) -> Head:

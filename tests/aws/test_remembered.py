@@ -27,11 +27,13 @@ from eventflow.aws.sigv4 import (
     SigningKey,
     Verifier,
     encoded_path,
-    head_before,
+    from_header,
+    made,
     read_head,
     read_signature,
     s3_path,
-    usual_head,
+    signature_before,
+    usual_signature,
 )
 from eventflow.aws.wire import Wires
 from eventflow.clock import SystemClock
@@ -177,22 +179,28 @@ ELSEWHERE = f"AWS4-HMAC-SHA256 Signature={'a' * 64},Credential={KEY}/20130524/us
 
 
 @example([ELSEWHERE], f"Signature={'1' * 64}")
+@example([f"AWS4-HMAC-SHA256 Credential={KEY}/20130524/us-east-1/s3/aws4_request, SignedHeaders=host, "], f"Signature={'1' * 64}")
 @given(st.lists(PARTS, max_size=14), st.sampled_from(["", f"Signature={BLANK}", f"Signature={'1' * 64}", f", Signature={'a' * 64}"]))
-def test_a_remembered_head_is_read_as_any_other(parts: list[str], end: str) -> None:
+def test_a_remembered_signature_is_read_as_any_other(parts: list[str], end: str) -> None:
     header = "".join(parts) + end
-    assert answer(lambda text: usual_head(text) or read_head(text), header) == answer(read_head, header)
+    for date in ("20130524T000000Z", "20130525T010203Z", "20139999T000000Z"):
+        request = Request("POST", "/", "", {"x-amz-date": date})
+        expected = answer(lambda text, date=date: made(read_head(text), date, None, Reason.INCOMPLETE), header)  # type: ignore[misc]
+        assert answer(lambda text, request=request: from_header(request, text), header) == expected  # type: ignore[misc]
 
 
-def test_a_usual_head_is_remembered_and_strangers_fill_no_memory_with_longer_ones() -> None:
+def test_a_usual_signature_is_remembered_and_strangers_fill_no_memory_with_longer_ones() -> None:
     credential = f"{KEY}/20130524/us-east-1/s3/aws4_request"
-    head_before.cache_clear()
+    date = "20130524T000000Z"
+    signature_before.cache_clear()
     for number in range(REMEMBERED * 2):
-        usual_head(f"AWS4-HMAC-SHA256 Credential={number}{credential}, SignedHeaders=host, Signature={'1' * 64}")
-    assert head_before.cache_info().currsize == REMEMBERED
-    head_before.cache_clear()
+        usual_signature(f"AWS4-HMAC-SHA256 Credential={number}{credential}, SignedHeaders=host, Signature={'1' * 64}", date)
+    assert signature_before.cache_info().currsize == REMEMBERED
+    signature_before.cache_clear()
     long = f"AWS4-HMAC-SHA256 Credential={'k' * LONGEST_REMEMBERED}{credential}, SignedHeaders=host, Signature={'1' * 64}"
-    assert usual_head(long) is None
-    assert head_before.cache_info().currsize == 0
+    assert usual_signature(long, date) is None
+    assert usual_signature(long[-200:], "20130524") is None
+    assert signature_before.cache_info().currsize == 0
 
 
 @given(st.binary(max_size=64), st.text())

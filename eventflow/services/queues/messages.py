@@ -14,6 +14,7 @@ from eventflow.services.queues.records import Queue
 STATE = "SELECT receives, visible_at, received_at, group_id FROM queue_messages WHERE queue = ? AND id = ?"
 HIDE = "UPDATE queue_messages SET visible_at = ? WHERE id = ?"
 DELETE = "DELETE FROM queue_messages WHERE id = ?"
+ANY_EXPIRED = "SELECT 1 FROM queue_messages INDEXED BY queue_messages_by_age WHERE queue = ? AND sent_at <= ? LIMIT 1"
 EXPIRE = """
 DELETE FROM queue_messages WHERE id IN (SELECT id FROM queue_messages WHERE queue = ? AND sent_at <= ? ORDER BY sent_at LIMIT ?) RETURNING group_id
 """
@@ -70,6 +71,8 @@ def change_visibility(connection: sqlite3.Connection, queue: Queue, handle: str,
 
 def expire(connection: sqlite3.Connection, queue: Queue, now: int, limit: int) -> int:
     """Clear away up to ``limit`` of the messages that are past the retention period; how many that were."""
+    if connection.execute(ANY_EXPIRED, (queue.id, queue.oldest(now))).fetchone() is None:
+        return 0
     removed = connection.execute(EXPIRE, (queue.id, queue.oldest(now), limit)).fetchall()
     message_groups.refresh(connection, queue.id, {group for (group,) in removed} if queue.fifo else ())
     return len(removed)
