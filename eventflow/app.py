@@ -76,7 +76,7 @@ class App:
         def record(handler: H) -> H:
             registration = self._registration(handler)
             named = self._trigger_without_callables(registration.name, trigger)
-            if any(type(other) is type(named) and other.identity() == named.identity() for other in registration.triggers):
+            if not registration.is_new(named):
                 raise SettingError(
                     f"Function {registration.name!r} ({registration.place}) has the trigger {named} twice, with one memory; remove one."
                 )

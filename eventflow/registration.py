@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Registration:
     place: str
     settings: dict[str, Any] = field(default_factory=dict)
     triggers: list[Trigger] = field(default_factory=list)
+    _identities: set[tuple[type, str]] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -35,6 +37,14 @@ class Registration:
                     f"and {setting}={shown(value)}; keep one of them."
                 )
             self.settings[setting] = value
+
+    def is_new(self, trigger: Trigger) -> bool:
+        """Whether no trigger with this one's memory came before; it is known from now on."""
+        identity = type(trigger), json.dumps(trigger.identity(), sort_keys=True, default=repr)
+        if identity in self._identities:
+            return False
+        self._identities.add(identity)
+        return True
 
     @property
     def path(self) -> str:
