@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from eventflow.aws.chunked import UNSIGNED_TRAILER, AnySignature, ChunkedBody, Framing
@@ -19,6 +20,11 @@ from eventflow.aws.wire import Wires
 from eventflow.clock import SystemClock
 from eventflow.cron import ExpressionError
 from eventflow.errors import ServiceError
+from eventflow.gateway.authorizers.claims import check_claims, scopes_of, written
+from eventflow.gateway.authorizers.policies import Malformed
+from eventflow.gateway.authorizers.settings import ALGORITHMS
+from eventflow.gateway.authorizers.tokens import InvalidKeys, InvalidToken, object_of, read_keys, read_token
+from eventflow.gateway.authorizers.verdicts import read_verdict
 from eventflow.pattern import compile_pattern
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
@@ -198,6 +204,28 @@ def read_pattern(data: bytes) -> None:
         clients_fault(error, "InvalidEventPatternException")
 
 
+def read_tokens(data: bytes) -> None:
+    """A JSON Web Token, whose payload is read as if its signature were right, and what of it a function would get to see."""
+    with suppress(InvalidToken):
+        token = read_token(data.decode("latin-1"), ALGORITHMS)
+        claims = object_of(token.payload)
+        json.dumps(written(claims))
+        scopes_of(claims)
+        check_claims(claims, "issuer", ["audience"], 1.0)
+
+
+def read_key_sets(data: bytes) -> None:
+    with suppress(InvalidKeys):
+        assert read_keys(data)
+
+
+def read_verdicts(data: bytes) -> None:
+    """The answer of a Lambda authorizer, applied to a request."""
+    for simple in (True, False):
+        with suppress(Malformed):
+            read_verdict(data, simple=simple, nested=simple).decide("arn:aws:execute-api:us-east-1:1:abc/prod/GET/a:b")
+
+
 def read_schedule(data: bytes) -> None:
     """A schedule's expression, and its next instants."""
     text = data.decode("utf-8", "replace")
@@ -319,6 +347,29 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
         [
             b'{"source": ["a", {"prefix": "b"}], "detail": {"n": [{"numeric": [">", 1, "<=", 5]}], "ip": [{"cidr": "10.0.0.0/8"}]}}',
             b'{"$or": [{"a": [{"exists": false}]}, {"detail": {"state": [{"anything-but": {"wildcard": "o*n"}}]}}]}',
+        ],
+    ),
+    "tokens": (
+        read_tokens,
+        [
+            b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+            for parts in (
+                (b'{"alg":"RS256","kid":"a"}', b'{"iss":"issuer","aud":["audience"],"exp":9,"iat":1,"scope":"a b","g":["x",{"y":1.5}]}', b"sig"),
+                (b'{"alg":"none","kid":"a","crit":["b64"]}', b'{"exp":1e999,"exp":1}', b""),
+            )
+        ],
+    ),
+    "keys": (
+        read_key_sets,
+        [
+            b'{"keys":[{"kty":"EC","kid":"c","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","kid":"a","n":"' + b"x" * 342 + b'","e":"AQAB"}]}',
+        ],
+    ),
+    "verdicts": (
+        read_verdicts,
+        [
+            b'{"isAuthorized":true,"context":{"a":[1]}}',
+            b'{"principalId":"a","policyDocument":{"Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"arn:aws:*:*:*:*/a?b"}]}}',
         ],
     ),
     "schedule": (

@@ -55,7 +55,8 @@ class IamStep:
         return found if route.api.protocol in ("REST", "WEBSOCKET") else Refusal(found.kind)  # which all say "Forbidden", and no more
 
     async def _checked(self, request: Request, route: Route) -> Signature | Refusal:
-        signed = SignedRequest(request.method, request.raw_path, request.query, dict(request.header_map), request.scheme)
+        headers = {**request.header_map, "host": request.host}  # the client's own, where a trusted proxy tells it
+        signed = SignedRequest(request.method, request.raw_path, request.query, headers, request.scheme)
         try:
             signature = read_signature(signed)
             service = "lambda" if route.api.protocol == "URL" else SERVICE

@@ -27,19 +27,41 @@ class Decision(Enum):
     NOT_ALLOWED = "implicit deny"
 
 
+class Pattern:
+    """An ARN in a policy. ARNs are compared part by part, so that a ``*`` in one part does not reach into the next; one with fewer parts than an ARN
+    has is compared as a whole."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, text: str) -> None:
+        parts = text.split(":", 5)
+        self._parts = [compiled(part) for part in parts] if len(parts) == 6 else [compiled(text)]
+
+    def matches(self, arn: str) -> bool:
+        wanted = self._parts
+        given = arn.split(":", 5) if len(wanted) == 6 else [arn]
+        return all(part.fullmatch(text) is not None for part, text in zip(wanted, given, strict=True))
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """``*`` is any text, ``?`` any character. Each piece between two stars is looked for once, where it first comes (``?>`` never goes back), so that
+    no pattern takes long."""
+    first, *pieces = [re.escape(piece).replace(r"\?", ".") for piece in pattern.split("*")]
+    last = f".*{pieces.pop()}" if pieces else ""
+    return re.compile(first + "".join(f"(?>.*?{piece})" for piece in pieces if piece) + last, re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
+    """``invokes`` is whether its actions have ``execute-api:Invoke`` among them."""
+
     allows: bool
-    actions: tuple[str, ...]
-    every_action_but: bool
-    resources: tuple[str, ...]
+    invokes: bool
+    resources: tuple[Pattern, ...]
     every_resource_but: bool
 
     def covers(self, arn: str) -> bool:
-        named = any(matches(pattern.lower(), ACTION) for pattern in self.actions)
-        if named is self.every_action_but:
-            return False
-        return any(arn_matches(pattern, arn) for pattern in self.resources) is not self.every_resource_but
+        return self.invokes and any(pattern.matches(arn) for pattern in self.resources) is not self.every_resource_but
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +109,8 @@ def statement_of(value: Any) -> Statement:
     resources, other_resources = one_of(value, "Resource")
     if any("${" in resource for resource in resources):
         raise Malformed("a Resource has a policy variable, which is not supported here")
-    return Statement(value["Effect"] == "Allow", actions, other_actions, resources, other_resources)
+    invokes = any(compiled(action.lower()).fullmatch(ACTION) for action in actions) is not other_actions
+    return Statement(value["Effect"] == "Allow", invokes, tuple(Pattern(resource) for resource in resources), other_resources)
 
 
 def one_of(value: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
@@ -100,31 +123,6 @@ def one_of(value: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
     if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
         raise Malformed(f"{name} is a text or a list of texts, and not {given!r}")
     return tuple(found), opposite in value
-
-
-def arn_matches(pattern: str, arn: str) -> bool:
-    """Part by part, as ARNs are compared: a ``*`` in one part does not reach into the next. Only the last part has more to match."""
-    parts, wanted = arn.split(":", 5), pattern.split(":", 5)
-    if len(wanted) < len(parts):
-        return matches(pattern, arn)
-    return all(matches(one, part) for one, part in zip(wanted, parts, strict=True))
-
-
-def matches(pattern: str, text: str) -> bool:
-    """``*`` is any text, ``?`` any character. Takes at most the product of both lengths, whatever the pattern."""
-    at, place, star, mark = 0, 0, -1, 0
-    while at < len(text):
-        if place < len(pattern) and pattern[place] == "*":
-            star, mark = place, at
-            place += 1
-        elif place < len(pattern) and pattern[place] in ("?", text[at]):
-            place, at = place + 1, at + 1
-        elif star >= 0:
-            mark += 1
-            place, at = star + 1, mark
-        else:
-            return False
-    return not pattern[place:].strip("*")
 
 
 UNUSUAL = re.compile(r"[^A-Za-z0-9/._~!'()+,;=:@&-]")

@@ -125,7 +125,7 @@ def lambda_settings(where: str, name: str, options: Mapping[str, Any]) -> Lambda
     if not isinstance(ttl, int) or isinstance(ttl, bool) or not 0 <= ttl <= LONGEST_TTL:
         raise SettingError(f"{where}: ttl={ttl!r} is refused: it takes whole seconds from 0 (nothing is cached) to {LONGEST_TTL}.")
     sources = None if "identity_source" not in options else texts(options["identity_source"])
-    if kind == "token" and sources is not None and len(sources) != 1:
+    if kind == "token" and sources is not None and not (len(sources) == 1 and sources[0].startswith("method.request.header.")):
         raise SettingError(f"{where}: identity_source={options['identity_source']!r} is refused: a token authorizer takes one header.")
     if sources == () and ttl:
         raise SettingError(f"{where}: identity_source={options['identity_source']!r} is refused: without a source nothing can be cached; give ttl=0.")

@@ -22,8 +22,9 @@ COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 BROUGHT_KEYS = frozenset(("jku", "jwk", "x5c", "x5u"))
 LEAST_RSA_BITS = 2048
 MOST_RSA_BITS = 16_384
+LONGEST_MEMBER = MOST_RSA_BITS // 8 * 4 // 3 + 8
 LARGEST_EXPONENT = 2**64
-MOST_KEYS = 1_000
+MOST_KEYS = 100
 KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 #: What a public key consists of; all other members, a private key's above all, are left out before a library sees them.
@@ -82,6 +83,8 @@ def read_token(text: str, algorithms: Collection[str]) -> Token:
 
 def claims_of(token: Token, keys: Sequence[Key]) -> dict[str, Any]:
     """The claims of a token that one of the keys signed. Raises InvalidToken."""
+    if not keys:
+        raise InvalidToken("the token's kid names none of the issuer's keys")
     signer = SIGNERS[token.algorithm]
     for key in keys:
         if key.kind != KEY_TYPES[token.algorithm[:2]] or key.algorithm not in (None, token.algorithm):
@@ -160,7 +163,7 @@ def key_of(entry: Mapping[str, Any]) -> Key | None:
     if not isinstance(operations, list) or "verify" not in operations or not (algorithm is None or isinstance(algorithm, str)):
         return None
     members = {name: entry.get(name) for name in PUBLIC_MEMBERS[kind]}
-    if not all(isinstance(value, str) for value in members.values()):
+    if not all(isinstance(value, str) and len(value) <= LONGEST_MEMBER for value in members.values()):
         return None
     try:
         public = RSAAlgorithm.from_jwk(members) if kind == "RSA" else ECAlgorithm.from_jwk(members)
