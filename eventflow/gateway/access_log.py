@@ -13,7 +13,7 @@ from functools import partial
 from eventflow.clock import Clock
 from eventflow.errors import SettingError
 from eventflow.gateway.access_format import Answered, LineFormat
-from eventflow.gateway.apis import SOCKETS, Api, Route
+from eventflow.gateway.apis import Api, Route
 from eventflow.gateway.events import Writer
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer, Findings, Integration, Step
@@ -155,8 +155,6 @@ class AccessLogs:
 
     def _log(self, api: Api) -> ApiLog:
         where, option = f"The {api}", api.options["access_log"]
-        if api.protocol == SOCKETS:
-            raise SettingError(f"{where}: access_log is refused: HTTP and REST APIs have one.")
         settings = option if isinstance(option, Mapping) else {"format": option}
         for name in settings:
             if name not in SETTINGS:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from eventflow import App, SettingError
+from eventflow.clock import SystemClock
+from eventflow.services.logs import LogStore
 from tests.gateway.frames import TEXT, frame, handshake, raw_client, raw_websocket
 from tests.gateway.server import ACCOUNT, GatewayServer, gateway, until
 from triggers import Rest, WebSocket
@@ -29,6 +32,10 @@ def enter(event: Any, context: Any) -> Any:
     wanted = (event.get("queryStringParameters") or {}).get("do")
     if wanted == "fail":
         raise RuntimeError("no")
+    if wanted == "switch":
+        return {"statusCode": 101}
+    if wanted == "wait":
+        time.sleep(0.3)
     if wanted == "odd":
         return {"status": "no status code"}
     if wanted == "refuse":
@@ -234,7 +241,12 @@ def test_only_a_route_response_sends_what_the_function_returned(client: ClientCo
 
 @pytest.mark.parametrize(
     ("query", "status", "body"),
-    [("do=refuse", 401, "who are you?"), ("do=fail", 502, "Internal server error"), ("do=odd", 502, "Internal server error")],
+    [
+        ("do=refuse", 401, "who are you?"),
+        ("do=fail", 502, "Internal server error"),
+        ("do=odd", 502, "Internal server error"),
+        ("do=switch", 502, "Internal server error"),
+    ],
 )
 def test_connect_refuses_the_handshake_with_its_own_status(server: GatewayServer, query: str, status: int, body: str) -> None:
     server.events.clear()
@@ -257,6 +269,34 @@ def told(server: GatewayServer, kind: str) -> list[str]:
     """The connections of which functions were told so."""
     contexts = [event["requestContext"] for event in list(server.events)]
     return [context["connectionId"] for context in contexts if context["eventType"] == kind]
+
+
+def test_a_client_that_does_not_wait_for_the_answer_is_dropped_and_told_of(server: GatewayServer) -> None:
+    server.events.clear()
+    with raw_client(server.port) as client:
+        client.send(handshake("/prod?do=wait"))
+        until(lambda: told(server, "CONNECT"))
+        client.send(frame(TEXT, b"I cannot wait"))
+        assert client.rest() == b""
+    until(lambda: told(server, "DISCONNECT") == told(server, "CONNECT"))
+
+
+def test_a_handshake_names_its_host(server: GatewayServer) -> None:
+    with raw_client(server.port) as client:
+        client.send(handshake().replace(b"Host: 127.0.0.1\r\n", b""))
+        assert client.head().startswith(b"HTTP/1.1 400 ")
+
+
+def test_so_many_handshakes_are_under_way_at_once(server: GatewayServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventflow.gateway.websocket.sockets.MOST_HANDSHAKES", 1)
+    server.events.clear()
+    with raw_client(server.port) as slow, raw_client(server.port) as other:
+        slow.send(handshake("/prod?do=wait"))
+        until(lambda: told(server, "CONNECT"))
+        refused = other.shake_hands()
+        assert refused.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 1\r\n" in refused
+        assert slow.head().startswith(b"HTTP/1.1 101 ")
 
 
 def test_connect_chooses_a_subprotocol_among_those_that_are_offered(server: GatewayServer) -> None:
@@ -368,3 +408,27 @@ def test_without_the_package_the_load_is_refused_with_a_hint(monkeypatch: pytest
     monkeypatch.setattr("eventflow.gateway.websocket.front.importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingError, match=re.escape("pip install 'eventflow[gateway]'")), gateway(app):
         pass
+
+
+def test_throttles_and_access_logs_see_handshakes_and_messages(tmp_path: Path) -> None:
+    watched = App("watched")
+    watched.websocket_api(access_log="common")
+
+    @watched.on(WebSocket("$connect"))
+    @watched.on(WebSocket("open"))
+    @watched.on(WebSocket("shut", throttle=(0, 0)))
+    def any_of_them(event: Any, context: Any) -> Any:
+        return {"statusCode": 200}
+
+    store = LogStore(tmp_path, SystemClock())
+    with gateway(watched, access_files=store) as server, connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        client.send('{"action": "open"}')
+        assert json.loads(asked(client, {"action": "shut"}))["message"] == "Too Many Requests"
+        until(lambda: len(logged(server)) == 3)
+        assert sorted(line.split()[-2] for line in logged(server)) == ["101", "200", "429"]
+    store.close()
+
+
+def logged(server: GatewayServer) -> list[str]:
+    found = server.run(server.service.access_lines("default", "", 100))
+    return found[0] if found is not None else []

@@ -222,8 +222,9 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size()
 
     def send(self, data: bytes, *, limited: bool = True) -> bool:
-        """Send a message, as text if it is UTF-8; False if too much waits for the client already. Messages arrive in the order of these calls."""
-        if limited and self.unsent + len(data) > MOST_UNSENT:
+        """Send a message, as text if it is UTF-8; False if too much waits for the client already, or it is gone. Messages arrive in the order of
+        these calls."""
+        if self.closing or (limited and self.unsent + len(data) > MOST_UNSENT):
             return False
         self.active = self._owner.clock.monotonic()
         self._transport.write(Frame(Opcode.TEXT if is_text(data) else Opcode.BINARY, data).serialize(mask=False))

@@ -9,19 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from eventflow.clock import Clock
 from eventflow.errors import EventflowError
-from eventflow.gateway.apis import Api
+from eventflow.gateway.apis import Api, Route
 from eventflow.gateway.events import Writer
 from eventflow.gateway.forwarding import networks
-from eventflow.gateway.refusals import JSON_TYPE, REST, identified
 from eventflow.gateway.request import Request
-from eventflow.gateway.seams import Answer, Receive, Refusal, Scope, Send
+from eventflow.gateway.seams import Answer, Findings, Receive, Refusal, Scope, Send
 from eventflow.gateway.websocket.events import Events, Facts, connection_of, short_id
 from eventflow.gateway.websocket.farewells import Emit, Farewells
-from eventflow.gateway.websocket.front import API_OPTIONS, CONNECT, RESPONSE, ROUTE_OPTIONS, Front, SocketApi
-from eventflow.gateway.websocket.handshake import accepting, checked, offered, refusing
-from eventflow.gateway.websocket.integration import complaint, run, wording
+from eventflow.gateway.websocket.front import API_OPTIONS, CONNECT, ROUTE_OPTIONS, Front, SocketApi
+from eventflow.gateway.websocket.handshake import (
+    BUSY,
+    FORBIDDEN,
+    NO_HOST,
+    STOPPING,
+    UPGRADE,
+    Waiting,
+    accepting,
+    checked,
+    chosen,
+    end_with,
+    facts_of,
+    refused,
+    refusing,
+)
+from eventflow.gateway.websocket.integration import run
+from eventflow.gateway.websocket.messages import Messages
 from eventflow.gateway.websocket.records import Records
-from eventflow.gateway.websocket.steps import Found, passed, request_of
+from eventflow.gateway.websocket.steps import Found, passed, with_log
 
 if TYPE_CHECKING:
     # The package websockets is loaded with the first of these, and not for applications without WebSocket APIs.
@@ -32,9 +46,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("eventflow.gateway")
 
-UPGRADE = Answer(426, (JSON_TYPE, (b"upgrade", b"websocket")), b'{"message":"Upgrade Required"}')
-STOPPING = Answer(503, (JSON_TYPE, (b"retry-after", b"1")), b'{"message":"Service Unavailable"}')
-FORBIDDEN = Answer(403, (JSON_TYPE, (b"x-amzn-errortype", b"ForbiddenException")), b'{"message":"Forbidden"}')
+#: The status of a handshake that was answered already.
+OPENED = 101
+#: So many handshakes are under way at once; AWS has a limit of 500 new connections a second.
+MOST_HANDSHAKES = 1000
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -56,7 +71,9 @@ class WebSockets:
         self._farewells = Farewells(self.clock, emit, self._records, self._events, lambda: self._front)
         self._recovered: asyncio.Task[None] | None = None
         self._connections: dict[str, Connection] = {}
+        self._messages = Messages(self.clock, self._invoke, self._events, lambda: self._front)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._shaking = 0
         self._stopping = False
         self._watch: Watch | None = None
         self._management: Management | None = None
@@ -107,16 +124,17 @@ class WebSockets:
     def accept(self, transport: asyncio.Transport, scope: MutableMapping[str, Any], date: Headers) -> None:
         """``scope`` is ASGI's of the request, ``date`` the header of that name. Nobody reads the transport until the handshake is over."""
         request = Request(scope, self.clock.now(), self.clock.monotonic(), self.clock.new_id(), self._trusted)
-        transport.set_protocol(Waiting())
-        self._spawn(self._shake_hands(transport, request, date))
-
-    async def _shake_hands(self, transport: asyncio.Transport, request: Request, date: Headers) -> None:
-        found = None if self._stopping else self._front.find(request)
-        if found is None:
-            end_with(transport, refusing(STOPPING if self._stopping else FORBIDDEN, date))
+        found = self._front.find(request)
+        if not request.host or found is None or self._stopping or self._shaking >= MOST_HANDSHAKES:
+            crowded = BUSY if self._shaking >= MOST_HANDSHAKES else FORBIDDEN
+            end_with(transport, refusing(STOPPING if self._stopping else crowded if request.host else NO_HOST, date))
             return
-        socket = found[0]
+        transport.set_protocol(Waiting(transport))
+        self._spawn(self._shake_hands(transport, request, found[0], date))
+
+    async def _shake_hands(self, transport: asyncio.Transport, request: Request, socket: SocketApi, date: Headers) -> None:
         result: Found = Found(None)
+        self._shaking += 1
         try:
             accept = checked(request)
             if isinstance(accept, Answer):
@@ -127,12 +145,20 @@ class WebSockets:
                 answer = await self._connect(transport, request, socket, result, accept, date)
         except EventflowError as error:
             log.warning("a connection to the %s was refused: %s", socket.api, error)
-            answer = refused(Refusal("INTEGRATION_FAILURE"), request, "")
-        if answer.status != 101:
+            answer = refused(Refusal("INTEGRATION_FAILURE"), request, connection_of(request))
+        except Exception:
+            log.exception("a connection to the %s failed", socket.api)
+            answer = refused(Refusal("API_CONFIGURATION_ERROR"), request, connection_of(request))
+        finally:
+            self._shaking -= 1
+        if answer.status != OPENED:
             end_with(transport, refusing(answer, date))
+        self._log(socket, request, socket.routes.get(CONNECT), result.findings, answer)
+
+    def _log(self, socket: SocketApi, request: Request, route: Route | None, findings: Findings, answer: Answer) -> None:
         if socket.api.access_log is not None:
-            seconds = self.clock.monotonic() - request.started
-            socket.api.access_log.record(request, socket.routes.get(CONNECT), result.findings, answer, seconds)
+            seen = with_log(findings, connectionId=connection_of(request), eventType="CONNECT")
+            socket.api.access_log.record(request, route, seen, answer, self.clock.monotonic() - request.started)
 
     async def _connect(self, transport: asyncio.Transport, request: Request, socket: SocketApi, found: Found, accept: bytes, date: Headers) -> Answer:
         """Put the connection on record, ask $connect, and open it; or the answer that it is refused with."""
@@ -141,7 +167,11 @@ class WebSockets:
             return refused(found.refusal, request, facts.connection)
         await self._records.prepare()
         await self._records.opened(facts)
-        answer = await self._ask(request, socket, facts)
+        try:
+            answer = await self._ask(request, socket, facts)
+        except BaseException:
+            self._farewells.add(facts, 1006, "")  # the function may have run
+            raise
         subprotocol = chosen(answer, request)
         if not 200 <= answer.status < 300:
             await self._records.ended([facts.connection])
@@ -150,7 +180,7 @@ class WebSockets:
             self._farewells.add(facts, 1006, "")
             return STOPPING
         self._open(transport, facts, accepting(accept, subprotocol, date))
-        return Answer(101, answer.headers)
+        return Answer(OPENED)
 
     async def _ask(self, request: Request, socket: SocketApi, facts: Facts) -> Answer:
         route = socket.routes.get(CONNECT)
@@ -159,6 +189,8 @@ class WebSockets:
         request_id = short_id(request.request_id)
         event = self._events.connect(facts, request, request_id, socket.api.stage.variables)
         answer = await run(self._invoke, route, event, request.trace)
+        if isinstance(answer, Answer) and answer.status < 200:  # 101 among them, which is not the function's to say
+            answer = Refusal("INTEGRATION_FAILURE")
         return refused(answer, request, facts.connection) if isinstance(answer, Refusal) else answer
 
     def _open(self, transport: asyncio.Transport, facts: Facts, head: bytes) -> None:
@@ -174,39 +206,7 @@ class WebSockets:
     # A connection's messages, and its end.
 
     def message(self, connection: Connection, text: str) -> None:
-        self._spawn(self._deal_with(connection, text))
-
-    async def _deal_with(self, connection: Connection, text: str) -> None:
-        try:
-            facts = connection.facts
-            socket = self._front.by_id.get(facts.api)
-            request_id = short_id(self.clock.new_id())
-            answer = Refusal("NO_API") if socket is None else await self._answer(socket, connection, text, request_id)
-            if isinstance(answer, Refusal):
-                connection.send(complaint(wording(answer), facts.connection, request_id), limited=False)
-            elif answer.body:
-                connection.send(answer.body, limited=False)
-        finally:
-            connection.done()
-
-    async def _answer(self, socket: SocketApi, connection: Connection, text: str, request_id: str) -> Answer | Refusal:
-        """What the route's function says to a message; an Answer with a body only where the client is to get it."""
-        facts, now = connection.facts, self.clock.now()
-        route = socket.route_of(text)
-        if route is None:
-            return Refusal("NO_API")
-        if route.early or route.steps:
-            found = await passed(request_of(facts, text, now, self.clock.monotonic(), request_id), route)
-            if found.refusal is not None:
-                return found.refusal
-        message_id = short_id(self.clock.new_id())
-        event = self._events.message(facts, route.key, text, request_id, message_id, now, socket.api.stage.variables)
-        answer = await run(self._invoke, route, event)
-        if isinstance(answer, Refusal):
-            return answer
-        if RESPONSE not in route.options:
-            return Answer(answer.status)
-        return answer if len(answer.body) <= LARGEST_RESPONSE else Refusal("INTEGRATION_FAILURE")
+        self._spawn(self._messages.deal_with(connection, text))
 
     def ended(self, connection: Connection, code: int, reason: str) -> None:
         if self._connections.pop(connection.facts.connection, None) is not None:
@@ -247,52 +247,3 @@ class WebSockets:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a WebSocket's message or handshake failed", exc_info=error)
-
-
-#: AWS: 128 KB, as for messages that come.
-LARGEST_RESPONSE = 131_072
-
-
-class Waiting(asyncio.Protocol):
-    """A connection while $connect is asked. A client that sends before it was answered, and more than a little, is not waited for."""
-
-
-def facts_of(request: Request, socket: SocketApi, found: Found, connection: str) -> Facts:
-    findings = found.findings
-    return Facts(
-        connection,
-        socket.api.id,
-        socket.api.stage.name,
-        socket.domain,
-        request.received,
-        request.source_ip,
-        request.header_map.get("user-agent"),
-        findings.authorizer,
-        findings.identity or None,
-    )
-
-
-def chosen(answer: Answer, request: Request) -> str | None:
-    """The subprotocol that the function chose. One that the client did not offer would end the connection in the client."""
-    for name, value in answer.headers:
-        if name == b"sec-websocket-protocol":
-            subprotocol = value.decode("latin-1")
-            if subprotocol in offered(request):
-                return subprotocol
-            log.warning("%s: the function chose the subprotocol %r, which the client did not offer", CONNECT, subprotocol)
-    return None
-
-
-def refused(refusal: Refusal, request: Request, connection: str) -> Answer:
-    """A refusal of the handshake."""
-    kind = REST[refusal.kind]
-    headers = [JSON_TYPE, *refusal.headers, *identified("WEBSOCKET", request.request_id)]
-    if kind.error:
-        headers.append((b"x-amzn-errortype", kind.error.encode()))
-    return Answer(refusal.status or kind.status, headers, complaint(wording(refusal), connection, short_id(request.request_id)))
-
-
-def end_with(transport: asyncio.Transport, data: bytes) -> None:
-    if not transport.is_closing():
-        transport.write(data)
-        transport.close()

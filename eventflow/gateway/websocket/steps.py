@@ -30,6 +30,11 @@ async def passed(request: Request, route: Route | None) -> Found:
     return Found(None, findings)
 
 
+def with_log(findings: Findings, **variables: str) -> Findings:
+    """What was found out, and further variables of the access log. The findings themselves may be everybody's."""
+    return Findings(findings.authorizer, findings.identity, findings.authentication, {**findings.log, **variables})
+
+
 def request_of(facts: Facts, message: str, now: float, started: float, request_id: str) -> Request:
     """A message as steps see it: the connection's host, stage and client, and the message as the body."""
     headers = [(b"host", facts.domain.encode())]
