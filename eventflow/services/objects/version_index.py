@@ -93,12 +93,15 @@ class VersionIndex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._confirming: dict[tuple[str, str], asyncio.Future[Any]] = {}
 
     async def find(self, bucket: str, key: str, id: str) -> Version | None:
+        await self._until_confirmed(bucket, key)
         return await self._database.look(lambda connection: one(connection, SELECT_ONE, (bucket, key, id)))
 
     async def newest(self, bucket: str, key: str, but: str = "") -> Version | None:
         """The newest version or marker of a key, apart from those of the id ``but``."""
+        await self._until_confirmed(bucket, key)
         return await self._database.look(lambda connection: one(connection, SELECT_NEWEST, (bucket, key, but)))
 
     async def any(self, bucket: str) -> bool:
@@ -125,7 +128,18 @@ class VersionIndex:
     def confirm_along(self, bucket: str, version: Version) -> None:
         """The same, on the disk with what is written next."""
         written = self._database.write_along(lambda connection: connection.execute(CONFIRM, (bucket, version.key, version.sequencer)) and None)
-        written.add_done_callback(partial(report, bucket, version.key))
+        self._confirming[bucket, version.key] = written
+        written.add_done_callback(partial(self._confirmed, bucket, version.key))
+
+    def _confirmed(self, bucket: str, key: str, written: asyncio.Future[Any]) -> None:
+        if self._confirming.get((bucket, key)) is written:
+            del self._confirming[bucket, key]
+        report(bucket, key, written)
+
+    async def _until_confirmed(self, bucket: str, key: str) -> None:
+        """The directory tells of a version until its row does; but somebody may have removed the file by hand in between."""
+        if (written := self._confirming.get((bucket, key))) is not None:
+            await asyncio.wait((written,))
 
     async def doom(self, bucket: str, key: str, id: str, but: str = "") -> None:
         """Delete the versions of an id; their bytes go when they are collected. ``but`` is the sequencer of one that stays."""
