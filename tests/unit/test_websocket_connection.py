@@ -1,0 +1,236 @@
+"""A WebSocket connection without a socket: whatever pieces the bytes come in, the same messages come out, within the limits."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventflow.gateway.websocket import connection as limits
+from eventflow.gateway.websocket.connection import MOST_AT_ONCE, RECEIVED, Connection
+from eventflow.gateway.websocket.events import Facts
+from eventflow.testing.virtual_clock import VirtualClock
+from tests.gateway.frames import CLOSE, CONT, PING, PONG, TEXT, frame
+
+FACTS = Facts("id=", "api", "prod", "host", 0.0, "127.0.0.1")
+
+
+class NoSocket:
+    def setsockopt(self, *_: Any) -> None: ...
+
+
+class Wire:
+    """A transport that keeps what is written, and takes it away when it is told to."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.unsent = 0
+        self.reading = True
+        self.closed = self.aborted = self.eof = False
+        self.high = 0
+        self.protocol: Connection | None = None
+
+    def set_protocol(self, protocol: Connection) -> None:
+        self.protocol = protocol
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high = high
+
+    def get_extra_info(self, _name: str) -> NoSocket:
+        return NoSocket()
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+
+class Listener:
+    """Whom the connection tells; messages run until ``finish``."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.texts: list[str] = []
+        self.running: list[Connection] = []
+        self.most = 0
+        self.ends: list[tuple[int, str]] = []
+
+    def message(self, connection: Connection, text: str) -> None:
+        self.texts.append(text)
+        self.running.append(connection)
+        self.most = max(self.most, len(self.running))
+
+    def ended(self, connection: Connection, code: int, reason: str) -> None:
+        self.ends.append((code, reason))
+
+    def finish(self) -> None:
+        self.running.pop(0).done()
+
+
+def on_a_loop(work: Callable[[Listener, Wire, Connection], None]) -> None:
+    async def run() -> None:
+        listener, wire = Listener(), Wire()
+        connection = Connection(listener, wire, FACTS)  # type: ignore[arg-type]
+        connection.open()
+        work(listener, wire, connection)
+
+    asyncio.run(run())
+
+
+def receive(connection: Connection, data: bytes) -> None:
+    view = connection.get_buffer(len(data))
+    view[: len(data)] = data
+    connection.buffer_updated(len(data))
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[list[str], bytes, int]:
+    """Texts, the frames that they are sent in with pings between, and how many pings that are."""
+    texts = draw(st.lists(st.text(max_size=40), max_size=30))
+    sent, pings = b"", 0
+    for text in texts:
+        data = text.encode()
+        cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=3)))
+        parts = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+        for place, part in enumerate(parts):
+            if draw(st.booleans()):
+                sent += frame(PING, b"p")
+                pings += 1
+            sent += frame(TEXT if place == 0 else CONT, part, fin=place == len(parts) - 1, mask=draw(st.binary(min_size=4, max_size=4)))
+    return texts, sent, pings
+
+
+@settings(max_examples=100, deadline=None)
+@given(conversations(), st.randoms(use_true_random=False))
+def test_messages_are_the_same_in_whatever_pieces_they_come(conversation: tuple[list[str], bytes, int], chance: random.Random) -> None:
+    texts, sent, pings = conversation
+
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        rest = sent
+        while rest or listener.running:
+            if rest and wire.reading and chance.random() < 0.7:
+                size = chance.choice((1, 2, 3, 7, 50, 10_000))
+                receive(connection, rest[:size])
+                rest = rest[size:]
+            elif listener.running:
+                listener.finish()
+        assert listener.texts == texts
+        assert listener.most <= MOST_AT_ONCE
+        assert wire.written == frame(PONG, b"p", mask=None) * pings
+        assert wire.reading
+        assert listener.ends == []
+        assert connection._wire is None, "an idle connection has no parser"
+
+    on_a_loop(work)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8))
+def test_whatever_comes_a_connection_ends_once_at_most_and_keeps_little(pieces: list[bytes]) -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        for piece in pieces:
+            if wire.closed:
+                break
+            receive(connection, piece)
+            while listener.running:
+                listener.finish()
+        assert len(listener.ends) <= 1
+        if not wire.closed:
+            connection.connection_lost(None)
+        assert len(listener.ends) == 1
+
+    on_a_loop(work)
+
+
+def test_a_client_that_sends_more_than_runs_is_not_read() -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        receive(connection, frame(TEXT, b"{}") * 5000)
+        assert (len(listener.texts), wire.reading) == (MOST_AT_ONCE, False)
+        while listener.running:
+            listener.finish()
+        assert (len(listener.texts), wire.reading) == (5000, True)
+
+    on_a_loop(work)
+
+
+def test_nothing_runs_for_a_client_that_does_not_read() -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        connection.pause_writing()
+        assert connection.choked is not None
+        receive(connection, frame(TEXT, b"{}") * 3)
+        assert (listener.texts, wire.reading) == ([], False)
+        connection.resume_writing()
+        assert (len(listener.texts), wire.reading) == (3, True)
+
+    on_a_loop(work)
+
+
+def test_what_is_sent_is_bounded_by_what_waits() -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        assert wire.high == limits.FULL
+        wire.unsent = limits.MOST_UNSENT - 2
+        assert not connection.send(b"xxx")
+        assert wire.written == b""
+        assert connection.send(b"xx")
+        assert wire.written == frame(TEXT, b"xx", mask=None)
+        connection.close(1000, "bye")
+        assert not connection.send(b"")
+
+    on_a_loop(work)
+
+
+def test_a_close_waits_for_the_client_and_not_for_ever() -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        connection.close(1001, "Going away")
+        connection.close(1000, "again")
+        assert listener.ends == [(1001, "Going away")]
+        assert wire.written == frame(CLOSE, (1001).to_bytes(2) + b"Going away", mask=None)
+        assert not wire.closed
+        receive(connection, frame(TEXT, b"too late") + frame(CLOSE, (1001).to_bytes(2)))
+        assert listener.texts == []
+        assert wire.closed
+        connection.connection_lost(None)
+        assert listener.ends == [(1001, "Going away")]
+
+    on_a_loop(work)
+
+
+def test_connections_share_what_they_read_into() -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        other = Connection(listener, Wire(), FACTS)  # type: ignore[arg-type]
+        receive(connection, frame(TEXT, b"first")[:5])
+        receive(other, frame(TEXT, b"other"))
+        receive(connection, frame(TEXT, b"first")[5:])
+        assert listener.texts == ["other", "first"]
+        assert connection.get_buffer(1).obj is RECEIVED
+
+    on_a_loop(work)
