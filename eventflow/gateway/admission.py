@@ -13,7 +13,7 @@ from eventflow.gateway.plans import ApiKey, UsagePlan, digest, period_of, read_k
 from eventflow.gateway.request import Request
 from eventflow.gateway.routes import RouteKey
 from eventflow.gateway.seams import Addition, Findings, Integration, Refusal, Step
-from eventflow.gateway.throttle import Limit, TokenBucket, admitted
+from eventflow.gateway.throttle import Limit, Refusals, TokenBucket, admitted
 from eventflow.services.api_keys import ApiKeys
 from eventflow.trigger import ApiRoute
 
@@ -52,6 +52,7 @@ class Admission:
         self._account = account
         self._variable = variable
         self._account_bucket = TokenBucket(account_limit, clock.monotonic())
+        self._refusals = Refusals(clock)
         self._book = self._next = Book()
         self._last: Api | None = None
         self._unmatched: set[tuple[str, str]] = set()
@@ -69,14 +70,14 @@ class Admission:
     def step(self, api: Api, route: ApiRoute) -> Step | None:
         limits = self._limits(api, route)
         if not requires_key(api, route) or source_of(api) != "HEADER":
-            return Throttle(self._clock, limits)
-        return KeyCheck(self._clock, self._store, self._next, self._passes(api, route), limits)
+            return Throttle(self._clock, self._refusals, limits)
+        return KeyCheck(self._clock, self._refusals, self._store, self._next, self._passes(api, route), limits)
 
     def later_step(self, api: Api, route: ApiRoute) -> Step | None:
         """The check of a key that an authorizer finds; all that a flood must not pass is behind it by then."""
         if not requires_key(api, route) or source_of(api) != "AUTHORIZER":
             return None
-        return AuthorizedKeyCheck(self._clock, self._store, self._next, self._passes(api, route), ())
+        return AuthorizedKeyCheck(self._clock, self._refusals, self._store, self._next, self._passes(api, route), ())
 
     def extend(self, api: Api) -> Iterable[tuple[str, Integration]]:
         for plan, key in sorted(self._unmatched if api is self._last else ()):
@@ -172,12 +173,14 @@ class Throttle:
 
     early = True
 
-    def __init__(self, clock: Clock, limits: Sequence[TokenBucket]) -> None:
+    def __init__(self, clock: Clock, refusals: Refusals, limits: Sequence[TokenBucket]) -> None:
         self._clock = clock
+        self._refusals = refusals
         self._limits = limits
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Addition | Refusal | None:
-        return admitted(self._limits, self._clock.monotonic())
+        refusal = admitted(self._limits, self._clock.monotonic())
+        return None if refusal is None else await self._refusals.paced(refusal)
 
 
 class KeyCheck:
@@ -185,8 +188,11 @@ class KeyCheck:
 
     early = True
 
-    def __init__(self, clock: Clock, store: ApiKeys, book: Book, passes: Mapping[str, Pass], limits: Sequence[TokenBucket]) -> None:
+    def __init__(
+        self, clock: Clock, refusals: Refusals, store: ApiKeys, book: Book, passes: Mapping[str, Pass], limits: Sequence[TokenBucket]
+    ) -> None:
         self._clock = clock
+        self._refusals = refusals
         self._store = store
         self._book = book
         self._passes = passes
@@ -196,7 +202,10 @@ class KeyCheck:
         return request.header_map.get(KEY_HEADER)
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Addition | Refusal | None:
-        value = self.presented(request, findings)
+        result = self._checked(self.presented(request, findings))
+        return await self._refusals.paced(result) if isinstance(result, Refusal) else result
+
+    def _checked(self, value: str | None) -> Addition | Refusal:
         key = None if value is None else self._book.by_digest.get(digest(value))
         found = None if key is None or not key.enabled else self._passes.get(key.name)
         if key is None or found is None:

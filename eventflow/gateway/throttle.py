@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eventflow.clock import Clock
 from eventflow.errors import SettingError
 from eventflow.gateway.seams import Refusal
 
@@ -39,6 +40,8 @@ class Limit:
         return cls(float(rate), burst)
 
 
+#: So many refusals a second, and at once, are answered promptly; the others wait so many seconds, as many of them as may.
+PROMPT, PAUSE, MOST_WAITING = Limit(500.0, 500), 0.5, 10_000
 #: What an account has in a region if nobody asked AWS for more (API Gateway quotas, "Account-level quotas").
 ACCOUNT_LIMIT = Limit(10_000.0, 5_000)
 
@@ -79,6 +82,27 @@ def admitted(buckets: Sequence[TokenBucket], now: float) -> Refusal | None:
     for bucket in buckets:
         bucket.take()
     return None
+
+
+class Refusals:
+    """Lets refusals out at a pace: some at once, in a flood the others after a pause, in which their clients ask nothing more. Without it a few
+    hundred clients that take no notice of Retry-After would keep the daemon busy with telling them so."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._prompt = TokenBucket(PROMPT, clock.monotonic())
+        self._waiting = 0
+
+    async def paced(self, refusal: Refusal) -> Refusal:
+        if self._prompt.has(self._clock.monotonic()):
+            self._prompt.take()
+        elif self._waiting < MOST_WAITING:
+            self._waiting += 1
+            try:
+                await self._clock.sleep(PAUSE)
+            finally:
+                self._waiting -= 1
+        return refusal
 
 
 def throttled(wait: float | None) -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from copy import copy
 from typing import Any
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventflow import App, SettingError
-from eventflow.gateway.throttle import Limit, TokenBucket, admitted
+from eventflow.gateway.seams import Refusal
+from eventflow.gateway.throttle import MOST_WAITING, PAUSE, PROMPT, Limit, Refusals, TokenBucket, admitted
+from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.server import gateway
 from triggers import Http, Rest
 
@@ -54,6 +57,22 @@ def test_a_bucket_never_gives_more_than_its_burst_and_what_came_back(rate: float
     for first in range(len(taken)):
         for last in range(first, len(taken)):
             assert last - first + 1 <= burst + (taken[last] - taken[first]) * rate + 1e-6
+
+
+def test_in_a_flood_refusals_wait_and_no_more_of_them_than_may() -> None:
+    async def run() -> None:
+        clock = VirtualClock()
+        refusals, refusal = Refusals(clock), Refusal("THROTTLED")
+        for _ in range(PROMPT.burst):
+            assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal
+        waiting = [asyncio.create_task(refusals.paced(refusal)) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal, "so many hold up nobody else"
+        await clock.advance(PAUSE)
+        assert all(task.done() for task in waiting)
+
+    asyncio.run(run())
 
 
 def test_who_is_refused_by_one_limit_uses_up_no_other() -> None:
