@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from eventflow.database import components
 from eventflow.dispatch.journal import CursorMove, Event
 from eventflow.testing.harness import Harness
 from tests.fixtures.make_journal import fill
@@ -20,6 +21,8 @@ def make(folder: Path) -> Path:
     harness = Harness(folder)
     try:
         fill(harness)
+        for component, package in components().items():  # those too that make their tables when they are first needed
+            harness._call(harness._database.migrate(component, package))
         core, clock = harness._core, harness.clock
         events = [
             Event(clock.new_id(), f"function-{n % 7}", b'{"filler": "%s"}' % (b"x" * (n * 37 % 600)), clock.now(), key=f"key-{n}", source="bulk")
