@@ -146,3 +146,18 @@ def test_without_a_key_of_the_daemon_nobody_comes_in() -> None:
     with gateway(app, clock=CLOCK, credentials={}) as closed:
         assert told(send(closed, "GET", "/mine/a")) == FORBIDDEN
         assert closed.get("/open").status == 200
+
+
+def test_routes_without_functions_are_closed_too(server: GatewayServer) -> None:
+    closed = App("closed")
+    closed.rest_api(authorizer="iam")
+    closed.mock("GET /mock", body="mocked")
+    closed.mock("GET /open", body="mocked", authorizer="none")
+    closed.http_api(authorizer="iam")
+    closed.proxy("GET /proxied", "http://127.0.0.1:1/")
+    with gateway(closed, clock=CLOCK) as running:
+        assert told(running.get("/prod/mock")) == (403, {"message": "Missing Authentication Token"})
+        assert told(running.get("/proxied")) == FORBIDDEN
+        assert running.get("/prod/open").text == "mocked"
+        assert send(running, "GET", "/prod/mock").text == "mocked"
+        assert send(running, "GET", "/proxied").status == 503, "nothing listens there"

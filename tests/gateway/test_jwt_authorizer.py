@@ -211,6 +211,20 @@ def test_keys_that_are_taken_out_of_the_file_let_nobody_in(tmp_path: Path) -> No
         assert ask(server, issuer.token()).status == 401, "what was verified with the former key is forgotten"
 
 
+def test_a_file_of_keys_that_is_gone_lets_nobody_in_before_long(tmp_path: Path) -> None:
+    clock, path = VirtualClock(), tmp_path / "jwks.json"
+    path.write_text(json.dumps(public_set(RSA)))
+    token = Issuer(clock.now()).token()
+    with gateway(application(path), clock=clock) as server:
+        assert ask(server, token).status == 200
+        path.unlink()
+        for seconds in (30, 29):
+            clock.advance_from_thread(server._loop, seconds)
+            assert ask(server, token).status == 200, "a file that is being replaced may be away for a moment"
+        clock.advance_from_thread(server._loop, 2)
+        assert ask(server, token).status == 401, "though the token was verified before"
+
+
 BROKEN = [
     ({"issuer": ""}, "issuer=''"),
     ({"audience": []}, r"audience=\[\]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from eventflow import App, SettingError
+from eventflow.gateway.authorizers.lambda_authorizers import Authorizer
+from eventflow.gateway.authorizers.settings import LambdaSettings
+from eventflow.outcome import Outcome, Status
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.server import ACCOUNT, REGION, GatewayServer, Response, gateway
 from triggers import Http, Rest
@@ -326,14 +330,32 @@ def test_requests_of_one_identity_share_an_invocation() -> None:
         for thread in threads:
             thread.start()
         assert entered.wait(20)
-        leaving = server.connect()  # the one that leaves takes nobody else with it
-        leaving.sendall(b"GET /items/1 HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\n\r\n")
-        leaving.close()
         assert server.get("/open").text == "open"
         gate.set()
         for thread in threads:
             thread.join()
         assert (statuses, len(decider.events)) == ([200] * 8, 1)
+
+
+def test_one_that_leaves_takes_nobody_else_with_it() -> None:
+    async def work() -> None:
+        gate = asyncio.Event()
+
+        async def invoke(function: str, payload: bytes, **given: Any) -> Outcome:
+            await gate.wait()
+            return Outcome(Status.SUCCESS, b'{"isAuthorized":true}')
+
+        settings = LambdaSettings("guard", "decide", "request", None, "2.0", True, 300, None)
+        authorizer = Authorizer(settings, "HTTP", invoke, VirtualClock())
+        first, second = (asyncio.create_task(authorizer.ask(b"a", {}, None)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        assert (await second).allowed
+        assert authorizer.remembered(b"a") is not None
+
+    asyncio.run(work())
 
 
 def test_an_authorizer_that_takes_too_long() -> None:
