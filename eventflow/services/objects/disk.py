@@ -70,6 +70,10 @@ class Disk:
         except OSError as error:
             raise refusal(error) from error
 
+    async def in_line(self, place: Path, work: Callable[..., T], *args: Any) -> T:
+        """Run work that syncs nothing in such a visit. One thread after another: many at once would fight with the event loop for the interpreter."""
+        return await self.together(place, lambda *given: work(*given[:-1]), *args)
+
     async def _visit(self, jobs: list[Job]) -> None:
         for start in range(0, len(jobs), MOST_TOGETHER):
             some = jobs[start : start + MOST_TOGETHER]

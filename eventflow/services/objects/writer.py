@@ -199,15 +199,15 @@ class ObjectWriter:
                     return None
                 await self._confirm(bucket, draft.key, conditions)
                 # In a thread: a file system may take its time to make a file, and to let one take the place of another.
-                standing, state = await self._disk.run(bucket.directory.lay, draft.key, incoming.name, body, self._now_ns())
+                standing, state = await self._disk.in_line(bucket.path, bucket.directory.lay, draft.key, incoming.name, body, self._now_ns())
                 if standing is None and is_folder(draft.key):
                     standing = await self._reader.folder_state(bucket, draft.key)
                 faultpoint.reach("object.written")
                 stored, pending = await self._pending.record(bucket, replace(draft, state=state), standing, incoming.name, body)
                 faultpoint.reach("object.journaled")
                 try:
-                    placing = (bucket.directory.place, incoming.name, draft.key, None)
-                    await (self._disk.run(*placing) if standing else self._disk.brief(bucket.path, *placing))
+                    go = self._disk.in_line if standing else self._disk.brief
+                    await go(bucket.path, bucket.directory.place, incoming.name, draft.key, None)
                 except BaseException:
                     await self._pending.take_back(pending)
                     raise
