@@ -69,7 +69,7 @@ def authorizer_state(authorizer: Mapping[str, Any]) -> str:
         return f"failed: {authorizer['failure']}"
     if authorizer["type"] != "jwt":
         return "ready"
-    return "not asked yet" if authorizer["keys"] is None else f"{authorizer['keys']} keys"
+    return {None: "not asked yet", 1: "1 key"}.get(authorizer["keys"], f"{authorizer['keys']} keys")
 
 
 def trigger_state(trigger: Mapping[str, Any]) -> str:

@@ -212,6 +212,27 @@ def test_policies(rest: tuple[GatewayServer, Decider], answer: Any, expected: tu
         assert found["x-amzn-errortype"] == "AuthorizerConfigurationException"
 
 
+def test_an_authorizer_names_the_api_key() -> None:
+    value = "0123456789abcdefghij"
+    app = App("planned")
+
+    @app.function()
+    def decide(event: Any, context: Any) -> Any:
+        return policy(usageIdentifierKey=event["authorizationToken"])
+
+    app.rest_api(authorizer=app.lambda_authorizer("guard", decide, kind="token"), api_key_source="AUTHORIZER")
+    app.usage_plan("plan", keys=[app.api_key("key", value)], quota=2, period="DAY")
+
+    @app.on(Rest("GET /x", api_key=True))
+    def answer(event: Any, context: Any) -> Any:
+        return {"statusCode": 200, "body": event["requestContext"]["identity"]["apiKey"]}
+
+    with gateway(app) as server:
+        assert server.get("/prod/x", authorization=value).text == value
+        assert told(server.get("/prod/x", authorization="another", x_api_key=value)) == FORBIDDEN
+        assert [server.get("/prod/x", authorization=value).status for _ in range(2)] == [200, 429]
+
+
 def raising(text: str) -> Callable[[Any], Any]:
     def answer(event: Any) -> Any:
         raise RuntimeError(text)
