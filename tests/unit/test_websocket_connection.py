@@ -234,3 +234,15 @@ def test_connections_share_what_they_read_into() -> None:
         assert connection.get_buffer(1).obj is RECEIVED
 
     on_a_loop(work)
+
+
+def test_a_client_that_broke_the_protocol_may_still_read_why() -> None:
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        receive(connection, frame(TEXT, b"x" * 40_000))
+        assert [code for code, _reason in listener.ends] == [1009]
+        assert wire.written[:4] == frame(CLOSE, (1009).to_bytes(2) + b"x" * (len(wire.written) - 4), mask=None)[:4]
+        assert (wire.eof, wire.closed) == (True, False), "closed with something unread, the socket would be reset"
+        receive(connection, b"more of it")
+        assert listener.texts == []
+
+    on_a_loop(work)

@@ -25,6 +25,8 @@ MOST_UNSENT = 262_144
 SEND_BUFFER = 65_536
 #: Seconds for the client's part of the closing handshake.
 CLOSE_SECONDS = 5.0
+#: Seconds for a client to read why it is closed, where it cannot be told that nothing more comes.
+LINGER_SECONDS = 0.5
 #: Bytes that are looked at before it is asked again whether there is room for more messages.
 SLICE = 4096
 #: What all connections read into, one after the other: none of them keeps a buffer of its own.
@@ -280,6 +282,9 @@ class Connection(asyncio.BufferedProtocol):
         self._flush(wire)
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
+        elif self._timer is not None:  # TLS has no half of a close
+            self._timer.cancel()
+            self._timer = self._owner.clock.call_later(LINGER_SECONDS, self._transport.close)
         self._end(1006 if said is None else said.code, "" if said is None else said.reason)
 
     def _closing(self) -> None:
