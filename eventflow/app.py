@@ -121,12 +121,15 @@ class App:
 
     def http_api(self, name: str = "default", **options: Any) -> ApiRef:
         """An HTTP API, for ``Http(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``$default``),
-        ``stage_variables``, ``base_path``, ``cors``; docs/http.md says what each means."""
+        ``stage_variables``, ``base_path``, ``cors``, ``throttle``, ``access_log``, ``openapi``, ``openapi_route``, ``info``, ``components`` and
+        ``authorizer``; docs/http.md says what each means."""
         return self._declare(api_ref("HTTP", name, **options))
 
     def rest_api(self, name: str = "default", **options: Any) -> ApiRef:
         """A REST API, for ``Rest(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``prod``),
-        ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``; docs/http.md says what each means."""
+        ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``, ``throttle``, ``access_log``, ``models``,
+        ``validator``, ``api_key_source``, ``openapi``, ``openapi_route``, ``info``, ``components`` and ``authorizer``; docs/http.md says what each
+        means."""
         return self._declare(api_ref("REST", name, **options))
 
     def websocket_api(self, name: str = "default", **options: Any) -> ApiRef:
@@ -293,6 +296,7 @@ class App:
             ),
         )
         self._check_names(functions)
+        self._check_generators()
         if loaded is not None:
             self._check_lookup()
         return manifest
@@ -331,6 +335,15 @@ class App:
         if known is None:
             raise SettingError(f"{where}: {setting}={shown(value)} is no function of app {self.name!r}; put @app.function() on it first.")
         return known.name
+
+    def _check_generators(self) -> None:
+        """Refuse a handler that yields where nobody takes pieces: it is more often a mistake than meant."""
+        for registration in self._registrations.values():
+            if registration.yields and not registration.streams:
+                raise SettingError(
+                    f"Function {registration.name!r} ({registration.place}) yields; a handler returns one value, but for streamed responses: those of "
+                    '@app.function(url={"invoke_mode": "RESPONSE_STREAM"}) and of Rest(..., stream=True).'
+                )
 
     def _check_lookup(self) -> None:
         """Refuse a handler that an environment, which looks it up as ``module:qualname``, would not find or would take for another one."""

@@ -19,7 +19,8 @@ NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 LARGEST_ENVIRONMENT = 4_096
 LONGEST_DESCRIPTION = 256
-URL_MODES = ("BUFFERED",)
+STREAMED = "RESPONSE_STREAM"
+URL_MODES = ("BUFFERED", STREAMED)
 
 #: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
 RESERVED_VARIABLES = frozenset(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventflow.errors import SettingError
-from eventflow.function import Destination, Function, checked
+from eventflow.function import STREAMED, Destination, Function, checked
 from eventflow.reference import BucketRef, QueueRef, TableRef
 from eventflow.trigger import Trigger
 
@@ -47,6 +47,17 @@ class Registration:
         return True
 
     @property
+    def yields(self) -> bool:
+        innermost = inspect.unwrap(self.handler)
+        return inspect.isgeneratorfunction(innermost) or inspect.isasyncgenfunction(innermost)
+
+    @property
+    def streams(self) -> bool:
+        """Whether somebody takes its response in pieces."""
+        url = self.settings.get("url") or {}
+        return url.get("invoke_mode") == STREAMED or any(route.options.get("stream") for trigger in self.triggers for route in trigger.routes())
+
+    @property
     def path(self) -> str:
         return f"{self.handler.__module__}:{self.handler.__qualname__}"
 
@@ -70,8 +81,6 @@ def check_handler(handler: object) -> None:
     if not hasattr(handler, "__name__") or not hasattr(handler, "__qualname__"):
         raise SettingError(f"{shown(handler)} has no __name__ by which it could be found again; wrap it in `def handler(event, context):`.")
     where = f"Function {handler.__name__!r} ({place_of(inspect.unwrap(handler))})"
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise SettingError(f"{where} yields; a handler returns one value. Streamed responses are not supported yet.")
     try:
         inspect.signature(handler).bind({}, None)
     except TypeError as error:

@@ -73,6 +73,7 @@ class Rest(Http):
 
     ``api`` names an API of ``app.rest_api``; ``timeout`` is how many seconds the answer may take (29 at most, and as default). ``authorizer``,
     ``scopes``, ``throttle``, ``api_key`` (is one required?), ``validator``, ``models`` and ``required`` are those of the method.
+    With ``stream`` a handler that yields has its response sent in pieces, for up to 900 seconds.
     """
 
     kind: ClassVar[str] = "rest"
@@ -82,8 +83,11 @@ class Rest(Http):
     validator: Any = None
     models: Any = None
     required: Sequence[str] = ()
+    stream: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stream, bool):
+            raise SettingError(f"Rest: stream={self.stream!r} is refused: it takes True or False.")
         super().__post_init__()
         if isinstance(self.required, str) or not all(isinstance(one, str) for one in self.required):
             raise SettingError(f"Rest: required={self.required!r} is refused: it takes a list of texts such as 'header.X-Tenant' or 'query.page'.")
@@ -95,4 +99,4 @@ class Rest(Http):
         return {**super().parameters(), "required": list(self.required)}
 
     def longest(self) -> float:
-        return 29.0
+        return 900.0 if self.stream is True else 29.0

@@ -15,7 +15,7 @@ from eventflow.dispatch import trace as traces
 from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.batch import Batcher
 from eventflow.dispatch.destinations import Consequences, consequences
-from eventflow.dispatch.invocation import Invocation, Runner
+from eventflow.dispatch.invocation import Invocation, ResponseStream, Runner
 from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, Journal, Settlement
 from eventflow.dispatch.lane import CLAIM_LIMIT, SHARED_CLAIM_LIMIT, SHARING_SECONDS, Lane
 from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError
@@ -334,9 +334,16 @@ class Dispatcher:
     # Run.
 
     async def invoke(
-        self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        trace: str | None = None,
+        client_context: str = "",
+        request_id: str | None = None,
+        stream: ResponseStream | None = None,
     ) -> Outcome:
-        """Run a function now and return how it ended. Raises ``UnknownFunction`` or ``Throttled``."""
+        """Run a function now and return how it ended; ``stream`` gets what it yields before that. Raises ``UnknownFunction`` or ``Throttled``."""
         lane = self.lane(function)
         runner = self._runner
         if runner is None or self._stopping:
@@ -346,7 +353,7 @@ class Dispatcher:
         if count > traces.RECURSION_LIMIT:
             raise RecursionStopped(f"{function} stands {count - 1} times in the chain of calls that led to this one: a recursive loop was stopped.")
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context)
+        invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context, stream)
         self._answers.add(invocation)  # first, for it may be answered before ``submit`` returns: no environment could be asked for
         try:
             runner.submit(invocation)

@@ -33,7 +33,9 @@ LARGEST_COMPRESSION_SIZE = 10_485_760
 LONGEST = {"HTTP": 30.0, "REST": 29.0, "WEBSOCKET": 29.0, "URL": 900.0}
 #: The options that the core enforces; every other one belongs to a plug.
 API_OPTIONS = frozenset(("stage", "stage_variables", "base_path", "cors", "binary_media_types", "minimum_compression_size"))
-ROUTE_OPTIONS = frozenset(("timeout",))
+ROUTE_OPTIONS = frozenset(("timeout", "stream"))
+#: AWS: a streamed response may take 15 minutes.
+LONGEST_STREAM = 900.0
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration
     except SettingError as error:
         raise SettingError(f"{where}: {error}") from error
     steps = tuple(step for plug in plugs if (step := plug.step(api, declared)) is not None)
-    timeout = float(declared.options.get("timeout", LONGEST[api.protocol]))
+    timeout = float(declared.options.get("timeout", LONGEST_STREAM if declared.options.get("stream") else LONGEST[api.protocol]))
     options = {option: value for option, value in declared.options.items() if option not in ROUTE_OPTIONS}
     early = tuple(step for step in steps if getattr(step, "early", False))
     late = tuple(step for step in steps if step not in early)

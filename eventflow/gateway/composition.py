@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventflow.errors import SettingError
+from eventflow.function import STREAMED
 from eventflow.gateway.access_log import ApiLog
 from eventflow.gateway.apis import SOCKETS, URL, Api, Table, add_route, check_claimed, finish, make_apis
 from eventflow.gateway.authorizers.plug import Authorizers
@@ -23,6 +24,7 @@ from eventflow.gateway.openapi.plug import OpenApi
 from eventflow.gateway.plugs import Surroundings, make_access_logs, make_admission, make_plugs, make_sockets
 from eventflow.gateway.routes import DEFAULT, VARIABLE
 from eventflow.gateway.seams import Integration, Receive, Scope, Send
+from eventflow.gateway.streaming import StreamingIntegration
 from eventflow.gateway.websocket.events import domain_of
 from eventflow.gateway.websocket.front import DISCONNECT
 from eventflow.trigger import ApiRoute, Resource, Trigger
@@ -58,7 +60,9 @@ def without_function(resource: Resource) -> Declared:
 
 def of_url(resource: Resource) -> Declared:
     """The one route of a function's URL."""
-    options = {"authorizer": IAM} if resource.options["auth"] == "AWS_IAM" else {}
+    options: dict[str, Any] = {"authorizer": IAM} if resource.options["auth"] == "AWS_IAM" else {}
+    if resource.options["invoke_mode"] == STREAMED:
+        options["stream"] = True
     return Declared(f"Function {resource.name!r}: url", ApiRoute(URL, resource.name, DEFAULT, options), resource.name)
 
 
@@ -123,15 +127,16 @@ class GatewayService:
 
     def _integration(self, one: Declared) -> Integration:
         if one.function is not None:
-            return self._function(one.function, one.route.protocol)
+            return self._function(one.function, one.route)
         if one.integration["type"] == "mock":
             return MockIntegration(one.where, one.integration)
         names = frozenset(name for name, _greedy in VARIABLE.findall(one.route.key))
         return HttpIntegration(one.where, one.integration["to"], names)
 
-    def _function(self, function: str, protocol: str) -> Integration:
-        event_of = self._writer.version_1 if protocol == "REST" else self._writer.version_2
-        return FunctionIntegration(function, self._surroundings.invoke, event_of, ANSWERS.get(protocol, ANSWERS["HTTP"]))
+    def _function(self, function: str, route: ApiRoute) -> Integration:
+        event_of = self._writer.version_1 if route.protocol == "REST" else self._writer.version_2
+        kind = StreamingIntegration if route.options.get("stream") else FunctionIntegration
+        return kind(function, self._surroundings.invoke, event_of, ANSWERS.get(route.protocol, ANSWERS["HTTP"]))
 
     @property
     def accept(self) -> Accept | None:

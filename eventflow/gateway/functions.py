@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from eventflow.dispatch.dispatcher import RecursionStopped, UnknownFunction
+from eventflow.dispatch.invocation import ResponseStream
 from eventflow.errors import StorageError, Throttled
 from eventflow.gateway.answers import Malformed, answer_1, answer_2
 from eventflow.gateway.apis import Route
@@ -28,7 +29,14 @@ class Invoke(Protocol):
     """The dispatcher's ``invoke``."""
 
     async def __call__(
-        self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        trace: str | None = None,
+        client_context: str = "",
+        request_id: str | None = None,
+        stream: ResponseStream | None = None,
     ) -> Outcome: ...
 
 
@@ -52,8 +60,7 @@ class FunctionIntegration:
         if len(event) > LARGEST_EVENT:
             return Refusal("REQUEST_TOO_LARGE")
         try:
-            with self._deadlines(route).begin():
-                outcome = await self._invoke(self.function, event, trace=request.trace)
+            return await self.run(request, route, event)
         except TimeoutError:
             log.warning("%s: %s has not answered after %g s", route.key, self.function, route.timeout)
             return Refusal("INTEGRATION_TIMEOUT")
@@ -62,6 +69,13 @@ class FunctionIntegration:
         except (StorageError, UnknownFunction, RecursionStopped) as error:
             log.warning("%s: %s was not run: %s", route.key, self.function, error)
             return Refusal("INTEGRATION_FAILURE")
+
+    async def run(self, request: Request, route: Route, event: bytes) -> Answer | Refusal:
+        with self._deadlines(route).begin():
+            outcome = await self._invoke(self.function, event, trace=request.trace)
+        return self.answered(outcome, request, route)
+
+    def answered(self, outcome: Outcome, request: Request, route: Route) -> Answer | Refusal:
         if outcome.status is not Status.SUCCESS:
             return Refusal("INTEGRATION_FAILURE")
         try:

@@ -16,12 +16,13 @@ import time
 import traceback
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Any
 
 from eventflow import faultpoint
 from eventflow.context import Context
-from eventflow.runtime import frames
+from eventflow.runtime import frames, streamed
 
 #: AWS: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
 LARGEST_RESPONSE = 6_291_556
@@ -77,21 +78,22 @@ class Process:
             self._buffer.feed(data)
             faultpoint.reach("environment.asked")
             asked = list(self._buffer.frames())
-            for place, (_kind, body) in enumerate(asked, 1):
+            for place, (kind, body) in enumerate(asked, 1):
                 self._more = place < len(asked)
-                status = self._serve(handler, body)
+                status = self._serve(handler, kind, body)
                 if status is not None:
                     return status
             faultpoint.reach("environment.answered")
         return 0
 
-    def _serve(self, handler: Callable[[Any, Any], Any], body: bytes) -> int | None:
+    def _serve(self, handler: Callable[[Any, Any], Any], kind: int, body: bytes) -> int | None:
         request_id, arn, trace, client_context, payload = frames.read_invoke(body)
         os.environ["_X_AMZN_TRACE_ID"] = trace
         RequestIdFilter.request_id = request_id
         started = time.monotonic()
+        send = partial(self._send_piece, started) if kind == frames.STREAM else None
         try:
-            response = self._invoke(handler, payload, self._context(request_id, arn, client_context))
+            response = self._invoke(handler, payload, self._context(request_id, arn, client_context), send)
         except FunctionFailed as failure:
             failure.error["requestId"] = request_id
             fatal = failure.exit_status is not None
@@ -104,15 +106,19 @@ class Process:
         sent = json.loads(client_context) if client_context else None
         return self._any_context.of(request_id, arn, time.monotonic() + self._function["timeout"], sent)
 
-    def _invoke(self, handler: Callable[[Any, Any], Any], payload: bytes, context: Context) -> bytes:
+    def _invoke(self, handler: Callable[[Any, Any], Any], payload: bytes, context: Context, send: Callable[[bytes], None] | None = None) -> bytes:
+        """``send`` is for the pieces of a streamed response."""
         try:
             event = unmarshal(payload)
         except ValueError as error:
             raise FunctionFailed(error_object("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")) from error
         try:
             value = handler(event, context)
-            if type(value) not in PLAIN and inspect.isawaitable(value):
-                value = self._event_loop().run_until_complete(value)
+            if type(value) not in PLAIN:
+                if inspect.isawaitable(value):
+                    value = self._event_loop().run_until_complete(value)
+                if isinstance(value, streamed.GENERATORS):
+                    value = streamed.drawn(value, self._event_loop, send)
         except MemoryError as error:
             raise FunctionFailed(error_object("Runtime.OutOfMemory", out_of_memory(context.aws_request_id)), 1) from error
         except Exception as error:
@@ -122,6 +128,11 @@ class Process:
         finally:
             self._leave_if_forked()
         return marshal(value)
+
+    def _send_piece(self, started: float, piece: bytes) -> None:
+        self._leave_if_forked()
+        self._more = False  # answers that are kept would come after it
+        self._send(frames.PIECE, started, piece)
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         """One loop for all invocations of this process, so that clients made in one can serve the next."""

@@ -19,6 +19,8 @@ INIT_ERROR = 3  # process -> daemon: MEASURES, error object; the process exits
 RESULT = 4  # process -> daemon: MEASURES, the handler's value as JSON
 ERROR = 5  # process -> daemon: MEASURES, error object
 FATAL = 6  # process -> daemon: MEASURES, error object; the process exits
+PIECE = 7  # process -> daemon: MEASURES, a piece of a streamed response; RESULT, ERROR or FATAL ends it
+STREAM = 8  # daemon -> process: as INVOKE, by somebody who takes the response in pieces
 
 #: No frame is larger: a response has at most 6 MB, an error object as much; anything else on the socket is not ours.
 LARGEST = 16 * 1024 * 1024
@@ -51,8 +53,8 @@ def pack(kind: int, head: bytes, content: bytes = b"") -> bytes:
     return HEADER.pack(len(head) + len(content), kind) + head + content
 
 
-def invoke(request_id: str, arn: str, trace: str, client_context: str, payload: bytes) -> bytes:
-    return pack(INVOKE, f"{request_id}\0{arn}\0{trace}\0{client_context}\n".encode(), payload)
+def invoke(request_id: str, arn: str, trace: str, client_context: str, payload: bytes, kind: int = INVOKE) -> bytes:
+    return pack(kind, f"{request_id}\0{arn}\0{trace}\0{client_context}\n".encode(), payload)
 
 
 def read_invoke(body: bytes) -> tuple[str, str, str, str, bytes]:
@@ -80,7 +82,7 @@ class Buffer:
         self._keep(b"", HEADER_SIZE)
         while size - start >= HEADER_SIZE:
             length, kind = HEADER.unpack_from(held, start)
-            if length > LARGEST or not INVOKE <= kind <= FATAL:
+            if length > LARGEST or not INVOKE <= kind <= STREAM:
                 raise FrameError(f"frame of kind {kind} and {length} bytes")
             begin, end = start + HEADER_SIZE, start + HEADER_SIZE + length
             if size < end:

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from eventflow import faultpoint
 from eventflow.clock import Clock, Timer
@@ -231,7 +232,12 @@ class Pool:
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
         arn = self._launcher.arn(environment.function.name)
-        data = b"".join([frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload) for one in invocations])
+        data = b"".join(
+            [
+                frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload, frames.INVOKE if one.stream is None else frames.STREAM)
+                for one in invocations
+            ]
+        )
         if not environment.send(data):
             asyncio.get_running_loop().add_writer(environment.connection, self._writable, environment)
         faultpoint.reach("run.sent")
@@ -383,6 +389,8 @@ class Pool:
                 self._ready(environment, answer)
             elif answer.kind == frames.INIT_ERROR:
                 self._init_failed(environment, answer)
+            elif answer.kind == frames.PIECE:
+                self._pass_on(environment, answer.content)
             elif environment.in_flight and environment.phase is not Phase.ENDING:
                 self._end_first(environment, answer)
                 ended.append(answer)
@@ -390,6 +398,18 @@ class Pool:
             self._learn(environment, ended)
             self._go_on(environment, ended[-1].kind)
         return is_open
+
+    def _pass_on(self, environment: Environment, piece: bytes) -> None:
+        """Hand on a piece of a streamed response. While its reader has no room for more, nothing is read from the process, which then waits."""
+        stream = environment.in_flight[0].stream if environment.in_flight else None
+        if stream is not None and not stream.put(piece) and stream.on_room is None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(environment.connection)
+            stream.on_room = partial(self._read_on, environment)
+
+    def _read_on(self, environment: Environment) -> None:
+        if self._by_id.get(environment.id) is environment:
+            asyncio.get_running_loop().add_reader(environment.connection, self._readable, environment)
 
     def _ready(self, environment: Environment, answer: frames.Answer) -> None:
         environment.cpu_ms = answer.cpu_ms

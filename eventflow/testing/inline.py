@@ -15,6 +15,7 @@ from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.invocation import Invocation, Work
 from eventflow.errors import Throttled
 from eventflow.outcome import Outcome, Status
+from eventflow.runtime import streamed
 from eventflow.runtime.bootstrap import FunctionFailed, describe, exited, marshal
 from eventflow.runtime.report import billed_ms
 
@@ -78,6 +79,9 @@ class InlineRunner:
             value = self._handlers(invocation.function.name)(json.loads(invocation.payload), context)
             if inspect.iscoroutine(value):
                 value = asyncio.run(value)
+            if isinstance(value, streamed.GENERATORS):
+                with asyncio.Runner() as runner:
+                    value = streamed.drawn(value, runner.get_loop, None)
             payload = marshal(value)
         except FunctionFailed as failure:
             return failed(failure.error, invocation, started_at)

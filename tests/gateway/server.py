@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from eventflow.app import App
 from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
+from eventflow.dispatch.invocation import ResponseStream
 from eventflow.gateway.composition import GatewayService
 from eventflow.gateway.plugs import Surroundings
 from eventflow.http_server import HttpServer
@@ -140,7 +141,14 @@ class GatewayServer:
         return 0 if server is None else len(server.server_state.connections)
 
     async def _invoke(
-        self, function: str, payload: bytes, *, trace: str | None = None, client_context: str = "", request_id: str | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        trace: str | None = None,
+        client_context: str = "",
+        request_id: str | None = None,
+        stream: ResponseStream | None = None,
     ) -> Outcome:
         handler = self.app.handler(function)
         event = json.loads(payload)

@@ -175,12 +175,6 @@ def test_a_handler_takes_event_and_context():
 
 def test_what_is_no_function_cannot_handle():
     app = App("photos")
-
-    def streams(event, context):
-        yield 1
-
-    with pytest.raises(SettingError, match="not supported yet"):
-        app.function()(streams)
     with pytest.raises(SettingError, match="Only a function can handle events"):
         app.function()(Tick)
     with pytest.raises(SettingError, match="Only a function can handle events"):
