@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from eventflow.clock import Clock
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import Api, Route
+from eventflow.gateway.apis import URL, Api, Route
 from eventflow.gateway.plans import ApiKey, UsagePlan, digest, period_of, read_keys, read_plans
 from eventflow.gateway.request import Request
 from eventflow.gateway.routes import RouteKey
@@ -68,6 +68,8 @@ class Admission:
         self._unmatched = {(plan.name, key) for plan in plans.values() for key in plan.methods}
 
     def step(self, api: Api, route: ApiRoute) -> Step | None:
+        if api.protocol == URL:
+            return None  # on AWS a function's concurrency is all that limits its URL
         limits = self._limits(api, route)
         if not requires_key(api, route) or source_of(api) != "HEADER":
             return Throttle(self._clock, self._refusals, limits)

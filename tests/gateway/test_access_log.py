@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.sync.client import connect
 
 from eventflow import App, SettingError
 from eventflow.clock import SystemClock
@@ -20,8 +21,8 @@ from eventflow.gateway.access_format import FORMATS, LineFormat, written
 from eventflow.gateway.access_log import Destination, Lines
 from eventflow.services.logs import LogStore
 from eventflow.testing.virtual_clock import VirtualClock
-from tests.gateway.server import GatewayServer, gateway
-from triggers import Http, Rest
+from tests.gateway.server import GatewayServer, gateway, until
+from triggers import Http, Rest, WebSocket
 
 KEY = "k" * 30
 #: What tools such as goaccess read (httpd.apache.org/docs/current/logs.html).
@@ -191,3 +192,16 @@ def test_what_waits_for_a_slow_disk_is_bounded(tmp_path: Path, caplog: pytest.Lo
 
     asyncio.run(run())
     assert "they come faster than they can be written" in caplog.text
+
+
+def test_a_websocket_api_logs_handshakes_and_messages(files: LogStore) -> None:
+    app = App("chat")
+    app.websocket_api(access_log="$context.eventType $context.connectionId $context.routeKey $context.status", throttle=(100, 100))
+    app.on(WebSocket("$connect"), name="connect")(lambda event, context: {"statusCode": 200})
+    app.on(WebSocket("$default"), name="message")(lambda event, context: {"statusCode": 200})
+    with gateway(app, access_files=files) as server, connect(f"ws://127.0.0.1:{server.port}/prod") as socket:
+        socket.send('{"action": "hello"}')
+        until(lambda: len(lines(server)) == 2)
+        found = [line.split(" ") for line in lines(server)]
+    assert [(line[0], line[2]) for line in found] == [("CONNECT", "$connect"), ("MESSAGE", "$default")]
+    assert found[0][1] == found[1][1] != "-"
