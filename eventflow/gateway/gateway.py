@@ -221,6 +221,7 @@ async def checked(request: Request, route: Route, steps: Sequence[Step], finding
     for step in steps:
         result = await step(request, route, findings)
         if isinstance(result, Refusal):
+            findings.log.update(result.log)
             return result
         if result is not None:
             findings.add(result)

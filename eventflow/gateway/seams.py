@@ -35,12 +35,13 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a request gets no further. ``kind`` is AWS's name of the gateway response (``THROTTLED``, ``UNAUTHORIZED``, ...), which knows status and
-    text for each protocol (eventflow/gateway/refusals.py); ``status`` and ``message`` override those."""
+    text for each protocol (eventflow/gateway/refusals.py); ``status`` and ``message`` override those. ``log`` are an Addition's."""
 
     kind: str
     headers: Headers = ()
     status: int | None = None
     message: str | None = None
+    log: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,22 @@ def test_all_routes_are_closed_that_do_not_say_otherwise(server: GatewayServer) 
     assert server.get("/read").status == 401
 
 
+class Recorder:
+    def __init__(self) -> None:
+        self.errors: list[str | None] = []
+
+    def record(self, request: Any, route: Any, findings: Any, answer: Any, seconds: float) -> None:
+        self.errors.append(findings.log.get("authorizer.error"))
+
+
+def test_access_logs_tell_why(keys: Path) -> None:
+    with gateway(application(keys), clock=CLOCK) as server:
+        recorder = server.service.app.table.apis[0].access_log = Recorder()
+        for token, path in (("", "/who"), (issuer.token(aud="x"), "/who"), (issuer.token(), "/read"), (issuer.token(), "/who")):
+            ask(server, token, path)
+    assert recorder.errors == ["there is no token", "the token does not have a valid audience", "the token has none of the scopes", None]
+
+
 def test_one_of_a_routes_scopes_is_enough(server: GatewayServer) -> None:
     assert ask(server, issuer.token(scope="other write"), "/read").json()["jwt"]["scopes"] == ["other", "write"]
     assert ask(server, issuer.token(scp=["read"]), "/read").status == 200

@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -65,6 +68,34 @@ def test_who_is_turned_away(answer: Any, query: str, status: int) -> None:
             pass
         assert refused.value.response.status_code == status
         assert not [event for event in server.events if event.get("type") != "REQUEST"], "no function ran"
+
+
+def test_a_signed_handshake() -> None:
+    app = App("signed")
+    app.websocket_api(authorizer="iam")
+
+    @app.on(WebSocket("$connect"))
+    def opened(event: Any, context: Any) -> Any:
+        return {"statusCode": 200}
+
+    with gateway(app) as server:
+        http = address(server, "?a=b").replace("ws:", "http:")
+        credentials = Credentials("AKIDEXAMPLE", "secret")
+        request = AWSRequest("GET", http)
+        SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
+        with connect(address(server, "?a=b"), proxy=None, additional_headers=dict(request.headers.items())):
+            pass
+        request = AWSRequest("GET", http)
+        SigV4QueryAuth(credentials, "execute-api", REGION, expires=60).add_auth(request)
+        with connect(str(request.url).replace("http:", "ws:"), proxy=None):
+            pass
+        identity = server.events[-1]["requestContext"]["identity"]
+        assert (identity["accessKey"], identity["userArn"]) == ("AKIDEXAMPLE", f"arn:aws:iam::{ACCOUNT}:root")
+        with pytest.raises(InvalidStatus) as refused, connect(address(server), proxy=None):
+            pass
+        assert refused.value.response.status_code == 403
+        assert b"Missing Authentication Token" in (refused.value.response.body or b"")
+        assert len(server.events) == 2
 
 
 def test_an_authorizer_that_nobody_would_ask_is_refused() -> None:

@@ -49,9 +49,7 @@ def addition_of(octets: bytes, details: Any) -> Addition:
         "serialNumber": ":".join(serial[at : at + 2] for at in range(0, len(serial), 2)),
         "validity": validity,
     }
-    variables = {f"identity.clientCert.{name}": value for name, value in shown.items() if isinstance(value, str)}
-    variables |= {f"identity.clientCert.validity.{name}": value for name, value in validity.items()}
-    return Addition(identity={"clientCert": shown}, authentication={"clientCert": shown}, log=variables)
+    return Addition(identity={"clientCert": shown}, authentication={"clientCert": shown})
 
 
 def distinguished(name: Iterable[Iterable[tuple[str, str]]]) -> str:

@@ -52,7 +52,9 @@ class IamStep:
         found = await self._checked(request, route)
         if isinstance(found, Signature):
             return self._addition(found, route)
-        return found if route.api.protocol in ("REST", "WEBSOCKET") else Refusal(found.kind)  # which all say "Forbidden", and no more
+        text = None if found.message is None else {"authorizer.error": found.message.partition("\n")[0]}
+        message = found.message if route.api.protocol in ("REST", "WEBSOCKET") else None  # the others all say "Forbidden", and no more
+        return Refusal(found.kind, message=message, log=text or {})
 
     async def _checked(self, request: Request, route: Route) -> Signature | Refusal:
         headers = {**request.header_map, "host": request.host}  # the client's own, where a trusted proxy tells it
@@ -95,7 +97,6 @@ class IamStep:
         account, key = self._account, signature.access_key
         arn = f"arn:aws:iam::{account}:root"
         identity: dict[str, Any] = {"accountId": account, "caller": account, "accessKey": key, "user": account, "userArn": arn}
-        variables = {f"identity.{name}": value for name, value in identity.items() if name != "accessKey"}
         iam = {
             "accessKey": key,
             "accountId": account,
@@ -105,7 +106,7 @@ class IamStep:
             "userArn": arn,
             "userId": account,
         }
-        return Addition(authorizer={"iam": iam} if route.api.protocol in ("HTTP", "URL") else None, identity=identity, log=variables)
+        return Addition(authorizer={"iam": iam} if route.api.protocol in ("HTTP", "URL") else None, identity=identity)
 
 
 async def hash_of(body: bytes) -> str:

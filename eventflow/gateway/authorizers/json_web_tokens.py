@@ -22,7 +22,7 @@ log = logging.getLogger("eventflow.gateway")
 #: So many tokens are remembered as verified, of at most so many characters: about 20 MB at worst.
 REMEMBERED = 1_024
 LONGEST_REMEMBERED = 4_096
-NO_TOKEN = Refusal("UNAUTHORIZED", ((b"www-authenticate", b"Bearer"),))
+NO_TOKEN = Refusal("UNAUTHORIZED", ((b"www-authenticate", b"Bearer"),), log={"authorizer.error": "there is no token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,9 @@ class TokenVerifier:
         claims = claims_of(token, await self.source.find(token.kid))
         expires = check_claims(claims, self.settings.issuer, self.settings.audience, self._clock.now())
         shown, scopes = written(claims), scopes_of(claims)
-        variables = {"authorizer.principalId": shown.get("sub", ""), **{f"authorizer.claims.{name}": value for name, value in shown.items()}}
         found = Verified(
-            Addition(authorizer={"jwt": {"claims": shown, "scopes": None}}, log=variables),
-            Addition(authorizer={"jwt": {"claims": shown, "scopes": scopes}}, log=variables),
+            Addition(authorizer={"jwt": {"claims": shown, "scopes": None}}),
+            Addition(authorizer={"jwt": {"claims": shown, "scopes": scopes}}),
             frozenset(scopes),
             expires,
         )
@@ -105,14 +104,15 @@ class JwtStep:
             token = await self._verifier.verified(text)
         except InvalidToken as error:
             return self._refusal("UNAUTHORIZED", "invalid_token", str(error))
-        except FetchFailed:
-            return self._refusal("UNAUTHORIZED", "invalid_token", "the issuer's keys cannot be had")
+        except FetchFailed as error:
+            return self._refusal("UNAUTHORIZED", "invalid_token", "the issuer's keys cannot be had", str(error))
         if not self._scopes:
             return token.plain
         if self._scopes.isdisjoint(token.scopes):
             return self._refusal("ACCESS_DENIED", "insufficient_scope", "the token has none of the scopes")
         return token.scoped
 
-    def _refusal(self, kind: str, error: str, description: str) -> Refusal:
+    def _refusal(self, kind: str, error: str, description: str, details: str = "") -> Refusal:
+        """``details`` are for the access log alone."""
         challenge = f'Bearer scope="{self._asked}" error="{error}" error_description="{description}"'
-        return Refusal(kind, ((b"www-authenticate", challenge.encode()),))
+        return Refusal(kind, ((b"www-authenticate", challenge.encode()),), log={"authorizer.error": details or description})

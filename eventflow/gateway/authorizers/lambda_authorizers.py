@@ -129,12 +129,12 @@ class LambdaStep:
         except Failed as error:
             if error.kind != "UNAUTHORIZED":
                 log.warning("%s of the %s: authorizer %r (%s): %s", route.key, route.api, self._settings.name, self._settings.function, error)
-            return Refusal(error.kind)
+            return Refusal(error.kind, log={"authorizer.error": str(error)})
         decision = verdict.decide(arn)
         if decision is Decision.ALLOW:
             return addition(verdict, route.api, round((self._clock.monotonic() - began) * 1000))
         explicit = decision is Decision.DENY and route.api.protocol != "HTTP"
-        return Refusal("ACCESS_DENIED", message=EXPLICIT if explicit else None)
+        return Refusal("ACCESS_DENIED", message=EXPLICIT if explicit else None, log={"authorizer.error": decision.value})
 
     def _arn(self, request: Request, route: Route) -> str:
         if route.api.protocol == "WEBSOCKET":
@@ -149,9 +149,7 @@ def key_of(identity: Sequence[str]) -> bytes:
 
 def addition(verdict: Verdict, api: Api, latency: int) -> Addition:
     """``latency`` is what asking took, in milliseconds."""
-    log_variables = {f"authorizer.{name}": value for name, value in verdict.texts.items()}
-    if verdict.principal is not None:
-        log_variables["authorizer.principalId"] = verdict.principal
+    log_variables = {"authorizer.latency": str(latency), "authorizer.integrationLatency": str(latency)}
     if api.protocol == "HTTP":
         return Addition(authorizer={"lambda": verdict.context}, log=log_variables)
     found = {**verdict.texts, "principalId": verdict.principal, "integrationLatency": latency}

@@ -24,6 +24,7 @@ async def passed(request: Request, route: Route | None) -> Found:
     for step in (*route.early, *route.steps):
         result = await step(request, route, findings)
         if isinstance(result, Refusal):
+            findings.log.update(result.log)
             return Found(result, findings)
         if result is not None:
             findings.add(result)
