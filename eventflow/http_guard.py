@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eventflow.errors import EventflowError
 from eventflow.gateway.authorizers.client_certificates import STATE, client_certificate
@@ -22,6 +24,11 @@ class Limits:
     idle_seconds: float
 
 
+#: What clients do wrong is told to them: a log that anybody can fill helps nobody.
+FAILURES = logging.getLogger("eventflow.http")
+FAILURES.setLevel(logging.ERROR)
+
+
 class HeadTooLarge(Exception):
     """A request's line and headers have more bytes than they may."""
 
@@ -30,6 +37,10 @@ class GuardedProtocol(Protocol):
     """Refuses heads that are too large and clients that are too slow. A request whose head comes in one piece pays nothing for it."""
 
     limits = Limits(10_240, 30.0, 60.0)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.logger = FAILURES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

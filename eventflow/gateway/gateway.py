@@ -61,9 +61,10 @@ class Gateway:
             if MANAGEMENT in request.path and self._sockets is not None and self._sockets.manages(request):
                 await self._sockets(scope, receive, send)
                 return
-            api = self._api_of(request) if request.host else None
+            is_clear = not request.ambiguous and (request.host != "" or request.http_version == "1.0")
+            api = self._api_of(request) if is_clear else None
             if api is None:
-                refusal = Refusal("NO_API" if request.host else "BAD_REQUEST")
+                refusal = Refusal("NO_API" if is_clear else "BAD_REQUEST")
                 await self._finish(request, worded(refusal, "HTTP", request.request_id), receive, send)
             elif api.protocol == SOCKETS and self._sockets is not None:
                 await self._sockets(scope, receive, send)
@@ -219,7 +220,11 @@ async def drained(request: Request, receive: Receive) -> bool:
 async def checked(request: Request, route: Route, steps: Sequence[Step], findings: Findings) -> Answer | Refusal:
     """Let steps add to the findings; NOTHING, or the refusal of one of them."""
     for step in steps:
-        result = await step(request, route, findings)
+        try:
+            result = await step(request, route, findings)
+        except Exception:
+            log.exception("a step before %s of the %s failed", route.key, route.api)
+            return Refusal("API_CONFIGURATION_ERROR")
         if isinstance(result, Refusal):
             findings.log.update(result.log)
             return result

@@ -26,6 +26,7 @@ class Request:
     __slots__ = (
         "_header_map",
         "_trace",
+        "ambiguous",
         "body",
         "complete",
         "domain",
@@ -68,11 +69,10 @@ class Request:
         self.body = b""
         self.complete = False  # whether nothing of it is left to be read
         self.host = self.domain = ""
+        self.ambiguous = False
         for name, value in self.headers:
             if name == b"host":
-                if self.host:
-                    self.host = ""  # two of them: some would take the one, some the other
-                    break
+                self.ambiguous = bool(self.host)  # two of them: some would take the one, some the other
                 self.host = value.decode("latin-1")
         self.peer = self.source_ip
         if trusted:

@@ -182,6 +182,7 @@ def test_old_clients(server: GatewayServer) -> None:
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert b"connection: close" in received
     assert b"/old" in received
+    assert server.raw(b"GET /older HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 OK"), "it need not name the host"
 
 
 def test_head_requests(server: GatewayServer) -> None:

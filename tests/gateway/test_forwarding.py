@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from eventflow import App
 from eventflow.gateway.forwarding import Client, client_of, networks
+from tests.gateway.server import gateway
+from triggers import Http
 
 TRUSTED = networks("10.0.0.0/8, 2001:db8::/32")
 
@@ -36,3 +41,26 @@ TRUSTED = networks("10.0.0.0/8, 2001:db8::/32")
 )
 def test_the_client_is_the_last_whom_no_trusted_proxy_stands_for(peer: str, headers: dict[str, str], client: Client) -> None:
     assert client_of(peer, [(name.encode(), value.encode()) for name, value in headers.items()], TRUSTED) == client
+
+
+@pytest.mark.parametrize("trusted, client", [("127.0.0.0/8", "203.0.113.9"), ("", "127.0.0.1")])
+def test_the_event_names_the_client(trusted: str, client: str) -> None:
+    app = App("forwarding")
+    app.on(Http("$default"))(lambda_)
+    with gateway(app, surroundings={"trusted_proxies": trusted}) as server:
+        event = server.get("/", x_forwarded_for="203.0.113.9", x_forwarded_proto="https").json()
+    assert event["requestContext"]["http"]["sourceIp"] == client
+    assert event["headers"]["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
+    assert event["headers"]["x-forwarded-proto"] == ("https" if trusted else "http")
+
+
+def test_an_address_cannot_end_the_text_that_it_is_in() -> None:
+    app = App("forwarding")
+    app.on(Http("$default"))(lambda_)
+    with gateway(app, surroundings={"trusted_proxies": "127.0.0.1"}) as server:
+        event = server.get("/", x_forwarded_for='fe80::1%","a":"b').json()
+    assert "a" not in event["requestContext"]["http"]
+
+
+def lambda_(event: Any, context: Any) -> Any:
+    return event
