@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # KEEP=0 lets the demo end by itself, and tidy up.
 KEEP ?= 1
+# Which of the web samples make run runs: items or chat.
+SAMPLE ?= items
 # What pytest should run, and how: make test TESTS=tests/unit
 TESTS ?=
 # What should be measured, and not all that takes minutes: make bench BENCH=latency
@@ -19,7 +21,7 @@ SECONDS ?= 60
 # Whom make conformance asks: eventflow or moto.
 PEER ?= eventflow
 
-.PHONY: all demo test test-slow chaos chaos-services conformance fuzz check bench setup-bench format help
+.PHONY: all demo run test test-slow test-browser setup-browser chaos chaos-services conformance fuzz check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -27,11 +29,21 @@ all: check test ## Everything that does not take long: checks and tests (the def
 demo: $(VENV)/.with-demo ## Run the thumbnail sample on a dozen photographs; KEEP=0 ends by itself
 	@KEEP=$(KEEP) $(BIN)/python samples/thumbnails/demo.py
 
+run: $(VENV)/.with-gateway ## Run a web sample, then open http://127.0.0.1:8080/: make run SAMPLE=chat
+	@$(BIN)/eventflow run samples/$(SAMPLE)/app.py
+
 test: $(VENV)/.with-test ## Run the tests, as many at a time as there are processors
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
 	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+test-browser: $(VENV)/.with-browser ## Use the samples' pages in headless Chromium (make setup-browser), as people would; screenshots are in test-artefacts/browser
+	@$(BIN)/python -m pytest -m browser tests/browser
+
+setup-browser: ## Install the browser of the browser tests: Chromium, by apt
+	@command -v chromium >/dev/null || { $(if $(filter 0,$(shell id -u)),,sudo) apt-get update && \
+		$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
 
 chaos: $(VENV)/.with-test ## Kill everything at every step under load, and count what was lost; KILLS=1000 for long, SEED=7 to repeat
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
