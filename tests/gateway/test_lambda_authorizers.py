@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eventflow import App, SettingError
-from eventflow.gateway.authorizers.lambda_authorizers import Authorizer
+from eventflow.gateway.authorizers.lambda_authorizers import Authorizer, LambdaStep
 from eventflow.gateway.authorizers.settings import LambdaSettings
 from eventflow.outcome import Outcome, Status
 from eventflow.testing.virtual_clock import VirtualClock
@@ -269,6 +269,17 @@ def test_errors_of_an_authorizer(rest: tuple[GatewayServer, Decider]) -> None:
 def test_answers_of_http_authorizers(simple: bool, answer: Any, expected: tuple[int, Any]) -> None:
     with gateway(application(Decider(answer), "HTTP", simple=simple, ttl=0)) as server:
         assert told(server.get("/items/1", authorization="x")) == expected
+
+
+def test_a_failure_of_our_own_lets_nobody_in(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(*_given: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(LambdaStep, "__call__", fail)
+    with gateway(application(Decider(policy()), "HTTP")) as server:
+        assert told(server.get("/items/1", authorization="x")) == BROKEN_HTTP
+        assert not server.events
+    assert "a bug" in caplog.text
 
 
 def test_who_does_not_say_who_it_is_is_turned_away_unasked() -> None:
