@@ -25,14 +25,19 @@ from eventflow.gateway.authorizers.policies import Malformed
 from eventflow.gateway.authorizers.settings import ALGORITHMS
 from eventflow.gateway.authorizers.tokens import InvalidKeys, InvalidToken, object_of, read_keys, read_token
 from eventflow.gateway.authorizers.verdicts import read_verdict
+from eventflow.gateway.websocket.connection import Connection
+from eventflow.gateway.websocket.selection import Selection
 from eventflow.pattern import compile_pattern
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.timetable import parse_timetable, parse_zone
 from tests.fuzz.whole import whole
+from tests.gateway.frames import BINARY, CLOSE, CONT, PING, TEXT, frame
+from tests.gateway.wire import Listener, Wire, on_a_loop, receive
 
 SERVICES = ("s3", "dynamodb", "sqs", "lambda", "events", "scheduler", "dynamodbstreams")
 WIRES = Wires()
+ROUTES = Selection.parse("here", "$request.body.a.b")
 VERIFIER = Verifier({"AKID": "secret"}, SystemClock())
 COMPILER = Compiler()
 #: Headers that a server has split from their values: a name is a token, a value has no line breaks.
@@ -226,6 +231,23 @@ def read_verdicts(data: bytes) -> None:
             read_verdict(data, simple=simple, nested=simple).decide("arn:aws:execute-api:us-east-1:1:abc/prod/GET/a:b")
 
 
+def read_frames(data: bytes) -> None:
+    """What a WebSocket client sends, in two pieces, and which routes its messages take."""
+
+    def work(listener: Listener, wire: Wire, connection: Connection) -> None:
+        for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
+            if piece and not wire.closed:
+                receive(connection, piece[:60_000])
+            while listener.running:
+                listener.finish()
+        for text in listener.texts:
+            ROUTES.key(text)
+        connection.connection_lost(None)
+        assert len(listener.ends) == 1
+
+    on_a_loop(work)
+
+
 def read_schedule(data: bytes) -> None:
     """A schedule's expression, and its next instants."""
     text = data.decode("utf-8", "replace")
@@ -340,6 +362,15 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b"\x01SET #n = if_not_exists(a, :v) + :v, b = list_append(a, :s) REMOVE c[0], d ADD e :v DELETE f :s",
             b"\x02a, b.c[3].#n",
             b"\x03#n = :v AND begins_with(r, :s)",
+        ],
+    ),
+    "frames": (
+        read_frames,
+        [
+            frame(TEXT, b'{"a": {"b": "c"}}') + frame(PING, b"x") + frame(CLOSE, (1000).to_bytes(2) + b"bye"),
+            frame(TEXT, b'{"a": ', fin=False) + frame(CONT, b"", fin=False) + frame(CONT, b"1}"),
+            frame(BINARY, b"\xff"),
+            frame(TEXT, "grün".encode(), mask=bytes(4)) * 9,
         ],
     ),
     "pattern": (
