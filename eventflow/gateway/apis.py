@@ -244,7 +244,7 @@ def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration
         raise SettingError(f"{where}: {error}") from error
     steps = tuple(step for plug in plugs if (step := plug.step(api, declared)) is not None)
     timeout = float(declared.options.get("timeout", LONGEST_STREAM if declared.options.get("stream") else LONGEST[api.protocol]))
-    options = {option: value for option, value in declared.options.items() if option not in ROUTE_OPTIONS}
+    options = {option: value for option, value in declared.options.items() if option != "timeout"}
     early = tuple(step for step in steps if getattr(step, "early", False))
     late = tuple(step for step in steps if step not in early)
     api.routes.append(Route(api, declared.key, key.method, key.path, integration, timeout, late, early, options, function))

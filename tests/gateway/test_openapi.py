@@ -63,6 +63,7 @@ def shop() -> App:
             Rest("DELETE /items/{id}", api="shop", authorizer="iam"),
             Rest("PUT /items/{id}", api="shop", authorizer="none", api_key=True, validator="body", models={"$default": {"type": "object"}}),
             Rest("ANY /files/{path+}", api="shop", authorizer="none"),
+            Rest("GET /feed", api="shop", authorizer="none", stream=True, timeout=120),
         )
     ):
         app.on(route, name=f"f{number}")(lambda event, context: echo(event, context))
@@ -153,7 +154,7 @@ def test_an_imported_api_enforces_what_its_document_says(tmp_path: Path) -> None
     app.rest_api("shop", base_path="/", openapi=path)
     app.api_key("partner", KEY)
     app.usage_plan("basic", keys=["partner"])
-    for number in range(5):
+    for number in range(6):
         app.function(name=f"f{number}")(lambda event, context: echo(event, context))
     app.function()(guard)
     with gateway(app) as server:
@@ -223,6 +224,8 @@ INTEGRATION = (*OPERATION, "x-amazon-apigateway-integration")
         ((*INTEGRATION, "payloadFormatVersion"), "2.0", "integration/payloadFormatVersion: "),
         ((*INTEGRATION, "connectionType"), "VPC_LINK", 'integration/connectionType: "VPC_LINK" is refused'),
         ((*INTEGRATION, "timeoutInMillis"), 5, "integration/timeoutInMillis: 5 is refused"),
+        ((*INTEGRATION, "timeoutInMillis"), 29_001, "integration/timeoutInMillis: 29001 is refused: .* from 50 to 29000"),
+        ((*INTEGRATION, "responseTransferMode"), "PUSH", "integration/responseTransferMode: "),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_its_pointer(place: tuple[str, ...], value: Any, why: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from eventflow.gateway.apis import LONGEST, Api, Route
+from eventflow.gateway.apis import LONGEST, LONGEST_STREAM, Api, Route
 from eventflow.gateway.authorizers.settings import IAM, NONE
 from eventflow.gateway.models import URN
 from eventflow.gateway.openapi import integrations, security
@@ -106,8 +106,9 @@ class Writer:
         validator = self._validator(route)
         if validator is not None:
             operation["x-amazon-apigateway-request-validator"] = validator
-        timeout = None if route.timeout == LONGEST[self._api.protocol] else route.timeout
-        written = integrations.written(integration, self._api.protocol, route.method, self._account, self._region, timeout)
+        stream = bool(route.options.get("stream"))
+        timeout = None if route.timeout == (LONGEST_STREAM if stream else LONGEST[self._api.protocol]) else route.timeout
+        written = integrations.written(integration, self._api.protocol, route.method, self._account, self._region, timeout, stream=stream)
         return {**operation, "x-amazon-apigateway-integration": written}
 
     def _id(self, said: str | None, route: Route, method: str) -> str:

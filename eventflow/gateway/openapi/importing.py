@@ -190,12 +190,13 @@ class Reader:
         place = operation.at(EXTENSION + "integration")
         if place.value is None:
             raise operation.refused(f"it has no {EXTENSION}integration, which says what it leads to")
-        integration, timeout = integrations.read(place, self._protocol, method)
+        options = integrations.read(place, self._protocol, method)
+        integration = options["integration"]
         if self._functions is not None and integration["type"] == "function" and integration["function"] not in self._functions:
             raise place.at("uri").refused(
                 f"the application has no function {integration['function']!r}; it has: {', '.join(sorted(self._functions))}"
             )
-        return {"integration": integration} if timeout is None else {"integration": integration, "timeout": timeout}
+        return options
 
     def _security(self, operation: Place) -> dict[str, Any]:
         auth = operation.at(EXTENSION + "auth")

@@ -7,9 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from eventflow.gateway.apis import LONGEST, LONGEST_STREAM
 from eventflow.gateway.openapi.places import Place
 
-INVOCATIONS = re.compile(r"arn:aws[a-z-]*:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.+)/invocations")
+INVOCATIONS = re.compile(
+    r"arn:aws[a-z-]*:apigateway:[a-z0-9-]+:lambda:path/(?:2015-03-31/functions/(?P<whole>.+)/invocations|"
+    r"2021-11-15/functions/(?P<streamed>.+)/response-streaming-invocations)"
+)
 FUNCTION_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:([A-Za-z0-9_-]+)(?::(.+))?")
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LITERAL = re.compile(r"'([^']*)'")
@@ -17,7 +21,17 @@ HEADER = "method.response.header."
 #: What says nothing here, or is as AWS does not use it with a proxy integration either.
 IDLE = {"connectionType": "INTERNET", "passthroughBehavior": ("when_no_match", "WHEN_NO_MATCH", "when_no_templates", "never")}
 KNOWN = {
-    "aws_proxy": ("type", "uri", "httpMethod", "payloadFormatVersion", "timeoutInMillis", "connectionType", "passthroughBehavior", "responses"),
+    "aws_proxy": (
+        "type",
+        "uri",
+        "httpMethod",
+        "payloadFormatVersion",
+        "timeoutInMillis",
+        "connectionType",
+        "passthroughBehavior",
+        "responses",
+        "responseTransferMode",
+    ),
     "http_proxy": (
         *("type", "uri", "httpMethod", "payloadFormatVersion", "timeoutInMillis", "connectionType", "passthroughBehavior", "responses"),
         "requestParameters",
@@ -25,22 +39,29 @@ KNOWN = {
     "mock": ("type", "requestTemplates", "responses", "passthroughBehavior", "timeoutInMillis"),
 }
 PAYLOADS = {"HTTP": "2.0", "REST": "1.0"}
+MODES = {"BUFFERED": False, "STREAM": True}
 
 
-def invocation_uri(account: str, region: str, function: str) -> str:
+def invocation_uri(account: str, region: str, function: str, *, stream: bool = False) -> str:
     arn = f"arn:aws:lambda:{region}:{account}:function:{function}"
+    if stream:
+        return f"arn:aws:apigateway:{region}:lambda:path/2021-11-15/functions/{arn}/response-streaming-invocations"
     return f"arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{arn}/invocations"
 
 
-def written(integration: Mapping[str, Any], protocol: str, method: str, account: str, region: str, timeout: float | None) -> dict[str, Any]:
+def written(
+    integration: Mapping[str, Any], protocol: str, method: str, account: str, region: str, timeout: float | None, *, stream: bool = False
+) -> dict[str, Any]:
     """An integration as the declaring side has it (``type`` ``function``, ``http`` or ``mock``) in AWS's words."""
     if integration["type"] == "function":
         found: dict[str, Any] = {
             "type": "aws_proxy",
             "httpMethod": "POST",
-            "uri": invocation_uri(account, region, integration["function"]),
+            "uri": invocation_uri(account, region, integration["function"], stream=stream),
             "payloadFormatVersion": PAYLOADS[protocol],
         }
+        if stream:
+            found["responseTransferMode"] = "STREAM"
     elif integration["type"] == "http":
         found = {"type": "http_proxy", "httpMethod": method, "uri": integration["to"]}
     else:
@@ -57,8 +78,8 @@ def written(integration: Mapping[str, Any], protocol: str, method: str, account:
     return found
 
 
-def read(place: Place, protocol: str, method: str) -> tuple[dict[str, Any], float | None]:
-    """The integration as the declaring side has it, and its timeout in seconds. Raises SettingError at the member that cannot be."""
+def read(place: Place, protocol: str, method: str) -> dict[str, Any]:
+    """What of a route's options the integration is, with ``timeout`` in seconds. Raises SettingError at the member that cannot be."""
     kind = place.text("type").lower()
     if kind not in KNOWN:
         raise place.at("type").refused("it takes aws_proxy, http_proxy or mock")
@@ -66,13 +87,24 @@ def read(place: Place, protocol: str, method: str) -> tuple[dict[str, Any], floa
     for name, idle in IDLE.items():
         if name in place.value and place.value[name] not in idle:
             raise place.at(name).refused("there is nothing else")
+    stream = MODES.get(place.value.get("responseTransferMode", "BUFFERED"))
+    if stream is None or (stream and protocol != "REST"):
+        raise place.at("responseTransferMode").refused("it takes BUFFERED, or STREAM for functions of REST APIs")
+    most = round((LONGEST_STREAM if stream else LONGEST[protocol]) * 1000)
     timeout = place.value.get("timeoutInMillis")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 50 <= timeout <= 30_000):
-        raise place.at("timeoutInMillis").refused("it takes a whole number of milliseconds from 50 to 30000")
-    seconds = None if timeout is None else timeout / 1000
-    if kind == "aws_proxy":
-        return to_function(place, protocol), seconds
-    return (to_server(place, method) if kind == "http_proxy" else mocked(place, protocol)), seconds
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 50 <= timeout <= most):
+        raise place.at("timeoutInMillis").refused(f"it takes a whole number of milliseconds from 50 to {most}")
+    found = {
+        "aws_proxy": lambda: to_function(place, protocol),
+        "http_proxy": lambda: to_server(place, method),
+        "mock": lambda: mocked(place, protocol),
+    }
+    options: dict[str, Any] = {"integration": found[kind]()}
+    if timeout is not None:
+        options["timeout"] = timeout / 1000
+    if stream:
+        options["stream"] = True
+    return options
 
 
 def to_function(place: Place, protocol: str) -> dict[str, Any]:
@@ -88,7 +120,7 @@ def function_of(place: Place) -> str:
     """The function's name in its name, its ARN or the address of its invocations."""
     text = place.value if isinstance(place.value, str) else ""
     found = INVOCATIONS.fullmatch(text)
-    arn = FUNCTION_ARN.fullmatch(found[1] if found else text)
+    arn = FUNCTION_ARN.fullmatch((found["whole"] or found["streamed"]) if found else text)
     if arn is not None and arn[2] in (None, "$LATEST"):
         return arn[1]
     if arn is not None:
