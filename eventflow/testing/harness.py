@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from eventflow.app import App
 from eventflow.aws.credentials import Credentials
@@ -17,6 +20,8 @@ from eventflow.composition import Core
 from eventflow.database import Database
 from eventflow.errors import EventflowError
 from eventflow.function import Function
+from eventflow.gateway.composition import GatewayService
+from eventflow.gateway.plugs import Surroundings
 from eventflow.http_server import HttpServer
 from eventflow.journals import history
 from eventflow.manifest import resolve_triggers
@@ -35,11 +40,28 @@ PATIENCE = 60.0
 log = logging.getLogger("eventflow.testing")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a request was answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
 class Harness:
     """Buckets, queues, tables, journal and dispatcher on a database in ``folder``, an AWS endpoint on a loopback port, and handlers that run in
     this process. Nothing runs between two calls: each returns when all that it set off is done.
 
     ``url`` and ``variables`` (the ``AWS_...`` environment) are for clients; the pytest fixture ``eventflow_harness`` sets them for the test.
+    ``gateway`` is the address of the API gateway, empty for an application that has no routes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,6 +118,20 @@ class Harness:
         self.drain()
         return outcome
 
+    def request(self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """What the application's API gateway answers; what the request caused is drained."""
+        if not self.gateway:
+            raise EventflowError("The application has no routes and no function URLs, so that there is no gateway to ask.")
+        connection = http.client.HTTPConnection(urlsplit(self.gateway).netloc, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            found = connection.getresponse()
+            answer = Answer(found.status, found.getheaders(), found.read())
+        finally:
+            connection.close()
+        self.drain()
+        return answer
+
     def drain(self) -> None:
         """Look at every source and run what is due, until nothing is left to do at this instant."""
         self._call(self.clock.advance(0))
@@ -145,6 +181,9 @@ class Harness:
         self.url = self._server.url
         endpoint = Endpoint(self._core.aws_services("python3.11"), Credentials(ACCESS_KEY, SECRET_KEY), self.clock, ACCOUNT, REGION, open=True)
         self._server.serve(endpoint)
+        self._gateway = self._new_gateway()
+        self._gateway_server: HttpServer | None = None
+        self.gateway = ""
         self.clock.also_settle(self._core.objects.settle)
         self.clock.also_settle(self._core.tables.upkeep.settle)
         self.clock.also_settle(self._core.tables.streams.trimming.settle)
@@ -152,13 +191,35 @@ class Harness:
         self.clock.also_settle(self._core.buses.settle)
         self.clock.also_settle(self._settle)
 
+    def _new_gateway(self) -> GatewayService:
+        core = self._core
+        around = Surroundings(
+            self.clock,
+            ACCOUNT,
+            REGION,
+            core.dispatcher.invoke,
+            self._database,
+            Credentials(ACCESS_KEY, SECRET_KEY),
+            core.api_keys,
+            None,
+            core.log_groups,
+            emit_many=core.dispatcher.emit_many,
+        )
+        return GatewayService(around)
+
     async def _start(self, app: App) -> None:
         manifest = app.manifest()
         functions: dict[str, Function] = {function.name: function for function in manifest.functions}
         core = self._core
         core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
+        routes = self._gateway.compile(manifest.app, manifest.resources, triggers, functions)
         await core.ensure(manifest, triggers)
+        self._gateway.take_up(routes)
+        if routes.serves and self._gateway_server is None:
+            self._gateway_server = HttpServer("127.0.0.1", 0)
+            self._gateway_server.serve(self._gateway.app, self._gateway.accept)
+            self.gateway = self._gateway_server.url
         self._runner = InlineRunner(core.dispatcher, self.clock, core.concurrency, core.arn, app.handler)
         core.dispatcher.attach(self._runner)
         await core.dispatcher.start(functions)
@@ -199,6 +260,8 @@ class Harness:
         await self._core.dispatcher.stop(0.0)
         if self._runner is not None:
             self._runner.close()
+        if self._gateway_server is not None:
+            await self._gateway_server.close()
         await self._server.close()
         self._core.close()
         self._database.close()
