@@ -300,9 +300,8 @@ class Daemon:
         former = self._pool.replace(nursery, functions)
         if nursery.lost:
             self._pool.lost(nursery)  # it died before anybody knew that it was the one
-        self._gateway.take_up(
-            routes
-        )  # in the turn of the event loop in which the functions change: no request meets routes of the one and those of the other
+        # In the turn of the event loop in which the functions change: no request meets routes of the one and functions of the other.
+        self._gateway.take_up(routes)
         await self._dispatcher.start(functions)
         await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
         if former is not None:
