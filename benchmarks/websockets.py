@@ -26,6 +26,7 @@ PEER_CONNECTIONS = 2_000
 #: Handshakes at once.
 AT_ONCE = 128
 MESSAGES = {1: 500, 100: 3000}
+FLOODED = 200
 CODE = """
 from triggers import WebSocket
 @app.on(WebSocket("echo", route_response_selection_expression="$default"))
@@ -72,6 +73,22 @@ async def echoed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cou
         assert answer[2:] == MESSAGE
 
 
+async def flooding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send messages as fast as they are taken, and read the answers."""
+
+    async def read() -> None:
+        while await reader.read(65_536):
+            pass
+
+    reading = asyncio.create_task(read())
+    try:
+        while True:
+            writer.write(FRAME * 100)
+            await writer.drain()
+    finally:
+        reading.cancel()
+
+
 async def clients(port: int, path: str, count: int) -> None:
     """Open the connections, say so, and answer lines from the parent: a number of clients that send messages, or the end."""
     gate = asyncio.Semaphore(AT_ONCE)
@@ -87,7 +104,13 @@ async def clients(port: int, path: str, count: int) -> None:
         busy, messages = map(int, line.split())
         times: list[float] = []
         begin = time.perf_counter()
-        await asyncio.gather(*[echoed(*pair, messages // busy, times) for pair in open_ones[:busy]])
+        if busy:
+            await asyncio.gather(*[echoed(*pair, messages // busy, times) for pair in open_ones[:busy]])
+        else:  # one, while another floods
+            flood = asyncio.create_task(flooding(*open_ones[0]))
+            await asyncio.sleep(0.5)
+            await echoed(*open_ones[1], messages, times)
+            flood.cancel()
         seconds = time.perf_counter() - begin
         print(json.dumps({"p50": percentile(times, 50), "p99": percentile(times, 99), "rate": len(times) / seconds}), flush=True)
 
@@ -131,7 +154,7 @@ def socket_memory() -> int:
     return int(line.split()[-1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(pid: int, port: int, path: str, count: int) -> dict[str, Any]:
+def measure(pid: int, port: int, path: str, count: int, *, flooded: bool = False) -> dict[str, Any]:
     warm = Clients(port, path, 20)
     warm.send(1, 20)
     warm.end()
@@ -144,6 +167,8 @@ def measure(pid: int, port: int, path: str, count: int) -> dict[str, Any]:
     for busy, messages in MESSAGES.items():
         if busy <= count:
             found[str(busy)] = held.send(busy, messages)
+    if flooded:
+        found["flooded"] = held.send(0, FLOODED)
     held.end()
     return found
 
@@ -151,7 +176,7 @@ def measure(pid: int, port: int, path: str, count: int) -> dict[str, Any]:
 def ours(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, daemon(Path(folder), CODE) as process:
         process.start("--gateway-port", "0")
-        return measure(process.facts["pid"], int(process.facts["gateway"].rpartition(":")[2]), "/prod", count)
+        return measure(process.facts["pid"], int(process.facts["gateway"].rpartition(":")[2]), "/prod", count, flooded=True)
 
 
 def peer(ws: str, count: int) -> dict[str, Any]:
@@ -197,6 +222,8 @@ def figures(count: int = CONNECTIONS) -> list[Figure]:
         for part in ("p50", "p99"):
             values = tuple(Value(name, float(other[busy][part])) for name, other in others.items())
             made.append(Figure(f"message through a function and back, {busy} clients, {part}", "ms", found[busy][part], peers=values))
+    for part in ("p50", "p99"):
+        made.append(Figure(f"the same, one client while another floods, {part}", "ms", found["flooded"][part]))
     return made
 
 
