@@ -6,22 +6,27 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventflow import App, SettingError
 from eventflow.cli.status import authorizer_state
+from eventflow.clock import SystemClock
+from eventflow.gateway.authorizers.deadlines import within
 from eventflow.gateway.authorizers.fetching import Fetcher, FetchFailed, checked_url
 from eventflow.gateway.authorizers.keys import FILE, REMOTE, KeySource, key_source
 from eventflow.gateway.authorizers.tokens import InvalidKeys, read_keys
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.issuer import AUDIENCE, EC, OTHER_RSA, RSA, Issuer, public_set
 from tests.gateway.server import gateway
+from tests.gateway.test_mutual_tls import identity
 from triggers import Http
 
 ONE = json.dumps(public_set(RSA)).encode()
@@ -278,7 +283,7 @@ def fetched(answer: bytes) -> bytes:
         connection.close()
 
     with listening(serve) as port:
-        return asyncio.run(Fetcher().get(f"http://127.0.0.1:{port}/keys?a=1"))
+        return asyncio.run(Fetcher(SystemClock()).get(f"http://127.0.0.1:{port}/keys?a=1"))
 
 
 def test_documents_come_in_all_forms_of_http() -> None:
@@ -305,7 +310,73 @@ def test_documents_that_cannot_be_had(answer: bytes, why: str) -> None:
 
 def test_nobody_listens() -> None:
     with pytest.raises(FetchFailed, match=r"http://127.0.0.1:1/: .*(refused|failed)"):
-        asyncio.run(Fetcher().get("http://127.0.0.1:1/"))
+        asyncio.run(Fetcher(SystemClock()).get("http://127.0.0.1:1/"))
+
+
+def test_a_resolver_that_hangs_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+
+    def resolve(*_given: Any, **_more: Any) -> Any:
+        gate.wait(20)
+        raise socket.gaierror("nowhere")
+
+    async def work() -> None:
+        clock = SystemClock()
+        fetcher = Fetcher(clock)
+        before = threading.active_count()
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await within(clock, 0.01, fetcher.get("https://login.example.com/keys"))
+        assert threading.active_count() == before + 1
+        waiting = asyncio.create_task(fetcher.get("https://login.example.com/keys"))
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(FetchFailed, match="nowhere"):
+            await waiting
+
+    async def prepared() -> None:
+        await asyncio.to_thread(lambda: None)  # the event loop's own thread
+        await work()
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: None)
+    asyncio.run(prepared())
+
+
+def test_an_address_that_leads_nowhere_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(connection: socket.socket, number: int) -> None:
+        connection.recv(65536)
+        connection.sendall(response(b"{}"))
+
+    with listening(serve) as port:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, at)) for host, at in (("127.0.0.2", 1), ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **more: found)
+        assert asyncio.run(Fetcher(SystemClock()).get(f"http://localhost:{port}/")) == b"{}"
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("127.0.0.1", True), ("localhost", False), ("127.0.0.1", False)])
+def test_only_the_hosts_own_certificate_is_believed(tmp_path: Path, host: str, trusted: bool) -> None:
+    authority = identity(tmp_path, "authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*identity(tmp_path, "localhost" if host == "127.0.0.1" else "elsewhere", authority).files)
+
+    def serve(connection: socket.socket, number: int) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65536)
+            secure.sendall(response(b"{}"))
+
+    async def work(port: int) -> bytes:
+        fetcher = Fetcher(SystemClock())
+        if trusted or host == "localhost":
+            fetcher._tls = ssl.create_default_context(cafile=str(authority.files[0]))
+        return await fetcher.get(f"https://{host}:{port}/")
+
+    with listening(serve) as port:
+        if trusted:
+            assert asyncio.run(work(port)) == b"{}"
+        else:
+            with pytest.raises(FetchFailed, match="certificate verify failed"):
+                asyncio.run(work(port))
 
 
 def discover(configuration: Callable[[int], Any]) -> tuple[Any, list[str]]:
@@ -318,7 +389,7 @@ def discover(configuration: Callable[[int], Any]) -> tuple[Any, list[str]]:
         connection.sendall(response(ONE if paths[-1] == "/keys" else json.dumps(configuration(where[0])).encode()))
 
     async def work(port: int) -> Any:
-        source = key_source(f"http://127.0.0.1:{port}/", None, VirtualClock(), Fetcher())
+        source = key_source(f"http://127.0.0.1:{port}/", None, VirtualClock(), Fetcher(VirtualClock()))
         return await source.find("one")
 
     with listening(serve) as port:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
+from eventflow.clock import Clock
+from eventflow.gateway.authorizers.deadlines import within
+from eventflow.gateway.authorizers.threads import Threads
+
 LARGEST_DOCUMENT = 1024 * 1024
 LARGEST_HEAD = 64 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PIECE = 65_536
+#: A host may have addresses that lead nowhere, IPv6 ones above all.
+MOST_ADDRESSES = 4
+CONNECT_SECONDS = 1.2
 
 
 class FetchFailed(Exception):
@@ -52,7 +60,9 @@ class Reading:
 class Fetcher:
     """``get`` follows no redirect and uses no proxy, so that the keys come from where they were said to be. It has no time limit of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.threads = Threads()
+        self._clock = clock
         self._tls: ssl.SSLContext | None = None
 
     async def get(self, address: str) -> bytes:
@@ -66,8 +76,7 @@ class Fetcher:
         secure = url.scheme == "https"
         if secure and self._tls is None:
             self._tls = await asyncio.to_thread(ssl.create_default_context)  # reads the certificates of all authorities
-        port = url.port or (443 if secure else 80)
-        reader, writer = await asyncio.open_connection(url.hostname, port, ssl=self._tls if secure else None)
+        reader, writer = await self._connect(str(url.hostname), url.port or (443 if secure else 80), self._tls if secure else None)
         try:
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
             head = f"GET {target} HTTP/1.1\r\nHost: {url.netloc}\r\nAccept: application/json\r\nUser-Agent: eventflow\r\nConnection: close\r\n\r\n"
@@ -75,6 +84,20 @@ class Fetcher:
             return await read_response(reader, url.geturl())
         finally:
             writer.transport.abort()  # to end TLS in good order would mean to wait for the other side
+
+    async def _connect(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The first of the host's addresses that answers; none of them takes the time of all."""
+        resolved = await self.threads.run(f"resolve {host}", lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        failure: OSError = OSError(f"{host} has no address")
+        for _family, _type, _protocol, _name, address in resolved[:MOST_ADDRESSES]:
+            opening = asyncio.open_connection(str(address[0]), port, ssl=tls, server_hostname=None if tls is None else host)
+            try:
+                return await within(self._clock, CONNECT_SECONDS, opening)
+            except TimeoutError:
+                failure = OSError(f"{address[0]} has not answered within {CONNECT_SECONDS:g} s")
+            except OSError as error:
+                failure = error
+        raise failure
 
 
 async def read_response(reader: asyncio.StreamReader, address: str) -> bytes:

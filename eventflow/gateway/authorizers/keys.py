@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from eventflow.clock import Clock
@@ -130,7 +131,7 @@ def key_source(issuer: str, jwks: str | None, clock: Clock, fetcher: Fetcher) ->
     if "://" in jwks:
         return KeySource(jwks, lambda: fetcher.get(jwks), clock, REMOTE)
     path = Path(jwks)
-    return KeySource(jwks, lambda: asyncio.to_thread(read_file, path), clock, FILE)
+    return KeySource(jwks, lambda: fetcher.threads.run(f"read {jwks}", partial(read_file, path)), clock, FILE)
 
 
 def read_file(path: Path) -> bytes:

@@ -32,7 +32,7 @@ class Authorizers:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(surroundings.clock)
         self._events = AuthorizerEvents(surroundings.account, surroundings.region)
         self._signatures = Verifier(surroundings.credentials, surroundings.clock)
         #: Those of the version that answers, which keep their keys and tokens over reloads; and those of the one that is being loaded.
