@@ -19,6 +19,7 @@ from eventflow.services.objects.incoming import SMALL
 from eventflow.services.objects.recovery import is_part
 from eventflow.services.objects.stored import Attributes
 from eventflow.services.objects.writer import Writing
+from eventflow.testing.virtual_clock import VirtualClock
 
 TEXT = Writing(Attributes("text/plain", metadata={"of": "ours"}))
 
@@ -102,15 +103,39 @@ def test_the_body_is_in_the_state_file_until_the_file_is_synced(tmp_path: Path) 
     in_world(tmp_path, work)
 
 
-def test_bodies_leave_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "LONGEST_WAIT", 0.01)
+def test_bodies_leave_by_themselves(tmp_path: Path) -> None:
+    clock = VirtualClock()
 
     async def work(world: World) -> None:
+        clock.also_settle(world.objects.settle)
         for number in range(250):
             await world.put(f"k{number}", b"x")
-        await until_empty(world)
+        await clock.advance(pending.LONGEST_WAIT - 1)
+        assert await count(world) == 250
+        await clock.advance(1)
+        assert await count(world) == 0
 
-    in_world(tmp_path, work)
+    in_world(tmp_path, work, clock)
+
+
+def test_a_sync_that_failed_is_tried_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = VirtualClock()
+
+    def broken(paths: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def work(world: World) -> None:
+        clock.also_settle(world.objects.settle)
+        await world.put("d/k", BODY)
+        with monkeypatch.context() as patch:
+            patch.setattr(pending, "sync_file_systems", broken)
+            await clock.advance(pending.LONGEST_WAIT)
+        assert await count(world) == 1
+        await clock.advance(pending.LONGEST_WAIT)
+        assert await count(world) == 0
+        assert await world.read("d/k") == BODY
+
+    in_world(tmp_path, work, clock)
 
 
 def test_many_bytes_are_synced_before_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

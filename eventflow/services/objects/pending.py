@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from eventflow import faultpoint
+from eventflow.clock import Clock, Timer
 from eventflow.database import Database
 from eventflow.errors import EventflowError, StorageError
 from eventflow.services.objects.buckets import Bucket
@@ -61,16 +62,17 @@ class PendingBodies:
     """What of all buckets is in the state file and not synced yet. A put takes ``room`` first, has itself ``recorded`` with its body, and says that
     its file is ``placed``; then that is synced soon, and the body leaves the state file. ``flush`` does that at once."""
 
-    def __init__(self, database: Database, index: ObjectIndex, disk: Disk) -> None:
+    def __init__(self, database: Database, index: ObjectIndex, disk: Disk, clock: Clock) -> None:
         self._database = database
         self._index = index
         self._disk = disk
+        self._clock = clock
         self.boot = run_of_the_machine()
         self._ids = itertools.count(1)
         self._placed: dict[int, Pending] = {}
         self._held = 0
         self._waiting = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
         self._is_told = False
@@ -126,7 +128,7 @@ class PendingBodies:
         if self._waiting >= WORTH_A_SYNC:
             self._begin()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._begin)
+            self._timer = self._clock.call_later(LONGEST_WAIT, self._begin)
 
     def adopt(self, pending: Pending) -> None:
         """The same of one that an earlier daemon left."""
@@ -153,7 +155,7 @@ class PendingBodies:
                 log.error("Small objects stay in the state file until their files can be put on the disk, which is told once: %s", error)
             self._is_told = True
         if self._placed and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._begin)
+            self._timer = self._clock.call_later(LONGEST_WAIT, self._begin)
 
     async def _make_certain(self) -> None:
         for id in sorted(self._doubtful):
@@ -188,6 +190,13 @@ class PendingBodies:
                 del self._placed[id]
             self._waiting -= sum(some.values())
             self._held -= sum(some.values()) + len(some) * ROW
+
+    async def settle(self) -> bool:
+        """Wait for the sync that is under way; whether there was one. (For a virtual clock: not all of it is in threads.)"""
+        if self._task is None or self._task.done():
+            return False
+        await asyncio.wait({self._task})
+        return True
 
     def close(self) -> None:
         """What is pending then stays so until the next start."""

@@ -77,7 +77,7 @@ class Objects:
         self._reader = ObjectReader(self._index, self._disk, self._locks, self.settings)
         self._versions = VersionIndex(database)
         self.history = History(self._index, self._versions, self._reader, self.settings, self._disk, self._locks, clock)
-        self._pending = PendingBodies(database, self._index, self._disk)
+        self._pending = PendingBodies(database, self._index, self._disk, clock)
         self._recovery = Recovery(database, self._index, self._pending, self._disk, self._locks, clock)
         self._writer = ObjectWriter(self._buckets, self._index, self._pending, self._reader, self.history, self._disk, self._locks, clock)
         self._upload_index = UploadIndex(database)
@@ -119,7 +119,8 @@ class Objects:
 
     async def settle(self) -> bool:
         """Wait for the work on files that is under way; whether there was any. (For a virtual clock, which does not see threads.)"""
-        return await self._disk.settle()
+        worked = await self._disk.settle()
+        return await self._pending.settle() or worked
 
     # Buckets.
 
