@@ -24,9 +24,9 @@ from eventflow.gateway.authorizers.fetching import Fetcher, FetchFailed, checked
 from eventflow.gateway.authorizers.keys import FILE, REMOTE, KeySource, key_source
 from eventflow.gateway.authorizers.tokens import InvalidKeys, read_keys
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.gateway.certificates import identity
 from tests.gateway.issuer import AUDIENCE, EC, OTHER_RSA, RSA, Issuer, public_set
 from tests.gateway.server import gateway
-from tests.gateway.test_mutual_tls import identity
 from triggers import Http
 
 ONE = json.dumps(public_set(RSA)).encode()
