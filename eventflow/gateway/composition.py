@@ -25,6 +25,7 @@ from eventflow.gateway.plugs import Surroundings, make_access_logs, make_admissi
 from eventflow.gateway.routes import DEFAULT, VARIABLE
 from eventflow.gateway.seams import Integration, Receive, Scope, Send
 from eventflow.gateway.streaming import StreamingIntegration
+from eventflow.gateway.validation import RequestValidation
 from eventflow.gateway.websocket.events import domain_of
 from eventflow.gateway.websocket.front import DISCONNECT
 from eventflow.trigger import ApiRoute, Resource, Trigger
@@ -74,12 +75,15 @@ def all_declared(resources: Sequence[Resource], triggers: Iterable[tuple[str, Tr
 
 
 def described(app: str, account: str, resources: Iterable[Resource], triggers: Iterable[tuple[str, Trigger]]) -> Sequence[Api]:
-    """The APIs with their routes as they were declared, for their documents: what takes a daemon to be checked is not checked."""
+    """The APIs with their routes as they were declared, for their documents: what takes a daemon to be checked is not. Raises SettingError."""
     resources = expanded(resources, None)
     declared = all_declared(resources, triggers)
     made = make_apis(app, account, resources, [(one.where, one.route) for one in declared])
+    plugs = (RequestValidation(), OpenApi(account, ""))
+    for plug in plugs:
+        plug.load(tuple(made.values()))
     for one in declared:
-        add_route(made[one.route.protocol, one.route.api], one.where, one.route, MockIntegration(one.where, {}), one.function, ())
+        add_route(made[one.route.protocol, one.route.api], one.where, one.route, MockIntegration(one.where, {}), one.function, plugs)
     return tuple(made.values())
 
 

@@ -172,6 +172,90 @@ def test_an_imported_api_enforces_what_its_document_says(tmp_path: Path) -> None
         assert server.request("POST", "/items", '{"name": "pen", "price": 1}', tenant).status == 200
 
 
+EXPORTED_HTTP = """
+openapi: 3.0.1
+info: {title: web, version: "2026-01-01 00:00:00UTC"}
+servers: [{url: "https://abc.execute-api.us-east-1.amazonaws.com/{basePath}", variables: {basePath: {default: ""}}}]
+paths:
+  /$default:
+    x-amazon-apigateway-any-method:
+      responses: {default: {description: Default response for $default}}
+      x-amazon-apigateway-integration: {$ref: "#/components/x-amazon-apigateway-integrations/integration1"}
+      isDefaultRoute: true
+  /pets/{id}:
+    get:
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      responses: {default: {description: Default response}}
+      x-amazon-apigateway-integration: {$ref: "#/components/x-amazon-apigateway-integrations/integration1"}
+components:
+  x-amazon-apigateway-integrations:
+    integration1:
+      payloadFormatVersion: "2.0"
+      type: aws_proxy
+      httpMethod: POST
+      uri: arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:123456789012:function:pets/invocations
+      connectionType: INTERNET
+x-amazon-apigateway-cors: {allowMethods: ["*"], allowOrigins: ["*"], maxAge: 0, allowCredentials: false}
+x-amazon-apigateway-importexport-version: "1.0"
+"""
+EXPORTED_REST = """
+openapi: 3.0.1
+info: {title: shop, version: "2026-01-01T00:00:00Z"}
+servers: [{url: "https://abc.execute-api.us-east-1.amazonaws.com/{basePath}", variables: {basePath: {default: prod}}}]
+paths:
+  /pets:
+    post:
+      parameters: [{name: X-Tenant, in: header, required: true, schema: {type: string}}]
+      requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/Pet"}}}, required: true}
+      responses: {"200": {description: 200 response, content: {application/json: {schema: {$ref: "#/components/schemas/Empty"}}}}}
+      x-amazon-apigateway-request-validator: Validate body and parameters
+      x-amazon-apigateway-integration:
+        type: AWS_PROXY
+        httpMethod: POST
+        uri: arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:123456789012:function:pets/invocations
+        passthroughBehavior: when_no_match
+        contentHandling: CONVERT_TO_TEXT
+        cacheNamespace: abc123
+        cacheKeyParameters: []
+        responses: {default: {statusCode: "200"}}
+    options:
+      responses: {"200": {description: 200 response}}
+      x-amazon-apigateway-integration:
+        type: mock
+        requestTemplates: {application/json: "{\\"statusCode\\": 200}"}
+        passthroughBehavior: when_no_match
+        responses:
+          default:
+            statusCode: "200"
+            responseParameters:
+              method.response.header.Access-Control-Allow-Methods: "'OPTIONS,POST'"
+              method.response.header.Access-Control-Allow-Origin: "'*'"
+components:
+  schemas:
+    Empty: {title: Empty Schema, type: object}
+    Pet: {type: object, required: [name], properties: {name: {type: string, nullable: true}}}
+x-amazon-apigateway-request-validators:
+  Validate body and parameters: {validateRequestParameters: true, validateRequestBody: true}
+"""
+
+
+@pytest.mark.parametrize(("protocol", "text"), [("HTTP", EXPORTED_HTTP), ("REST", EXPORTED_REST)])
+def test_what_aws_exports_is_taken(protocol: str, text: str) -> None:
+    app = App("aws")
+    (app.http_api if protocol == "HTTP" else app.rest_api)(openapi=yaml.safe_load(text))
+    app.function(name="pets")(lambda event, context: echo(event, context))
+    valid(exported(app))
+    with gateway(app) as server:
+        if protocol == "HTTP":
+            assert [server.get(path).json()["route"] for path in ("/pets/1", "/other")] == ["GET /pets/{id}", "$default"]
+            return
+        allowed = server.request("OPTIONS", "/prod/pets")
+        assert (allowed.status, allowed["access-control-allow-methods"]) == (200, "OPTIONS,POST")
+        tenant = {"x-tenant": "t"}
+        assert [server.request("POST", "/prod/pets", body, tenant).status for body in ('{"name": null}', '{"name": 5}')] == [200, 400]
+        assert server.request("POST", "/prod/pets", '{"name": "x"}').status == 400
+
+
 def test_the_gateway_publishes_the_document_without_what_is_behind() -> None:
     with gateway(shop()) as server:
         answer = server.get("/openapi.json", host="shop.example.org:8080")
@@ -200,6 +284,11 @@ INTEGRATION = (*OPERATION, "x-amazon-apigateway-integration")
         (("x-amazon-apigateway-policy",), {}, "#/x-amazon-apigateway-policy: {} is refused: there is no such thing here"),
         (("x-amazon-apigateway-gateway-responses",), {}, "#/x-amazon-apigateway-gateway-responses: "),
         (("x-amazon-apigateway-cors",), {}, "#/x-amazon-apigateway-cors: {} is refused: REST APIs have no such setting"),
+        (
+            ("servers",),
+            [{"x-amazon-apigateway-endpoint-configuration": {"disableExecuteApiEndpoint": True}}],
+            "disableExecuteApiEndpoint: true is refused",
+        ),
         (("paths", "/x", "trace"), {}, "#/paths/~1x/trace: {} is refused: there is no such method here"),
         (("paths", "x"), {"get": {}}, "#/paths/x: .* is refused: the route 'GET x' is refused"),
         (("paths", "/y"), {"get": {}}, "#/paths/~1y/get: {} is refused: it has no x-amazon-apigateway-integration"),

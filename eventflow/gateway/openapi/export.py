@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eventflow.errors import SettingError
 from eventflow.gateway.apis import LONGEST, LONGEST_STREAM, Api, Route
 from eventflow.gateway.authorizers.settings import IAM, NONE
 from eventflow.gateway.models import URN
@@ -158,6 +159,8 @@ class Writer:
             self._schemes[security.SIGV4] = security.SIGV4_SCHEME
             required[security.SIGV4] = []
         elif name is not None and name != NONE:
+            if name not in self._authorizers:
+                raise SettingError(f"The {self._api}: route {route.key!r}: authorizer={name!r} is no authorizer of the application.")
             self._schemes[name] = security.written(self._authorizers[name], self._api.protocol, self._account, self._region)
             required[name] = list(route.options.get("scopes", ()))
         if route.options.get("api_key"):

@@ -54,7 +54,7 @@ def expanded(resources: Iterable[Resource], functions: Collection[str] | None) -
 def of_document(name: str, given: Any, options: Mapping[str, Any], functions: Collection[str] | None = None) -> list[Resource]:
     """The API ``HTTP/shop`` or ``REST/shop`` of a document: a path to YAML or JSON, or its value. Resources: the API, its routes and authorizers.
     ``options`` win over what the document says; ``functions`` are those that there are. Raises SettingError with the JSON pointer of what cannot be
-    had here."""
+    had here. A template's ``DefinitionBody`` is such a value, once what it refers to is resolved."""
     protocol, _, api = name.partition("/")
     where = f"{protocol} API {api!r}: " + (f"{given}#" if isinstance(given, str) else "openapi#")
     if protocol not in PROTOCOLS:
@@ -116,6 +116,8 @@ class Reader:
                     raise place.refused("there is no such thing here; leave it out, nothing would enforce it")
                 if SETTINGS[kind] not in (None, self._protocol):
                     raise place.refused(f"{self._protocol} APIs have no such setting")
+        for server in root.at("servers").elements():
+            server.at(EXTENSION + "endpoint-configuration").only(("types",))
         options: dict[str, Any] = {"info": {name: value for name, value in root.at("info").mapping().items() if not name.startswith("x-")}}
         cors = root.at(EXTENSION + "cors")
         cors.only(CORS)
@@ -187,7 +189,7 @@ class Reader:
         return Resource("route", f"{self._protocol}/{self._api}/{key}", {**options, "openapi": said} if said else options)
 
     def _integration(self, operation: Place, method: str) -> dict[str, Any]:
-        place = operation.at(EXTENSION + "integration")
+        place = operation.at(EXTENSION + "integration").resolved()
         if place.value is None:
             raise operation.refused(f"it has no {EXTENSION}integration, which says what it leads to")
         options = integrations.read(place, self._protocol, method)

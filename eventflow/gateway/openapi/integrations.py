@@ -19,24 +19,18 @@ FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LITERAL = re.compile(r"'([^']*)'")
 HEADER = "method.response.header."
 #: What says nothing here, or is as AWS does not use it with a proxy integration either.
-IDLE = {"connectionType": "INTERNET", "passthroughBehavior": ("when_no_match", "WHEN_NO_MATCH", "when_no_templates", "never")}
+IDLE: Mapping[str, tuple[Any, ...]] = {
+    "connectionType": ("INTERNET",),
+    "passthroughBehavior": ("when_no_match", "WHEN_NO_MATCH", "when_no_templates", "WHEN_NO_TEMPLATES", "never", "NEVER"),
+    "contentHandling": ("CONVERT_TO_TEXT",),
+    "cacheKeyParameters": ([],),
+}
+#: What every integration may say.
+COMMON = ("type", "timeoutInMillis", "passthroughBehavior", "contentHandling", "cacheKeyParameters", "cacheNamespace", "responses")
 KNOWN = {
-    "aws_proxy": (
-        "type",
-        "uri",
-        "httpMethod",
-        "payloadFormatVersion",
-        "timeoutInMillis",
-        "connectionType",
-        "passthroughBehavior",
-        "responses",
-        "responseTransferMode",
-    ),
-    "http_proxy": (
-        *("type", "uri", "httpMethod", "payloadFormatVersion", "timeoutInMillis", "connectionType", "passthroughBehavior", "responses"),
-        "requestParameters",
-    ),
-    "mock": ("type", "requestTemplates", "responses", "passthroughBehavior", "timeoutInMillis"),
+    "aws_proxy": (*COMMON, "uri", "httpMethod", "payloadFormatVersion", "connectionType", "responseTransferMode"),
+    "http_proxy": (*COMMON, "uri", "httpMethod", "payloadFormatVersion", "connectionType", "requestParameters"),
+    "mock": (*COMMON, "requestTemplates"),
 }
 PAYLOADS = {"HTTP": "2.0", "REST": "1.0"}
 MODES = {"BUFFERED": False, "STREAM": True}
@@ -108,7 +102,7 @@ def read(place: Place, protocol: str, method: str) -> dict[str, Any]:
 
 
 def to_function(place: Place, protocol: str) -> dict[str, Any]:
-    if place.value.get("httpMethod", "POST") != "POST":
+    if str(place.value.get("httpMethod", "POST")).upper() != "POST":
         raise place.at("httpMethod").refused("functions are invoked with POST")
     payload = place.value.get("payloadFormatVersion", PAYLOADS[protocol])
     if str(payload) != PAYLOADS[protocol]:
@@ -132,7 +126,7 @@ def function_of(place: Place) -> str:
 
 def to_server(place: Place, method: str) -> dict[str, Any]:
     asked = place.value.get("httpMethod", method)
-    if asked != method:
+    if str(asked).upper() != method:
         raise place.at("httpMethod").refused(f"requests are passed on with their own method, here {method}")
     for name, value in place.value.get("requestParameters", {}).items():
         variable = name.removeprefix("integration.request.path.")
