@@ -282,6 +282,17 @@ def test_routes_that_forget_their_authorizer_are_refused(server: GatewayServer) 
     app.on(Http("GET /mine", authorizer="user"))(lambda_free)
     with pytest.raises(SettingError, match="authorizer='user' is refused: the application has 'iam', 'none'"):
         server.load(app)
+    for nothing in ("", "None", " none"):
+        app = App("nothing")
+        app.on(Http("GET /mine", authorizer=nothing))(lambda_free)
+        with pytest.raises(SettingError, match=f"authorizer='{nothing}' is refused"):
+            server.load(app)
+    for strange in ("", [], ["iam"], {"jwt": "x"}, True):
+        app = App("strange")
+        app.http_api(authorizer=strange)
+        app.on(Http("GET /mine"))(lambda_free)
+        with pytest.raises(SettingError, match=r"HTTP API 'default': authorizer=.* is refused"):
+            server.load(app)
     app = App("scoped")
     app.on(Http("GET /mine", authorizer="iam", scopes=["read"]))(lambda_free)
     with pytest.raises(SettingError, match="only tokens have scopes"):

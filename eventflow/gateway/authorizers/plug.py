@@ -65,7 +65,7 @@ class Authorizers:
                 raise SettingError(f"{where}: authorizer={own!r} is refused: a WebSocket API asks who it is at {CONNECT} alone.")
             return None
         self._check_said(where, api, own, default)
-        name = own or default or NONE
+        name = next((one for one in (own, default) if one is not None), NONE)
         self._check_name(where, name)
         scopes = frozenset(route.options.get("scopes", ()))
         settings = self._declared.get(name)
@@ -112,12 +112,12 @@ class Authorizers:
         }
 
     def _check_name(self, where: str, name: object) -> None:
-        if name not in self._declared and name not in (IAM, NONE):
+        if not isinstance(name, str) or (name not in self._declared and name not in (IAM, NONE)):
             have = ", ".join(repr(one) for one in (*self._declared, IAM, NONE))
             raise SettingError(
                 f"{where}: authorizer={name!r} is refused: the application has {have}; app.jwt_authorizer and app.lambda_authorizer make one."
             )
-        self._used.add(str(name))
+        self._used.add(name)
 
     def _check_said(self, where: str, api: Api, own: object, default: object) -> None:
         """In an API without an authorizer of its own, of which some routes name one, the others say that they are open: none is by an oversight."""

@@ -40,7 +40,7 @@ class JwtSettings:
 
 @dataclass(frozen=True)
 class LambdaSettings:
-    """A Lambda authorizer. ``kind`` is ``request`` or ``token``; ``identity_source`` are expressions, () for the API's usual one; ``simple`` and
+    """A Lambda authorizer. ``kind`` is ``request`` or ``token``; ``identity_source`` are expressions, None for the API's usual one; ``simple`` and
     ``payload`` (1.0 or 2.0) are for HTTP APIs; ``ttl`` in seconds; ``validation`` is what a token must match."""
 
     name: str
