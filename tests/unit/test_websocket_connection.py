@@ -49,6 +49,7 @@ def test_messages_are_the_same_in_whatever_pieces_they_come(conversation: tuple[
         assert wire.written == frame(PONG, b"p", mask=None) * pings
         assert wire.reading
         assert listener.ends == []
+        connection.rest()
         assert connection._wire is None, "an idle connection has no parser"
 
     on_a_loop(work)

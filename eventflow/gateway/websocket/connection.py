@@ -51,9 +51,10 @@ class Owner(Seam):
 class Connection(asyncio.BufferedProtocol):
     """Take a transport whose handshake is over, and call ``open``.
 
-    The parser is the package websockets' own, without its I/O; between two messages there is none. ``heard`` is when bytes of the client's last came,
-    ``active`` when a message last went either way or the client sent a ping, ``opened`` when it began, ``choked`` since when it has not read what was
-    sent, all in monotonic seconds.
+    The parser is the package websockets' own, without its I/O; a connection that was told to ``rest`` has none.
+
+    ``heard`` is when bytes of the client's last came, ``active`` when a message last went either way or the client sent a ping, ``opened`` when it
+    began, ``choked`` since when it has not read what was sent, all in monotonic seconds.
     """
 
     __slots__ = (
@@ -187,9 +188,6 @@ class Connection(asyncio.BufferedProtocol):
         if wire.parser_exc is not None:
             self._fail(wire)
         self._flush(wire)
-        if self._fed == self._parsed and self._message is None and not self.closing:
-            # Every byte is in a frame, so there is nothing in the parser: an idle connection needs none.
-            self._wire, self._fed, self._parsed = None, 0, 0
 
     def _frame(self, frame: Frame) -> None:
         opcode = frame.opcode
@@ -215,6 +213,11 @@ class Connection(asyncio.BufferedProtocol):
                 self._texts.append(str(data, "utf-8"))
             except UnicodeDecodeError:
                 self.close(1007, "The message is not UTF-8")
+
+    def rest(self) -> None:
+        """Keep no parser, if every byte that it got was in a frame, so that it holds nothing."""
+        if self._fed == self._parsed and self._message is None and not self.closing:
+            self._wire, self._fed, self._parsed = None, 0, 0
 
     # Messages out.
 

@@ -11,13 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from eventflow.gateway.events import Writer, both
-from eventflow.gateway.request import Request
+from eventflow.gateway.request import Request, quoted
 
 #: These describe the connection between client and gateway.
 HOP = frozenset((b"connection", b"upgrade", b"x-forwarded-for"))
 SPELLED = {"websocket": "WebSocket"}
 #: The texts for the two codes that say that there was none.
 REASONS = {1005: "Client-side close frame status not set", 1006: "Connection closed abnormally"}
+encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,20 @@ class Events:
         return written(event, variables)
 
     def message(self, facts: Facts, key: str, message: str, request_id: str, message_id: str, now: float, variables: Mapping[str, str]) -> bytes:
-        context = self._context(facts, key, "MESSAGE", request_id, now)
-        context["messageId"] = message_id
-        return written({"requestContext": context, "body": message}, variables)
+        """Written as text at once: there are many of them."""
+        parts = [
+            '{"requestContext":{"routeKey":', quoted(key), ',"messageId":"', message_id, '","eventType":"MESSAGE","extendedRequestId":"', request_id,
+            '","requestTime":"', self._writer.time(now), '","messageDirection":"IN","stage":"', facts.stage, '","connectedAt":',
+            str(int(facts.connected_at * 1000)), ',"requestTimeEpoch":', str(int(now * 1000)), ',"identity":', encoded(identity_of(facts)),
+            ',"requestId":"', request_id, '","domainName":"', facts.domain, '","connectionId":"', facts.connection, '","apiId":"', facts.api, '"',
+        ]  # fmt: skip
+        if facts.authorizer is not None:
+            parts += [',"authorizer":', encoded(facts.authorizer)]
+        parts += ['},"body":', quoted(message)]
+        if variables:
+            parts += [',"stageVariables":', encoded(variables)]
+        parts.append(',"isBase64Encoded":false}')
+        return "".join(parts).encode("ascii")
 
     def disconnect(self, facts: Facts, code: int, reason: str, request_id: str, now: float, variables: Mapping[str, str]) -> bytes:
         heads = {"Host": facts.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
@@ -98,9 +110,6 @@ class Events:
         return {"headers": {**single, **added}, "multiValueHeaders": {**multiple, **{name: [value] for name, value in added.items()}}}
 
     def _context(self, facts: Facts, key: str, kind: str, request_id: str, now: float) -> dict[str, Any]:
-        identity: dict[str, Any] = {"sourceIp": facts.source_ip}
-        if facts.user_agent is not None:
-            identity["userAgent"] = facts.user_agent
         context: dict[str, Any] = {
             "routeKey": key,
             "eventType": kind,
@@ -110,7 +119,7 @@ class Events:
             "stage": facts.stage,
             "connectedAt": int(facts.connected_at * 1000),
             "requestTimeEpoch": int(now * 1000),
-            "identity": {**identity, **(facts.identity or {})},
+            "identity": identity_of(facts),
             "requestId": request_id,
             "domainName": facts.domain,
             "connectionId": facts.connection,
@@ -127,8 +136,15 @@ def cased(name: bytes) -> str:
     return "-".join([SPELLED.get(part) or part[:1].upper() + part[1:] for part in name.decode("latin-1").split("-")])
 
 
+def identity_of(facts: Facts) -> dict[str, Any]:
+    identity: dict[str, Any] = {"sourceIp": facts.source_ip}
+    if facts.user_agent is not None:
+        identity["userAgent"] = facts.user_agent
+    return {**identity, **facts.identity} if facts.identity else identity
+
+
 def written(event: dict[str, Any], variables: Mapping[str, str]) -> bytes:
     if variables:
         event["stageVariables"] = dict(variables)
     event["isBase64Encoded"] = False
-    return json.dumps(event, separators=(",", ":")).encode()
+    return encoded(event).encode()

@@ -35,7 +35,7 @@ class Selection:
     def key(self, message: str) -> str | None:
         """The route key in a message; None for one that is no JSON, or has no text, number or truth value there."""
         try:
-            value = json.loads(message, parse_constant=no_json)
+            value = DECODER.decode(message)
         except (ValueError, RecursionError):
             return None
         for name in self.path:
@@ -48,3 +48,6 @@ class Selection:
 def no_json(name: str) -> Never:
     """Python reads NaN and the infinities, which JSON does not have."""
     raise ValueError(f"{name} is no JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=no_json)

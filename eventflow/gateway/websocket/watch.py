@@ -14,6 +14,8 @@ PING_AFTER = 50.0
 PONG_WITHIN = 30.0
 #: A client may take nothing of what is sent to it for so many seconds.
 CHOKED_FOR = 60.0
+#: A client that has said nothing for so many seconds costs no more than it must.
+REST_AFTER = 2.0
 #: Seconds between two looks at all connections, at most.
 LONGEST_ROUND = 5.0
 #: So many are looked at before others have their turn.
@@ -55,6 +57,8 @@ def look(connection: Connection, front: Front, now: float) -> None:
     found = front.by_id.get(connection.facts.api)
     if connection.ended:
         return
+    if now - connection.heard >= REST_AFTER:
+        connection.rest()
     if found is None or now - connection.opened >= found.lifetime or now - connection.active >= found.idle_timeout:
         connection.close(*GOING_AWAY)
     elif connection.choked is not None and now - connection.choked >= CHOKED_FOR:
