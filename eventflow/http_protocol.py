@@ -128,6 +128,16 @@ class Exchange(RequestResponseCycle):
         self.on_response()
 
 
+class NoTunnels(Exception):
+    """A request asks for a tunnel to another server."""
+
+
+def new_parser(protocol: Protocol) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's: what comes after the last request is not looked at
+    return parser
+
+
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol with these exchanges. A connection that is kept alive has one timer, which looks again when it fires early; uvicorn makes
     and cancels one for each request."""
@@ -136,8 +146,52 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._idle_since: float | None = None
 
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            while data:
+                data = self._fed(data)
+        except httptools.HttpParserError:
+            message = "Invalid HTTP request received."
+            self.logger.warning(message)
+            self.send_400_response(message)
+
+    def _fed(self, data: bytes) -> bytes:
+        """Have data parsed; what is still to be parsed then."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if not self._should_upgrade():
+                return self._head_without_upgrade() + rest
+            self.handle_websocket_upgrade()
+        return b""
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head of a request that asks for a protocol that is not spoken here, without that: clients of HTTP/2 may ask for it in any request."""
+        self.parser = new_parser(self)
+        head = [b"%b %b HTTP/%b\r\n" % (self._method, self.url, self._version.encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token for token in value.split(b",") if token.strip().lower() not in (b"upgrade", b"http2-settings")]
+                value = b",".join(tokens)
+            if name not in (b"upgrade", b"http2-settings") and (value or name != b"connection"):
+                head.append(b"%b: %b\r\n" % (name, value))
+        return b"".join([*head, b"\r\n"])
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
     def on_headers_complete(self) -> None:
-        if self.limit_concurrency is not None or self.root_path or self.parser.should_upgrade():
+        if self.parser.should_upgrade():
+            self._method, self._version = self.parser.get_method(), self.parser.get_http_version()
+            if self._method == b"CONNECT":
+                raise NoTunnels
+            if self._should_upgrade():
+                super().on_headers_complete()
+            return
+        if self.limit_concurrency is not None or self.root_path:
             super().on_headers_complete()
             return
         version = self.parser.get_http_version()

@@ -97,6 +97,7 @@ SMUGGLING = {
     "bytes beyond ASCII in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "a tunnel": b"CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n\r\n",
     "TLS": bytes.fromhex("16030100a5010000a1030352362c1012cf23628256e745e903cea696e9f62a60ba0ae8311d704dea5e41949b"),
 }
 
@@ -107,6 +108,31 @@ def test_what_two_servers_could_read_in_two_ways_is_refused(server: GatewayServe
     received = server.raw(SMUGGLING[shape] + b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", silence=0.5)
     assert b" 400 " in received[:20] or received == b"", received
     assert not [event for event in server.events[before:] if event["rawPath"] == "/smuggled" and "no host" not in shape and "two hosts" not in shape]
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+
+
+def test_an_upgrade_that_is_not_spoken_here_is_passed_over(server: GatewayServer) -> None:
+    """Java's client asks for HTTP/2 in its first request, whatever that is."""
+    post = b"POST /first HTTP/1.1\r\nHost: x\r\n" + H2C + b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+    received = server.raw(post + b"GET /second HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n" + b"GET /third HTTP/1.1\r\nHost: x\r\n\r\n", silence=0.6)
+    bodies = [json.loads(part[: part.index(b"}}") + 2]) for part in received.split(b"\r\n\r\n")[1:]]
+    assert [(body["path"], body["body"]) for body in bodies] == [("/first", "hello"), ("/second", None), ("/third", None)]
+    assert not {"upgrade", "http2-settings", "connection"} & bodies[0]["headers"].keys()
+
+
+def test_many_upgrades_in_one_piece(server: GatewayServer) -> None:
+    received = server.raw((b"GET / HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n") * 300, silence=1.5)
+    assert received.count(b"HTTP/1.1 200 OK") == 300
+
+
+def test_a_body_that_comes_after_an_upgrade(server: GatewayServer) -> None:
+    with server.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + H2C + b"Content-Type: text/plain\r\nContent-Length: 4\r\n\r\n")
+        time.sleep(0.05)
+        client.sendall(b"late")
+        assert b'"body": "late"' in client.recv(65536)
 
 
 def test_large_heads_are_refused(server: GatewayServer) -> None:
