@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from eventflow import App, SettingError
+from eventflow.gateway.authorizers import json_web_tokens
+from eventflow.gateway.authorizers.tokens import claims_of
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.issuer import AUDIENCE, EC, ISSUER, OTHER_RSA, RSA, Issuer, public_set, segment, sign, sign_hmac, sign_raw
 from tests.gateway.server import GatewayServer, gateway
@@ -213,6 +215,23 @@ def test_a_token_that_was_let_in_expires(keys: Path) -> None:
         assert ask(server, token).status == ask(server, token).status == 200
         clock.advance_from_thread(server._loop, 30)
         assert ask(server, token).status == 401
+
+
+def test_a_token_is_verified_once_and_few_are_remembered(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+
+    def counted(token: Any, found: Any) -> Any:
+        claims = claims_of(token, found)
+        verified.append(claims["sub"])
+        return claims
+
+    monkeypatch.setattr(json_web_tokens, "claims_of", counted)
+    monkeypatch.setattr(json_web_tokens, "REMEMBERED", 3)
+    with gateway(application(keys), clock=CLOCK) as server:
+        tokens = {name: issuer.token(sub=name) for name in "abcd"}
+        for name in "aaabbaacdb":  # b is the one that was asked for longest ago when d comes
+            assert ask(server, tokens[name]).json()["jwt"]["claims"]["sub"] == name
+    assert "".join(verified) == "abcdb"
 
 
 def test_keys_that_are_taken_out_of_the_file_let_nobody_in(tmp_path: Path) -> None:

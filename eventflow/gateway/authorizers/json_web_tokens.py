@@ -61,6 +61,7 @@ class TokenVerifier:
             frozenset(scopes),
             expires,
         )
+        self._forget_former()
         if len(text) <= LONGEST_REMEMBERED:
             self._verified[text] = found
             if len(self._verified) > REMEMBERED:
@@ -70,9 +71,7 @@ class TokenVerifier:
     def _remembered(self, text: str) -> Verified | None:
         if not self.source.usable():
             return None
-        if self.source.generation != self._generation:
-            self._verified.clear()
-            self._generation = self.source.generation
+        self._forget_former()
         known = self._verified.get(text)
         if known is None:
             return None
@@ -81,6 +80,12 @@ class TokenVerifier:
             return None
         self._verified.move_to_end(text)
         return known
+
+    def _forget_former(self) -> None:
+        """Forget what was verified with other keys than the issuer's present ones."""
+        if self.source.generation != self._generation:
+            self._verified.clear()
+            self._generation = self.source.generation
 
 
 class JwtStep:
