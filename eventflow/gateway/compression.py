@@ -75,7 +75,7 @@ def wanted(accepted: str) -> str | None:
 async def decompress(request: Request) -> Refusal | None:
     """Replace a body that says that it is compressed; a Refusal for one that is not, or that would become too large."""
     coding = request.header("content-encoding").strip().lower()
-    if not request.body or coding in ("", "identity"):
+    if not request.body or request.unpacked or coding in ("", "identity"):
         return None
     if coding not in ("gzip", "deflate"):
         return Refusal("UNSUPPORTED_MEDIA_TYPE")
@@ -85,7 +85,7 @@ async def decompress(request: Request) -> Refusal | None:
         return Refusal("BAD_REQUEST_BODY")
     if body is None:
         return Refusal("REQUEST_TOO_LARGE")
-    request.body = body
+    request.body, request.unpacked = body, True
     return None
 
 

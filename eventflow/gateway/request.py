@@ -49,6 +49,7 @@ class Request:
         "source_port",
         "stage",
         "started",
+        "unpacked",
     )
 
     def __init__(self, scope: MutableMapping[str, Any], received: float, started: float, request_id: str, trusted: Sequence[Network] = ()) -> None:
@@ -67,6 +68,7 @@ class Request:
         self.started = started
         self.request_id = request_id
         self.body = b""
+        self.unpacked = False  # whether the body came compressed, and is not any more
         self.complete = False  # whether nothing of it is left to be read
         self.host = self.domain = ""
         self.ambiguous = False

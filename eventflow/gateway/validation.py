@@ -9,6 +9,7 @@ from typing import Any
 
 from eventflow.errors import SettingError
 from eventflow.gateway.apis import Api, Route
+from eventflow.gateway.compression import decompress
 from eventflow.gateway.models import Models, Validator, accepts
 from eventflow.gateway.request import Request
 from eventflow.gateway.routes import VARIABLE
@@ -116,6 +117,8 @@ class Check:
         validator = self._validator(request) if self._models else None
         if validator is None:
             return None
+        if route.api.minimum_compression_size is not None and (refusal := await decompress(request)) is not None:
+            return refusal
         if len(request.body) > LONG_BODY:
             valid = await asyncio.to_thread(accepts, validator, request.body)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -110,6 +111,14 @@ def test_a_long_body_is_checked_too(server: GatewayServer) -> None:
     parts = [ITEM] * 4_000
     assert post(server, "/items", {**ITEM, "parts": parts}) == 200
     assert post(server, "/items", {**ITEM, "parts": [*parts, {}]}) == 400
+
+
+def test_a_compressed_body_is_checked_as_what_it_says() -> None:
+    with gateway(shop(Rest("POST /items", models="Item", validator="body"), minimum_compression_size=0)) as server:
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        bodies = [gzip.compress(json.dumps(body).encode()) for body in (ITEM, {})]
+        assert [server.request("POST", "/prod/items", body, headers).status for body in bodies] == [200, 400]
+        assert json.loads(server.events[0]["body"]) == ITEM
 
 
 def test_an_api_has_a_validator_for_all_its_routes() -> None:
