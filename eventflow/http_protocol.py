@@ -206,6 +206,8 @@ class Protocol(HttpToolsProtocol):
             path = parsed.path.decode("ascii")
             scope["path"] = unquote(path) if "%" in path else path
             scope["raw_path"], scope["query_string"] = parsed.path, parsed.query or b""
+            if parsed.host is not None:
+                self._name_host(parsed)
         before = self.cycle
         self.cycle = Exchange(self, version != "1.0" and self.parser.should_keep_alive())
         if before is None or before.response_complete:
@@ -213,6 +215,11 @@ class Protocol(HttpToolsProtocol):
         else:  # pipelined: it has its turn when the one before it has its answer
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _name_host(self, parsed: Any) -> None:
+        """An absolute address names the host, whatever the header says (RFC 9112, 3.2.2)."""
+        host = parsed.host if parsed.port is None else b"%b:%d" % (parsed.host, parsed.port)
+        self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over with its request, and be done with it. uvicorn would write the request once more, for another parser."""

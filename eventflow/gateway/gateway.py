@@ -61,7 +61,7 @@ class Gateway:
             if MANAGEMENT in request.path and self._sockets is not None and self._sockets.manages(request):
                 await self._sockets(scope, receive, send)
                 return
-            is_clear = not request.ambiguous and (request.host != "" or request.http_version == "1.0")
+            is_clear = not request.ambiguous and (request.host != "" or request.http_version == "1.0") and request.path[:1] == "/"
             api = self._api_of(request) if is_clear else None
             if api is None:
                 refusal = Refusal("NO_API" if is_clear else "BAD_REQUEST")

@@ -211,6 +211,13 @@ def test_old_clients(server: GatewayServer) -> None:
     assert server.raw(b"GET /older HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 OK"), "it need not name the host"
 
 
+def test_absolute_addresses_name_the_host(server: GatewayServer) -> None:
+    received = server.raw(b"GET http://shop.example:81/a?b=c HTTP/1.1\r\nHost: other\r\n\r\n")
+    body = json.loads(received.partition(b"\r\n\r\n")[2])
+    assert (body["path"], body["headers"]["host"]) == ("/a", "shop.example:81")
+    assert server.raw(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
 def test_head_requests(server: GatewayServer) -> None:
     found = server.request("HEAD", "/x")
     assert (found.status, found.body) == (200, b"")
