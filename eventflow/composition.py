@@ -72,6 +72,18 @@ class Core:
         await self.schedules.open()
         await self.api_keys.open()
 
+    async def start(self, *, sweeping: bool = False) -> None:
+        """Begin what happens by itself: schedules, notifications of buckets, rules of buses. Call it once functions and triggers are there.
+        ``sweeping``: buckets are looked at by ``notifications.sweep`` alone."""
+        self.schedules.start()
+        await (self.notifications.start_sweeping() if sweeping else self.notifications.start())
+        self.buses.start()
+
+    async def stop(self) -> None:
+        """Begin nothing more by itself; what runs may go on until ``close``, and what is not delivered is on disk."""
+        await self.notifications.stop()
+        await self.schedules.close()
+
     def close(self) -> None:
         self.api_keys.close()
         self.buses.close()

@@ -177,9 +177,7 @@ class Daemon:
 
     async def _start(self) -> None:
         await self.load()
-        self._core.schedules.start()
-        await self._core.notifications.start()
-        self._core.buses.start()
+        await self._core.start()
         faultpoint.reach("daemon.loaded")
         self._announce()
         functions = self._manifest.functions if self._manifest else ()
@@ -218,8 +216,7 @@ class Daemon:
         """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
         self._notifier.stopping(self._grace)
         await self._supervisor.stop()
-        await self._core.notifications.stop()
-        await self._core.schedules.close()
+        await self._core.stop()
         faultpoint.reach("daemon.stopping")
         started = self._manifest is not None
         if started:

@@ -223,9 +223,7 @@ class Harness:
         self._runner = InlineRunner(core.dispatcher, self.clock, core.concurrency, core.arn, app.handler)
         core.dispatcher.attach(self._runner)
         await core.dispatcher.start(functions)
-        core.schedules.start()
-        core.buses.start()
-        await core.notifications.start_sweeping()
+        await core.start(sweeping=True)
         for name, trigger in triggers:
             target = core.target(functions[name], trigger)
             if trigger.clocked:
@@ -256,7 +254,7 @@ class Harness:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._core.schedules.close()
+        await self._core.stop()
         await self._core.dispatcher.stop(0.0)
         if self._runner is not None:
             self._runner.close()
