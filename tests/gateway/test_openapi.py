@@ -355,6 +355,20 @@ def test_files_that_are_no_documents_are_refused(tmp_path: Path) -> None:
         of_document("REST/x", str(tmp_path / "none.yaml"), {})
 
 
+def test_yaml_is_read_as_the_json_that_it_means(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "openapi: 3.1.0\ninfo: {title: x, version: 2026-01-31}\npaths:\n  /x:\n    get:\n      responses: {200: {description: ok}}\n"
+        "      x-amazon-apigateway-integration: {type: aws_proxy, uri: f, httpMethod: POST}\n"
+    )
+    api, route = of_document("HTTP/x", str(path), {})
+    assert api.options["info"]["version"] == "2026-01-31"
+    assert route.options["openapi"]["responses"] == {"200": {"description": "ok"}}
+    path.write_text("openapi: 3.1.0\npaths: &paths {x: *paths}\n")
+    with pytest.raises(SettingError, match="is no YAML that could be JSON"):
+        of_document("HTTP/x", str(path), {})
+
+
 def test_options_win_over_the_document() -> None:
     found = of_document("REST/x", MINIMAL, {"info": {"title": "other"}, "stage": "dev"})
     assert found[0] == Resource("api", "REST/x", {"info": {"title": "other"}, "stage": "dev"})

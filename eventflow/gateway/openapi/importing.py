@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,18 @@ def read_file(where: str, path: Path) -> Any:
             raise SettingError(f"{where} is no JSON: {error}.") from error
     yaml = library(where, "yaml")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingError(f"{where} is no YAML: {error}.") from error
+        return as_json(yaml.safe_load(text))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SettingError(f"{where} is no YAML that could be JSON: {error}.") from error
+
+
+def as_json(value: Any) -> Any:
+    """What YAML takes for numbers in names (``200:``) and for dates is text in JSON."""
+    if isinstance(value, dict):
+        return {str(name): as_json(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [as_json(one) for one in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 class Reader:
