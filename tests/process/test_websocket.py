@@ -1,6 +1,7 @@
 """WebSocket APIs in a real daemon: handlers as they run on AWS, kills, reloads and stops."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from eventflow.settings import TEST_KILL_AT
 from tests.process.daemon_process import DaemonProcess, daemon
 
 #: Notes what it is told, and needs no library.
@@ -118,6 +120,7 @@ def test_a_stop_ends_connections_and_runs_disconnect(notes: DaemonProcess) -> No
     assert [context["disconnectStatusCode"] for context in contexts(notes, "disconnect")] == [1001]
 
 
+@pytest.mark.slow
 def test_connections_outlive_a_reload_and_get_the_new_code(tmp_path: Path) -> None:
     with daemon(tmp_path, NOTES) as process:
         process.start("--gateway-port", "0", verb="dev")
@@ -144,3 +147,23 @@ def test_the_aws_endpoint_takes_what_is_signed_for_a_connection(notes: DaemonPro
         )
         api.post_to_connection(ConnectionId=connection, Data=b"from outside")
         assert client.recv(20) == "from outside"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["events.arrived", "events.accepted", "events.offered"])
+def test_a_daemon_that_dies_while_it_tells_of_an_end_has_told_of_it_once(tmp_path: Path, point: str) -> None:
+    with daemon(tmp_path, NOTES) as process:
+        process.variables[TEST_KILL_AT] = f"{point} 1 {tmp_path / 'mark'}"
+        process.start("--gateway-port", "0")
+        with joined(process):
+            pass
+        assert process.process is not None
+        assert process.process.wait(20) == -signal.SIGKILL
+        del process.variables[TEST_KILL_AT]
+        process.start("--gateway-port", "0")
+        process.until(lambda: process.rows("disconnect"), "the end is told of")
+        assert process.stop() == 0
+        ends = contexts(process, "disconnect")
+        assert len({end["connectionId"] for end in ends}) == 1
+        process.start("--gateway-port", "0")
+        assert len(process.events(function="note")) == 1
