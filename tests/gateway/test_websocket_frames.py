@@ -181,6 +181,23 @@ def test_what_is_no_handshake_is_refused(server: GatewayServer, line: str, heade
         client.rest()
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /prod HTTP/1.0", 505),
+        (b"GET /prod\xff HTTP/1.1", 400),
+        (b"GET /prod%ff HTTP/1.1", 403),
+        (b"OPTIONS * HTTP/1.1", 403),
+        (b"GET //[ HTTP/1.1", 403),
+        (b"GET http://elsewhere/prod HTTP/1.1", 101),
+    ],
+)
+def test_odd_request_lines_of_handshakes(server: GatewayServer, line: bytes, status: int) -> None:
+    with raw_client(server.port) as client:
+        client.send(handshake().replace(b"GET /prod HTTP/1.1", line))
+        assert int(client.head().split()[1]) == status
+
+
 def test_a_handshake_may_follow_answered_requests_and_no_others(server: GatewayServer) -> None:
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     with raw_client(server.port) as client:
