@@ -29,6 +29,10 @@ FAILURES = logging.getLogger("eventflow.http")
 FAILURES.setLevel(logging.ERROR)
 
 
+#: So many bytes may come one after another that belong to a request and are none of its body: chunks' extensions, fields after the last one.
+MOST_FRAMING = 64 * 1024
+
+
 class HeadTooLarge(Exception):
     """A request's line and headers have more bytes than they may."""
 
@@ -51,6 +55,7 @@ class GuardedProtocol(Protocol):
         self._earlier = self._piece = 0
         self._too_large = False
         self._unread = 0
+        self._framing = 0
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -67,9 +72,17 @@ class GuardedProtocol(Protocol):
                 self.send_400_response("")
             elif self._head_timer is None:
                 self._head_timer = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
+        elif self.cycle is not None and self.cycle.more_body:
+            self._framing += self._piece
+            if self._framing > MOST_FRAMING and not self.transport.is_closing():
+                self.send_400_response("")
+
+    def on_body(self, body: bytes) -> None:
+        self._framing = -self._piece  # the piece that is being read counts for nothing
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
-        self._heading, self._earlier = True, 0
+        self._heading, self._earlier, self._framing = True, 0, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:

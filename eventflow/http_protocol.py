@@ -145,6 +145,15 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._idle_since: float | None = None
+        self._in_head = False
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a field that trails the body is no header (RFC 9110, 6.5.1): those were believed by others before it came
+            super().on_header(name, value)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -184,6 +193,7 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if self.parser.should_upgrade():
             self._method, self._version = self.parser.get_method(), self.parser.get_http_version()
             if self._method == b"CONNECT":

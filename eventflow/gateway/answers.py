@@ -16,6 +16,7 @@ from eventflow.payload import SCAN
 FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A value with one of these would end the header, and begin whatever the function says (or repeats of a request).
 FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+STATUS = re.compile("[0-9]{3}")
 #: What describes the connection is the server's own (RFC 9110, 7.6.1), and so is the length.
 CONNECTION = frozenset((b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"))
 
@@ -86,10 +87,11 @@ def complete(value: Mapping[str, Any], headers: list[tuple[bytes, bytes]], conte
 
 
 def status_of(value: Any) -> int:
-    if type(value) is int and 100 <= value <= 599:
+    """A final one: a client that is told 100 or 101 waits for the answer to come, and takes the next one for it. Raises Malformed."""
+    if type(value) is int and 200 <= value <= 599:
         return value
-    status = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-    if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
+    status = int(value) if isinstance(value, str) and STATUS.fullmatch(value) else value
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
         raise Malformed(f"statusCode takes a whole number such as 200, and not {value!r}")
     return status
 

@@ -142,9 +142,10 @@ class Gateway:
             headers.append((b"connection", b"close"))  # what was not read would be taken for the next request
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if answer.stream is not None:
-            await streamed(answer.stream, receive, send)
+            await streamed(answer.stream, receive, send, silent=answer.status in BODILESS)
         else:
-            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+            body = b"" if request.method == "HEAD" or answer.status in BODILESS else answer.body
+            await send({"type": "http.response.body", "body": body})
 
 
 NOTHING = Answer(0)
@@ -248,15 +249,16 @@ def shared(api: Api, request: Request, answer: Answer) -> Answer:
     return dataclasses.replace(answer, headers=[*kept, *api.cors.headers_for(request.header_map.get("origin"))])
 
 
-async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-    """Send the pieces of a body for as long as somebody reads them. What breaks off takes the connection with it: the client sees no end."""
+async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send, *, silent: bool = False) -> None:
+    """Send the pieces of a body for as long as somebody reads them. What breaks off takes the connection with it: the client sees no end. A
+    ``silent`` answer has no body, whatever the function yields."""
     gone = asyncio.ensure_future(departure(receive))
     closer = getattr(stream, "aclose", None)
     try:
         async for piece in stream:
             if gone.done():
                 return
-            if piece:
+            if piece and not silent:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await asyncio.sleep(0)  # neither a ready piece nor a send into a connection that is gone ever waits
         await send({"type": "http.response.body", "body": b""})

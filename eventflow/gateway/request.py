@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 #: A text as a JSON string in ASCII; the C function that json.dumps uses.
 quoted = json.encoder.encode_basestring_ascii
+#: RFC 3986, 3.2.2 and 3.2.3.
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
 
 
 class Request:
@@ -71,15 +75,18 @@ class Request:
         self.unpacked = False  # whether the body came compressed, and is not any more
         self.complete = False  # whether nothing of it is left to be read
         self.host = self.domain = ""
-        self.ambiguous = False
+        hosts = 0
         for name, value in self.headers:
             if name == b"host":
-                self.ambiguous = bool(self.host)  # two of them: some would take the one, some the other
+                hosts += 1
                 self.host = value.decode("latin-1")
+        self.ambiguous = hosts > 1  # some would take the one, some the other
         self.peer = self.source_ip
         if trusted:
             self._pass_over(trusted)
-        self.domain = without_port(self.host).lower()
+        domain = domain_of(self.host)
+        self.domain = domain or ""
+        self.ambiguous = self.ambiguous or domain is None
         self.route_path = self.path
         self.mount = ""
         self.parameters: Mapping[str, str] = {}
@@ -127,8 +134,8 @@ class Request:
         return parse_qsl(self.query, keep_blank_values=True, encoding="utf-8", errors="replace") if self.query else []
 
 
-def without_port(host: str) -> str:
-    """The host of a Host header, an IPv6 address with its brackets."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+@functools.lru_cache(maxsize=1024)
+def domain_of(host: str) -> str | None:
+    """The name or address in a Host header, an IPv6 address with its brackets; None for what is no host."""
+    found = HOST.fullmatch(host)
+    return found[1].lower() if found is not None else None

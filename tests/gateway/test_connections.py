@@ -97,6 +97,9 @@ SMUGGLING = {
     "bytes beyond ASCII in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "two hosts, the first of them empty": b"GET / HTTP/1.1\r\nHost: \r\nHost: b\r\n\r\n",
+    "three of them, not two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: \r\nHost: b\r\n\r\n",
+    "a host that is none (no host)": b"GET / HTTP/1.1\r\nHost: a b/c@d\r\n\r\n",
     "a tunnel": b"CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n\r\n",
     "TLS": bytes.fromhex("16030100a5010000a1030352362c1012cf23628256e745e903cea696e9f62a60ba0ae8311d704dea5e41949b"),
 }
@@ -254,3 +257,49 @@ def read_all(client: socket.socket) -> bytes:
     while piece := client.recv(65536):
         received += piece
     return received
+
+
+TRAILED = b"POST /trailed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Who: ann\r\n\r\n5\r\nhello\r\n0\r\n"
+
+
+def test_fields_after_a_body_are_no_headers(server: GatewayServer) -> None:
+    fields = b"X-Who: bob\r\nAuthorization: open sesame\r\nX-Forwarded-For: 192.0.2.1\r\nHost: y\r\n\r\n"
+    received = server.raw(TRAILED + fields + b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+    first, second = (json.loads(part[: part.index(b"}}") + 2]) for part in received.split(b"\r\n\r\n")[1:])
+    assert (first["path"], first["body"], second["path"]) == ("/trailed", "hello", "/next")
+    assert (first["headers"]["x-who"], first["headers"]["x-forwarded-for"]) == ("ann", "127.0.0.1")
+    assert "authorization" not in first["headers"] | second["headers"]
+
+
+@pytest.mark.parametrize("flood", [b"a: b\r\n" * 1000, b"a" * 10_000], ids=["many fields", "one field without an end"])
+def test_a_flood_after_a_body_is_ended(server: GatewayServer, flood: bytes) -> None:
+    with server.connect() as client:
+        client.settimeout(0.5)
+        assert was_ended(client, flood)
+
+
+def was_ended(client: socket.socket, flood: bytes) -> bool:
+    try:
+        client.sendall(TRAILED)
+        for _ in range(400):
+            client.sendall(flood)
+            time.sleep(0.001)
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_that_have_no_body(status: int) -> None:
+    app = App("bodiless")
+
+    @app.on(Http("GET /"))
+    def handler(event: Any, context: Any) -> Any:
+        return {"statusCode": status, "body": "{}"}
+
+    with gateway(app) as server:
+        received = server.raw(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+    assert received.count(b"HTTP/1.1 %d " % status) == 2
+    assert b"{}" not in received
