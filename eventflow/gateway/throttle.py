@@ -40,8 +40,8 @@ class Limit:
         return cls(float(rate), burst)
 
 
-#: So many refusals a second, and at once, are answered promptly; the others wait so many seconds, as many of them as may.
-PROMPT, PAUSE, MOST_WAITING = Limit(500.0, 500), 0.5, 10_000
+#: The pace of refusals: so many a second, and so many at once; how long one waits, in seconds, and how many do.
+PACE, SHORTEST_WAIT, LONGEST_WAIT, MOST_WAITING = Limit(500.0, 100), 0.001, 2.0, 10_000
 #: What an account has in a region if nobody asked AWS for more (API Gateway quotas, "Account-level quotas").
 ACCOUNT_LIMIT = Limit(10_000.0, 5_000)
 
@@ -85,21 +85,24 @@ def admitted(buckets: Sequence[TokenBucket], now: float) -> Refusal | None:
 
 
 class Refusals:
-    """Lets refusals out at a pace: some at once, in a flood the others after a pause, in which their clients ask nothing more. Without it a few
-    hundred clients that take no notice of Retry-After would keep the daemon busy with telling them so."""
+    """Lets refusals out at a pace: some at once, in a flood the others one after another, and meanwhile their clients ask nothing more. Without it a
+    few hundred clients that take no notice of Retry-After would keep the daemon busy with telling them so."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._prompt = TokenBucket(PROMPT, clock.monotonic())
+        #: When the next one would go out if all before it had been let out at the pace.
+        self._due = clock.monotonic()
         self._waiting = 0
 
     async def paced(self, refusal: Refusal) -> Refusal:
-        if self._prompt.has(self._clock.monotonic()):
-            self._prompt.take()
-        elif self._waiting < MOST_WAITING:
+        now = self._clock.monotonic()
+        ahead = PACE.burst / PACE.rate
+        self._due = min(max(self._due, now) + 1 / PACE.rate, now + ahead + LONGEST_WAIT)
+        wait = self._due - now - ahead
+        if wait > SHORTEST_WAIT and self._waiting < MOST_WAITING:
             self._waiting += 1
             try:
-                await self._clock.sleep(PAUSE)
+                await self._clock.sleep(wait)
             finally:
                 self._waiting -= 1
         return refusal

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eventflow import App, SettingError
 from eventflow.gateway.seams import Refusal
-from eventflow.gateway.throttle import MOST_WAITING, PAUSE, PROMPT, Limit, Refusals, TokenBucket, admitted
+from eventflow.gateway.throttle import LONGEST_WAIT, MOST_WAITING, PACE, Limit, Refusals, TokenBucket, admitted
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.server import gateway
 from triggers import Http, Rest
@@ -59,18 +59,22 @@ def test_a_bucket_never_gives_more_than_its_burst_and_what_came_back(rate: float
             assert last - first + 1 <= burst + (taken[last] - taken[first]) * rate + 1e-6
 
 
-def test_in_a_flood_refusals_wait_and_no_more_of_them_than_may() -> None:
+def test_in_a_flood_refusals_go_out_one_after_another() -> None:
     async def run() -> None:
         clock = VirtualClock()
         refusals, refusal = Refusals(clock), Refusal("THROTTLED")
-        for _ in range(PROMPT.burst):
+        for _ in range(PACE.burst):
             assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal
         waiting = [asyncio.create_task(refusals.paced(refusal)) for _ in range(MOST_WAITING)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
         assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal, "so many hold up nobody else"
-        await clock.advance(PAUSE)
+        await clock.advance(100.5 / PACE.rate)
+        assert sum(task.done() for task in waiting) == 100
+        await clock.advance(LONGEST_WAIT)
         assert all(task.done() for task in waiting)
+        await clock.advance(1.0)
+        assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal, "the flood is over"
 
     asyncio.run(run())
 
