@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from eventflow import Filters, Resource, SettingError, Target, Trigger
 from triggers.discarded import FUNCTION
-from triggers.shard import Limits, Shard
+from triggers.progress import Limits
+from triggers.shard import Shard
 
 TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 QUEUE = re.compile(r"(?=.{1,80}\Z)[A-Za-z0-9_-]+")

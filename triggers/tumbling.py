@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from eventflow import StreamSource, iso
-from triggers.lane import LARGEST_PAYLOAD, Entry
+from triggers.lane import LARGEST_PAYLOAD, Entry, Lane
 
 #: Bytes of a state's JSON; a window whose state has more is ended early.
 LARGEST_STATE = 1024 * 1024
@@ -49,6 +49,12 @@ class Window:
     def left(self, now: float) -> float:
         """Seconds until it is over for certain."""
         return self.end + GRACE - now
+
+    def closes(self, lane: Lane, arn: str, ended: bool, now: float) -> bool:
+        """Whether it is over for a lane of the stream ``arn``, which may have ``ended``."""
+        if self.early or self.arn != arn:
+            return True
+        return not self.takes(lane.waiting[0]) if lane.waiting else ended or self.left(now) <= 0
 
     @property
     def size(self) -> int:
