@@ -85,7 +85,7 @@ class HttpIntegration:
             async with asyncio.timeout(route.timeout):
                 context = ssl.create_default_context() if self._secure else None
                 reader, writer = await asyncio.open_connection(self._host, self._port, ssl=context)
-                writer.write(self._head(request) + request.body)
+                writer.write(self._head(request, route) + request.body)
                 await writer.drain()
                 head = Head()
                 parser = httptools.HttpResponseParser(head)
@@ -106,8 +106,9 @@ class HttpIntegration:
             return Answer(status, [*headers, *lengths(head.headers)], b"", bodyless())
         return Answer(status, [*headers, *lengths(head.headers)], b"", body_of(reader, writer, parser, head))
 
-    def _head(self, request: Request) -> bytes:
-        path = VARIABLE.sub(lambda match: quote(request.parameters.get(match[1], ""), safe="/~!$&'()*+,;=:@"), self._path)
+    def _head(self, request: Request, route: Route) -> bytes:
+        safe = "/~!$&'()*+,;=:@" if route.api.protocol == "HTTP" else "/~!$&'()*+,;=:@%"  # the variables of REST APIs are encoded already
+        path = VARIABLE.sub(lambda match: quote(request.parameters.get(match[1], ""), safe=safe), self._path)
         query = "&".join(filter(None, (self._query, request.query)))
         lines = [f"{request.method} {path}{'?' if query else ''}{query} HTTP/1.1".encode("latin-1"), b"host: " + self._authority.encode()]
         named = connection_names(request.headers)

@@ -145,7 +145,7 @@ class Writer:
             "httpMethod": request.method,
             "extendedRequestId": request.request_id.replace("-", "")[-16:],
             "requestTime": self.time(request.received),
-            "path": request.path,
+            "path": request.raw_path,
             "accountId": self._account,
             "protocol": f"HTTP/{request.http_version}",
             "stage": api.stage.name,
@@ -223,13 +223,14 @@ def is_binary(media_type: str, api: Api) -> bool:
 
 def event_path(request: Request, api: Api) -> str:
     """``path`` of payload 1.0: without the stage, but with the base path that the client used."""
-    return request.path if request.mount else request.path.removeprefix(api.stage.segment) or "/"
+    return request.raw_path if request.mount else request.raw_path.removeprefix(api.stage.segment) or "/"
 
 
 def raw_path(request: Request, api: Api) -> str:
-    """``rawPath`` of payload 2.0: with the stage, but without the base path. Only a function URL's is as it was sent."""
-    path = request.raw_path if api.protocol == URL else request.path
-    return path.removeprefix(request.mount) or "/"
+    """``rawPath`` of payload 2.0: decoded, with the stage, and without the base path. Only a function URL's is as it was sent."""
+    if api.protocol == URL:
+        return request.raw_path.removeprefix(request.mount) or "/"
+    return f"{api.stage.segment}{request.route_path}" if request.mount else request.path
 
 
 def resource_id(api: Api, path: str) -> str:

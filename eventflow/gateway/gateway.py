@@ -91,8 +91,11 @@ class Gateway:
                 return None
             api, mount = found
             request.mount = mount if api.base_path is not None else ""
-        if mount:
-            request.route_path = request.path[len(mount) :] or "/"
+        path = request.path
+        if api.protocol == "REST" and request.raw_path.startswith(mount):
+            path = request.raw_path  # REST APIs leave paths as they were sent, and so are the variables in them
+        if mount or path is not request.path:
+            request.route_path = path[len(mount) :] or "/"
         return api
 
     async def _through(self, api: Api, request: Request, receive: Receive, send: Send) -> None:

@@ -133,7 +133,7 @@ def test_format_2_leaves_out_what_is_not_there(server: GatewayServer) -> None:
 
 def test_stages_and_base_paths_of_http_apis(server: GatewayServer) -> None:
     event = server.get("/staged/a%20b").json()
-    assert (event["rawPath"], event["requestContext"]["http"]["path"]) == ("/a b", "/a b")
+    assert (event["rawPath"], event["requestContext"]["http"]["path"]) == ("/beta/a b", "/beta/a b")
     assert (event["requestContext"]["stage"], event["stageVariables"]) == ("beta", {"table": "items-beta"})
     event = server.get("/dev/x/1", host="hosted.execute-api.localhost").json()
     assert (event["rawPath"], event["pathParameters"], event["requestContext"]["stage"]) == ("/dev/x/1", {"id": "1"}, "dev")
@@ -174,16 +174,16 @@ def test_format_1(server: GatewayServer) -> None:
     found = server.raw(head + b"X-Two: 1\r\nx-two: 2\r\nContent-Length: 2\r\n\r\nhi")
     event = json.loads(found.partition(b"\r\n\r\n")[2])
     assert (event.keys(), event["requestContext"].keys(), event["requestContext"]["identity"].keys()) == (MEMBERS_1, CONTEXT_1, IDENTITY)
-    assert (event["resource"], event["path"], event["httpMethod"]) == ("/my/{id}", "/my/a b", "POST")
+    assert (event["resource"], event["path"], event["httpMethod"]) == ("/my/{id}", "/my/a%20b", "POST")
     assert event["headers"]["X-Two"] == "2"
     assert event["multiValueHeaders"]["X-Two"] == ["1", "2"]
     assert event["headers"]["X-Forwarded-For"] == "127.0.0.1"
     assert event["queryStringParameters"] == {"q": "2", "r": "\u00e4"}
     assert event["multiValueQueryStringParameters"] == {"q": ["1", "2"], "r": ["\u00e4"]}
-    assert (event["pathParameters"], event["stageVariables"]) == ({"id": "a b"}, {"table": "items"})
+    assert (event["pathParameters"], event["stageVariables"]) == ({"id": "a%20b"}, {"table": "items"})
     assert (event["body"], event["isBase64Encoded"]) == ("hi", False)
     context = event["requestContext"]
-    assert (context["path"], context["stage"], context["resourcePath"]) == ("/v1/my/a b", "v1", "/my/{id}")
+    assert (context["path"], context["stage"], context["resourcePath"]) == ("/v1/my/a%20b", "v1", "/my/{id}")
     assert (context["identity"]["sourceIp"], context["identity"]["userAgent"]) == ("127.0.0.1", "agent")
 
 

@@ -59,6 +59,7 @@ def server(backend: Backend) -> Iterator[GatewayServer]:
     rest = app.rest_api(stage="v1")
     app.mock("GET /health", 203, '{"up":true}', {"x-a": "b"})
     app.proxy("GET /rest", backend.url, rest, timeout=0.2)
+    app.proxy("ANY /old/{proxy+}", backend.url + "/new/{proxy}?fixed=1", rest)
     with gateway(app) as running:
         yield running
 
@@ -105,6 +106,13 @@ def test_an_answer_that_breaks_off_is_no_whole_answer(server: GatewayServer, bac
     received = server.raw(b"GET /old/x HTTP/1.1\r\nHost: x\r\n\r\n", silence=2.0)
     assert not received.endswith(b"0\r\n\r\n")
     assert b"half" in received
+
+
+def test_variables_of_paths_are_encoded_once(server: GatewayServer, backend: Backend) -> None:
+    backend.says = [b"HTTP/1.1 204 No Content\r\n\r\n"]
+    for path in ("/old/a%20b%3F", "/v1/old/a%20b%3F"):
+        assert server.get(path).status == 204
+        assert backend.asked[-1].startswith(b"GET /new/a%20b%3F?fixed=1 HTTP/1.1\r\n"), path
 
 
 @pytest.mark.parametrize("nonsense", [b"", b"HELLO\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000])
