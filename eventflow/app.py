@@ -226,10 +226,13 @@ class App:
         timeout: float | None = None,
         authorizer: AuthorizerRef | str | None = None,
         scopes: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         """Let an HTTP server answer a route of an HTTP API (by name), or of what ``app.http_api`` or ``app.rest_api`` returned. ``to`` is the
-        server's address, in which ``{name}`` stands for a variable of the route; ``timeout`` is how many seconds the head of its answer may take."""
-        self._declare(route_ref("HTTP", api, route, {"type": "http", "to": to}, timeout=timeout, authorizer=authorizer, scopes=list(scopes)))
+        server's address, in which ``{name}`` stands for a variable of the route; ``timeout`` is how many seconds the head of its answer may take.
+        Other options are those of ``Http`` or ``Rest``: ``throttle``, ``openapi``; ``api_key``, ``validator``, ``models``, ``required``."""
+        said = {"timeout": timeout, "authorizer": authorizer, "scopes": list(scopes), **options}
+        self._declare(route_ref("HTTP", api, route, {"type": "http", "to": to}, **said))
 
     def mock(
         self,
@@ -240,10 +243,12 @@ class App:
         api: ApiRef | str = "default",
         *,
         authorizer: AuthorizerRef | str | None = None,
+        **options: Any,
     ) -> None:
-        """Let the gateway itself answer a route of a REST API (by name, or what ``app.rest_api`` returned), always the same."""
+        """Let the gateway itself answer a route of a REST API (by name, or what ``app.rest_api`` returned), always the same. Other options are
+        those of ``Rest``: ``throttle``, ``openapi``, ``api_key``, ``validator``, ``models``, ``required``."""
         integration = {"type": "mock", "status": status, "body": body, "headers": dict(headers or {})}
-        self._declare(route_ref("REST", api, route, integration, authorizer=authorizer))
+        self._declare(route_ref("REST", api, route, integration, authorizer=authorizer, **options))
 
     @property
     def functions(self) -> dict[str, Function]:

@@ -105,6 +105,17 @@ def test_rest_apis_refuse_with_awss_error_type() -> None:
         assert (refused.status, refused["x-amzn-errortype"], refused["retry-after"]) == (429, "TooManyRequestsException", "1")
 
 
+def test_routes_without_a_function_have_limits_too() -> None:
+    app = App("mocked")
+    app.mock("GET /limited", 204, throttle={"rate": 0.01, "burst": 1})
+    app.mock("GET /closed", 204, api_key=True)
+    with gateway(app) as server:
+        assert [server.get(f"/prod/{path}").status for path in ("limited", "limited", "closed")] == [204, 429, 403]
+    app.mock("GET /wrong", 204, speed=5)
+    with pytest.raises(SettingError, match=r"app.mock\('GET /wrong'\): speed=5 is not supported"), gateway(app):
+        pass
+
+
 def test_a_stage_has_one_bucket_for_all_its_routes() -> None:
     with gateway(app_with(Http("GET /a"), Http("GET /b"), throttle={"rate": 0.01, "burst": 3})) as server:
         assert [server.get(path).status for path in ("/a", "/b", "/a", "/b")] == [200, 200, 200, 429]
