@@ -346,8 +346,8 @@ class App:
         for registration in self._registrations.values():
             if registration.yields and not registration.streams:
                 raise SettingError(
-                    f"Function {registration.name!r} ({registration.place}) yields; a handler returns one value, but for streamed responses: those of "
-                    '@app.function(url={"invoke_mode": "RESPONSE_STREAM"}) and of Rest(..., stream=True).'
+                    f"Function {registration.name!r} ({registration.place}) yields; a handler returns one value, but for streamed responses: "
+                    'those of @app.function(url={"invoke_mode": "RESPONSE_STREAM"}) and of Rest(..., stream=True).'
                 )
 
     def _check_lookup(self) -> None:
