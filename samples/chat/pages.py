@@ -49,6 +49,8 @@ def filled(content: bytes, content_type: str, etag: str) -> dict[str, Any]:
 def type_of(key: str, stored: str) -> str:
     """What the bucket says, or else what the name says: a file that was uploaded without a type has none."""
     found = stored if stored not in (UNKNOWN, "application/octet-stream") else mimetypes.guess_type(key)[0] or UNKNOWN
+    if found == "application/javascript":  # its name before RFC 9239, which is still about
+        found = "text/javascript"
     return f"{found}; charset=utf-8" if found.startswith("text/") and "charset" not in found else found
 
 

@@ -81,7 +81,14 @@ def page(event: dict[str, Any], context: Context) -> dict[str, Any]:
         "GET /items",
         openapi={
             "summary": "The items, the newest first",
-            "parameters": [{"name": "after", "in": "query", "schema": {"type": "string"}, "description": "The `next` of the page before."}],
+            "parameters": [
+                {
+                    "name": "after",
+                    "in": "query",
+                    "schema": {"type": "string", "pattern": f"^{ITEM_ID.pattern}$"},
+                    "description": "The `next` of the page before.",
+                }
+            ],
             "responses": {"200": answering("A page of the list; with `next` there is another one.", LISTED), "400": REFUSED},
         },
     )

@@ -8,15 +8,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.browser.relay import Relay
-from tests.process.daemon_process import DaemonProcess, daemon
+from tests.process.daemon_process import DaemonProcess
+from tests.process.web_sample import WebSample, web_sample
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+#: Milliseconds until a page must show what is expected of it. A lost connection is tried again after ten seconds at the latest.
+PATIENCE = 20_000
 #: Where this is set, a browser that is missing is a failure: nobody would notice that nothing was tested.
 DEMANDED = "EVENTFLOW_CI"
 
@@ -43,12 +44,13 @@ def artefacts(pytestconfig: pytest.Config) -> Path:
 def chromium() -> Iterator[Any]:
     """The system's Chromium, started by Playwright."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         missing("Playwright is not installed")
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         missing("there is no chromium")
+    expect.set_options(timeout=PATIENCE)
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
@@ -56,26 +58,15 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-class Sample:
-    """A sample that runs from a copy of its folder; people reach it through a network that can be lost."""
+class Sample(WebSample):
+    """People reach it through a network that can be lost."""
 
     def __init__(self, process: DaemonProcess, folder: Path) -> None:
-        self.process = process
-        self.folder = folder
-        process.app = folder / "app.py"
-        process.start("--gateway-port", "0")
-        address = urlsplit(self.gateway)
-        assert address.hostname is not None
-        assert address.port is not None
-        self.gateway_port = address.port
-        self.network = Relay((address.hostname, address.port))
+        super().__init__(process, folder)
+        self.network = Relay(("127.0.0.1", self.port))
 
     @property
-    def gateway(self) -> str:
-        return str(self.process.facts["gateway"])
-
-    @property
-    def url(self) -> str:
+    def page(self) -> str:
         return self.network.url
 
     def reconnect(self) -> None:
@@ -83,31 +74,13 @@ class Sample:
         self.network.thaw()
         self.network.mend()
 
-    def restart(self) -> None:
-        """Kill the daemon and start it at the same address."""
-        self.process.kill()
-        self.process.start("--gateway-port", str(self.gateway_port))
-
-    def table(self, name: str) -> list[dict[str, Any]]:
-        return list(self.process.client("dynamodb").scan(TableName=name, ConsistentRead=True)["Items"])
-
-    def check_log(self) -> None:
-        """Whatever the people did, no function failed."""
-        failed = re.findall(r".*(?:Traceback|ERROR|malformed).*", self.process.log.read_text())
-        assert failed == []
-
 
 @pytest.fixture(scope="module")
 def sample(request: pytest.FixtureRequest, chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """The sample that the module's ``SAMPLE`` names."""
-    place = tmp_path_factory.mktemp("daemon")
-    folder = place / request.module.SAMPLE
-    shutil.copytree(SAMPLES / request.module.SAMPLE, folder, ignore=shutil.ignore_patterns(".eventflow", "__pycache__"))
-    with daemon(place, "") as process:
-        running = Sample(process, folder)
+    with web_sample(Sample, request.module.SAMPLE, tmp_path_factory.mktemp("daemon")) as running:
         yield running
         running.network.cut()
-        running.check_log()
 
 
 class Person:
@@ -115,7 +88,7 @@ class Person:
 
     def __init__(self, context: Any, artefacts: Path) -> None:
         self.page = context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
         self._artefacts = artefacts
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

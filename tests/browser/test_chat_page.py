@@ -21,7 +21,7 @@ def network(sample: Sample) -> Iterator[None]:
 
 
 def joined(one: Person, sample: Sample, name: str, room: str) -> Person:
-    one.page.goto(f"{sample.url}/#{room}")
+    one.page.goto(f"{sample.page}/#{room}")
     one.page.fill("#name", name)
     one.page.press("#name", "Enter")
     connected(one)
@@ -50,7 +50,7 @@ def in_room(sample: Sample, room: str) -> list[str]:
 
 def test_people_talk_in_a_room_and_are_alone_in_another(sample: Sample, person: Callable[..., Person]) -> None:
     ann = person()
-    ann.page.goto(sample.url)
+    ann.page.goto(sample.page)
     ann.see("#name").to_be_focused()
     ann.shot("chat-door-desktop")
     ann.page.keyboard.type("Ann")
@@ -193,7 +193,7 @@ def test_who_closes_the_window_leaves_the_room(sample: Sample, person: Callable[
 )
 def test_who_has_no_name_or_names_no_room_does_not_come_in(sample: Sample, person: Callable[..., Person], name: str, room: str, field: str) -> None:
     ann = person("phone")
-    ann.page.goto(sample.url)
+    ann.page.goto(sample.page)
     ann.page.fill("#name", name)
     ann.page.fill("#room", room)
     ann.page.press("#room", "Enter")
@@ -206,7 +206,7 @@ def test_who_has_no_name_or_names_no_room_does_not_come_in(sample: Sample, perso
 
 def test_what_no_page_would_send_is_refused_in_words(sample: Sample, person: Callable[..., Person]) -> None:
     ann = person()
-    ann.page.goto(sample.url)
+    ann.page.goto(sample.page)
     refusals: list[Any] = ann.page.evaluate(
         """async () => {
             const socket = new WebSocket("ws://" + location.host + "/live");

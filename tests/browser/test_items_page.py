@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -30,7 +27,7 @@ def stored(sample: Sample) -> dict[str, int]:
 
 
 def opened(one: Person, sample: Sample) -> Person:
-    one.page.goto(sample.url)
+    one.page.goto(sample.page)
     live(one)
     return one
 
@@ -150,9 +147,9 @@ def test_what_was_missed_while_the_network_was_lost_is_there_afterwards(sample: 
     ann.page.get_by_role("button", name="Take Butter off the list").click()
     ann.see("#notice").to_contain_text("“Butter” is still on the list.")
     ann.shot("items-lost-desktop-dark")
-    request(sample, "POST", "/items", {"name": "Honey"})
+    sample.request("POST", "/items", b'{"name": "Honey"}')
     (bread,) = [row["id"]["S"] for row in sample.table("items") if row["name"]["S"] == "Bread"]
-    request(sample, "DELETE", f"/items/{bread}")
+    sample.request("DELETE", f"/items/{bread}")
     sample.network.mend()
     live(ann)
     names(ann, "Honey", "Butter")
@@ -163,7 +160,7 @@ def test_what_was_missed_while_the_network_was_lost_is_there_afterwards(sample: 
 def test_a_page_that_opens_without_the_api_says_so_and_tries_again(sample: Sample, person: Callable[..., Person]) -> None:
     ann = person()
     ann.page.route("**/items", lambda route: route.fulfill(status=503, json={"message": "Service Unavailable"}))
-    ann.page.goto(sample.url)
+    ann.page.goto(sample.page)
     ann.see("#notice").to_contain_text("The list could not be read. The server has a problem.")
     ann.shot("items-unavailable-desktop")
     ann.page.unroute("**/items")
@@ -196,10 +193,3 @@ def test_the_page_lives_on_when_the_daemon_is_killed(sample: Sample, person: Cal
     add(bob, "Sugar")
     names(ann, "Sugar", "Flour")
     sample.process.until(lambda: len(sample.table("connections")) == 2, "the connections of the killed daemon are forgotten")
-
-
-def request(sample: Sample, method: str, path: str, body: Any = None) -> Any:
-    """What somebody else does, not through the network that was lost."""
-    asked = urllib.request.Request(sample.gateway + path, method=method, data=None if body is None else json.dumps(body).encode())
-    with urllib.request.urlopen(asked, timeout=10) as response:
-        return response.read()
