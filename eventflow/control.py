@@ -27,7 +27,6 @@ SOURCE = "eventflow.client"
 RETRY_AFTER = 1
 
 
-
 class GatewayDesk(Protocol):
     """What the API gateway tells: its keys, and the access log of an API by name (None where there is none in a file)."""
 
@@ -205,7 +204,7 @@ class Control:
         limit = number(query.get("limit", "200"), "limit")
         found = None if self._gateway is None else await self._gateway.access_lines(api, query.get("since", ""), limit)
         if found is None:
-            raise ControlError(404, f"There is no API named {api!r} with an access log in a file; declare it with access_log=\"common\".")
+            raise ControlError(404, f'There is no API named {api!r} with an access log in a file; declare it with access_log="common".')
         return {"lines": [{"time": None, "text": line} for line in found[0]], "next": found[1]}
 
 
