@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httptools
 
@@ -69,6 +69,8 @@ class HttpIntegration:
         parts = urlsplit(uri) if isinstance(uri, str) else None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or "{" in parts.netloc:
             raise SettingError(f"{where}: to={uri!r} is refused: it takes the address of an HTTP server, such as http://127.0.0.1:9000/{{proxy}}.")
+        if parts.username is not None:
+            raise SettingError(f"{where}: to={uri!r} is refused: nothing would send its user and password; name the server alone.")
         for name, _greedy in VARIABLE.findall(parts.path):
             if name not in names:
                 raise SettingError(f"{where}: to={uri!r} is refused: {{{name}}} is no variable of the route.")
@@ -80,6 +82,8 @@ class HttpIntegration:
         self._query = parts.query
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Answer | Refusal:
+        if any(climbs(value) for value in request.parameters.values()):
+            return Refusal("BAD_REQUEST")
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(route.timeout):
@@ -125,6 +129,11 @@ class HttpIntegration:
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             lines.append(b"content-length: %d" % len(request.body))
         return b"\r\n".join([*lines, b"", b""])
+
+
+def climbs(variable: str) -> bool:
+    """Whether a part of a path is ``.`` or ``..``: a server that resolves them would answer from above the path that the route leads to."""
+    return "." in unquote(variable) and any(part.partition(";")[0] in (".", "..") for part in unquote(variable).replace("\\", "/").split("/"))
 
 
 async def read_head(reader: asyncio.StreamReader, parser: httptools.HttpResponseParser, head: Head) -> None:

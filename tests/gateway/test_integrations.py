@@ -84,6 +84,14 @@ def test_a_request_is_passed_on(server: GatewayServer, backend: Backend) -> None
     assert body == "body"
 
 
+@pytest.mark.parametrize("path", ["/old/../a", "/old/b/..", "/old/%2e%2e/a", "/old/b%2f..%2fa", "/old/./a", "/old/..;x/a", "/old/..%5ca"])
+@pytest.mark.parametrize("stage", ["", "/v1"])
+def test_nobody_climbs_out_of_what_a_route_leads_to(server: GatewayServer, backend: Backend, stage: str, path: str) -> None:
+    before = len(backend.asked)
+    assert server.get(stage + path).status == 400
+    assert len(backend.asked) == before
+
+
 def test_an_answer_streams_through(server: GatewayServer, backend: Backend) -> None:
     backend.says = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n", b"3\r\ntwo\r\n0\r\n\r\n"]
     with server.connect() as client:
@@ -138,6 +146,7 @@ def test_a_server_that_is_late(server: GatewayServer, backend: Backend) -> None:
     "declare, message",
     [
         (lambda app: app.proxy("GET /x", "ftp://x/"), "address of an HTTP server"),
+        (lambda app: app.proxy("GET /x", "http://u:p@x/"), "nothing would send its user"),
         (lambda app: app.proxy("GET /x", "http://x/{y}"), "{y} is no variable of the route"),
         (lambda app: app.mock("GET /x", 99), "statusCode takes a whole number"),
         (lambda app: app.mock("GET /x", api=app.http_api()), "only REST APIs have mock integrations"),
