@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventflow.database import MEMORY, Database
+from eventflow.database import MEMORY, Database, migrations, statements
 from eventflow.errors import ServiceError, StorageError
 from eventflow.services.tables import Tables, trimming
+from eventflow.services.tables.streamreads import RETENTION, Stream
+from eventflow.services.tables.streamwriter import SPAN
 from eventflow.testing.virtual_clock import VirtualClock
 
 REGION = "us-east-1"
@@ -382,3 +388,70 @@ def test_a_stream_is_the_list_of_the_changes_of_the_last_day(steps: list[tuple[s
 def image(record: dict[str, Any], member: str) -> int | None:
     found = record["dynamodb"].get(member)
     return None if found is None else int(found["n"]["N"])
+
+
+def steps_of(connection: sqlite3.Connection, work: Callable[[], object]) -> int:
+    """Steps of SQLite's machine."""
+    taken = 0
+
+    def count() -> None:
+        nonlocal taken
+        taken += 1
+
+    connection.set_progress_handler(count, 1)
+    try:
+        work()
+    finally:
+        connection.set_progress_handler(None, 0)
+    return taken
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    for _version, script in migrations("streams", "eventflow.services"):
+        for statement in statements(script):
+            connection.execute(statement)
+
+
+@pytest.fixture
+def records() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        yield connection
+
+
+def write(connection: sqlite3.Connection, stream: Stream, times: Iterable[tuple[int, int]]) -> None:
+    """Records by sequence and time in milliseconds."""
+    rows = [(stream.id * SPAN + sequence, at) for sequence, at in times]
+    connection.execute("DELETE FROM table_stream_records")
+    connection.executemany("INSERT INTO table_stream_records VALUES (?, ?, 'INSERT', 0, 1, 0, '{}', NULL, NULL)", rows)
+
+
+STREAM = Stream(3, REGION, "orders", "label", "KEYS_ONLY", "[]", 0, None, 0)
+
+
+def test_a_day_of_records_is_walked_by_nobody(records: sqlite3.Connection) -> None:
+    taken = {}
+    now = 2 * RETENTION
+    for count in (1000, 30_000):
+        times = [(number + 1, now - RETENTION - 300 + number) for number in range(count)]  # the first 301 are too old
+        write(records, STREAM, times)
+        asked = steps_of(records, lambda: STREAM.horizon(records, now))
+        asked += steps_of(records, partial(STREAM.before, records, times[-2][1]))
+        assert STREAM.horizon(records, now) == 301
+        trimmed = steps_of(records, lambda: STREAM.trim(records, now, 500))
+        assert STREAM.horizon(records, now) == 301
+        assert records.execute("SELECT COUNT(*) FROM table_stream_records").fetchone() == (count - 301,)
+        taken[count] = asked, trimmed
+    assert taken[30_000][0] <= 2 * taken[1000][0]  # the logarithm of their number
+    assert taken[30_000][1] <= 1.2 * taken[1000][1]
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), max_size=40), st.integers(0, 90))
+def test_the_first_record_since_an_instant_is_found_also_among_gaps(gaps: list[tuple[int, int]], instant: int) -> None:
+    sequences, instants = accumulate(step for step, _ in gaps), accumulate(step for _, step in gaps)
+    times = list(zip(sequences, instants, strict=True))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        write(connection, STREAM, times)
+        expected = next((sequence - 1 for sequence, at in times if at >= instant), times[-1][0] if times else 0)
+        assert STREAM.before(connection, instant) == expected

@@ -37,8 +37,8 @@ WHERE region = ? AND (table_name, label) > (?, ?) AND (? IS NULL OR table_name =
 ORDER BY table_name, label LIMIT ?
 """
 LAST = "SELECT MAX(place) FROM table_stream_records WHERE place > ? AND place < ?"
-OLDEST_READABLE = "SELECT place FROM table_stream_records WHERE place > ? AND place < ? AND created_at > ? ORDER BY place LIMIT 1"
-SINCE = "SELECT place FROM table_stream_records WHERE place > ? AND place < ? AND created_at >= ? ORDER BY place LIMIT 1"
+SEEK = "SELECT place, created_at FROM table_stream_records WHERE place >= ? AND place < ? ORDER BY place LIMIT 1"
+NEWEST = "SELECT place, created_at FROM table_stream_records WHERE place > ? AND place < ? ORDER BY place DESC LIMIT 1"
 READ = """
 SELECT place, created_at, event, expired, bytes, binary, keys, new_image, old_image FROM table_stream_records
 WHERE place > ? AND place < ? ORDER BY place LIMIT ?
@@ -46,7 +46,7 @@ WHERE place > ? AND place < ? ORDER BY place LIMIT ?
 ALL = "SELECT id FROM table_streams"
 TRIM = """
 DELETE FROM table_stream_records WHERE place IN (
-    SELECT place FROM table_stream_records WHERE place > ? AND place < ? AND created_at <= ? ORDER BY place LIMIT ?
+    SELECT place FROM table_stream_records WHERE place > ? AND place < ? ORDER BY place LIMIT ?
 ) RETURNING place
 """
 OLDEST = "SELECT created_at FROM table_stream_records WHERE place > ? AND place < ? ORDER BY place LIMIT 1"
@@ -88,13 +88,12 @@ class Stream:
 
     def horizon(self, connection: sqlite3.Connection, now: int) -> int:
         """The sequence of the last record that is too old to be read."""
-        row = connection.execute(OLDEST_READABLE, (*self._span(), now - RETENTION)).fetchone()
-        return self.last(connection) if row is None else row[0] - self.id * SPAN - 1
+        return self.before(connection, now - RETENTION + 1)
 
     def before(self, connection: sqlite3.Connection, instant: int) -> int:
         """The sequence of the last record from before an instant."""
-        row = connection.execute(SINCE, (*self._span(), instant)).fetchone()
-        return self.last(connection) if row is None else row[0] - self.id * SPAN - 1
+        place = self._first_since(connection, instant)
+        return self.last(connection) if place is None else place - self.id * SPAN - 1
 
     def read(self, connection: sqlite3.Connection, account: str, after: int, limit: int) -> list[dict[str, Any]]:
         """Records in order, as GetRecords has them: so many, or as many as make a megabyte."""
@@ -135,12 +134,34 @@ class Stream:
 
     def trim(self, connection: sqlite3.Connection, now: int, most: int) -> int:
         """Delete the oldest records that are older than a day, and the stream when it was closed as long ago; how many records that were."""
-        gone = [row[0] for row in connection.execute(TRIM, (*self._span(), now - RETENTION, most)).fetchall()]
+        begin, end = self._span()
+        if self.closed_at is None or self.closed_at > now - RETENTION:
+            end = self._first_since(connection, now - RETENTION + 1) or end
+        gone = [row[0] for row in connection.execute(TRIM, (begin, end, most)).fetchall()]
         if gone:
             connection.execute(TRIMMED, (max(gone) - self.id * SPAN, self.id))
         elif self.closed_at is not None:
             connection.execute(FORGET, (self.id, now - RETENTION))
         return len(gone)
+
+    def _first_since(self, connection: sqlite3.Connection, instant: int) -> int | None:
+        """The place of the first record from an instant on. It is looked for by halves: a day's records are too many to be walked. Where the
+        clock was set back meanwhile, records of that time may be taken for older or younger than they are, by as much as it was set."""
+        oldest, newest = connection.execute(SEEK, self._span()).fetchone(), connection.execute(NEWEST, self._span()).fetchone()
+        if oldest is None or newest[1] < instant:
+            return None
+        if oldest[1] >= instant:
+            return int(oldest[0])
+        low, high = oldest[0], newest[0]
+        found = high  # no record is between the two
+        while high - low > 1:
+            middle = (low + high) // 2
+            place, at = connection.execute(SEEK, (middle, found + 1)).fetchone()
+            if at < instant:
+                low = place
+            else:
+                found, high = place, middle
+        return int(found)
 
     def _span(self) -> tuple[int, int]:
         return self.id * SPAN, (self.id + 1) * SPAN
