@@ -22,7 +22,7 @@ NAMES = (
     "ObjectCreated:CompleteMultipartUpload",
     *REMOVALS,
 )
-ALIASES = {"s3": "bucket", "sqs": "queue", "cron": "schedule", "events": "schedule"}
+ALIASES = {"s3": "bucket", "sqs": "queue", "cron": "schedule", "events": "schedule", "httpapi": "http", "apigateway": "rest"}
 
 
 class Kinds(click.Group):
@@ -108,6 +108,38 @@ def queue_event(queue: str, bodies: tuple[str, ...], region: str | None, account
         for body in bodies
     ]
     print_json(sqs_event(messages, arn=f"arn:aws:sqs:{settings.region}:{settings.account_id}:{queue}", region=settings.region))
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the request; several may be given."),
+        click.option("--body", default="", help="The request's body."),
+        click.option("--target", default="/items/7", show_default=True, help="The path that is asked for, with perhaps a query."),
+        click.option("--route", default="GET /items/{id}", show_default=True, help="The route that leads to the function."),
+    ):
+        command = option(command)
+    return place_options(command)
+
+
+@generate_event.command("http")
+@request_options
+def http_event(route: str, target: str, body: str, headers: tuple[str, ...], region: str | None, account_id: str | None) -> None:
+    """A request has come to an HTTP API: payload 2.0."""
+    print_request("HTTP", route, target, body, headers, place(region, account_id))
+
+
+@generate_event.command("rest")
+@request_options
+def rest_event(route: str, target: str, body: str, headers: tuple[str, ...], region: str | None, account_id: str | None) -> None:
+    """A request has come to a REST API: payload 1.0."""
+    print_request("REST", route, target, body, headers, place(region, account_id))
+
+
+def print_request(protocol: str, route: str, target: str, body: str, headers: tuple[str, ...], settings: Settings) -> None:
+    from eventflow.gateway.generated import generated_event
+
+    pairs = [(name.strip(), value.strip()) for name, _colon, value in (header.partition(":") for header in headers)]
+    print_json(generated_event(protocol, route, target, body.encode(), pairs, SystemClock(), settings.account_id, settings.region))
 
 
 def md5(text: str) -> str:

@@ -338,6 +338,16 @@ def test_generated_events_have_their_triggers_shape(server):
     records = json.loads(run("generate-event", "sqs", "--queue", "orders", "--body", "1", "--body", "2").stdout)["Records"]
     assert [record["body"] for record in records] == ["1", "2"]
     assert records[0]["eventSourceARN"] == "arn:aws:sqs:us-east-1:000000000000:orders"
+    event = json.loads(run("generate-event", "http", "--route", "POST /a/{id}", "--target", "/a/7?b=c", "--body", "x").stdout)
+    assert (event["routeKey"], event["pathParameters"], event["queryStringParameters"], event["body"]) == (
+        "POST /a/{id}",
+        {"id": "7"},
+        {"b": "c"},
+        "x",
+    )
+    event = json.loads(run("generate-event", "rest", "--target", "/items/a%20b", "--header", "X-Mine: yes").stdout)
+    assert (event["resource"], event["path"], event["headers"]["X-Mine"]) == ("/items/{id}", "/items/a%20b", "yes")
+    assert "does not lead to '/other'" in run("generate-event", "http", "--target", "/other", status=1).stderr
     run("generate-event", "kafka", status=2)
 
 
