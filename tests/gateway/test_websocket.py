@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -16,6 +17,8 @@ from websockets.typing import Subprotocol
 
 from eventflow import App, SettingError
 from eventflow.clock import SystemClock
+from eventflow.gateway.websocket.events import Facts
+from eventflow.gateway.websocket.records import Records
 from eventflow.services.logs import LogStore
 from tests.gateway.frames import TEXT, frame, handshake, raw_client, raw_websocket
 from tests.gateway.server import ACCOUNT, GatewayServer, gateway, until
@@ -279,6 +282,20 @@ def test_a_client_that_does_not_wait_for_the_answer_is_dropped_and_told_of(serve
         client.send(frame(TEXT, b"I cannot wait"))
         assert client.rest() == b""
     until(lambda: told(server, "DISCONNECT") == told(server, "CONNECT"))
+
+
+def test_a_connection_that_comes_while_a_former_lifes_are_looked_for_is_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Records.left
+
+    async def look_late(self: Records, after: str, limit: int) -> list[Facts]:
+        await asyncio.sleep(0.5)
+        return await look(self, after, limit)
+
+    monkeypatch.setattr(Records, "left", look_late)
+    with gateway(app) as server, connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        time.sleep(0.7)
+        assert asked(client, {"action": "loud"}) == "loud"
+        assert told(server, "DISCONNECT") == []
 
 
 def test_a_handshake_names_its_host(server: GatewayServer) -> None:

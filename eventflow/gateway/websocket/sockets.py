@@ -165,6 +165,8 @@ class WebSockets:
         facts = facts_of(request, socket, found, connection_of(request))
         if found.refusal is not None:
             return refused(found.refusal, request, facts.connection)
+        if self._recovered is not None:
+            await asyncio.shield(self._recovered)  # until then every connection on record is a former life's
         await self._records.prepare()
         await self._records.opened(facts)
         try:
