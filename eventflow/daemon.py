@@ -251,6 +251,7 @@ class Daemon:
         await self._gateway.stop()
         if self._gateway_server is not None:
             await self._gateway_server.close(self._grace)
+            await self._gateway.logged()
         await self._gateway.farewells_run(self._dispatcher.counts, lambda: begin + self._grace / 2)
         return await self._dispatcher.stop(max(0.0, self._grace - (self._clock.monotonic() - begin)))
 

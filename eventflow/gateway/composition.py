@@ -175,6 +175,10 @@ class GatewayService:
         while any(sum(counts().get(str(function), (0, 0))) for function in functions) and clock.monotonic() < until():
             await clock.sleep(0.02)
 
+    async def logged(self) -> None:
+        """The lines of access logs that were to be written are, or are lost."""
+        await self._access_logs.lines.written()
+
     async def keys(self) -> list[dict[str, Any]]:
         """The API keys with their plans and use, for ``eventflow keys``. What was made here is on disk before it is told. Raises StorageError."""
         await self._surroundings.api_keys.settled()

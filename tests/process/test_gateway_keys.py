@@ -50,7 +50,9 @@ def test_a_key_and_its_use_outlive_stops_and_kills(tmp_path: Path) -> None:
         assert len(key) == 40
         assert [ask(process, "x" * 40), ask(process, key), ask(process, key)] == [403, 200, 200]
         assert used(process) == 2
+        assert ask(process, "y" * 40) == 403
         assert process.stop() == 0  # within the second in which counts are not written yet
+        assert len((process.state / "logs" / "access" / "rest-default.log").read_text().splitlines()) == 4
 
         process.start("--gateway-port", "0")
         assert process.cli("keys", "made").stdout.strip() == key
