@@ -9,15 +9,16 @@ from contextlib import suppress
 
 class Relay:
     """Listens on ``port`` and passes on to ``target``. ``cut`` ends all connections and takes no more; ``mend`` takes them again; ``freeze`` passes
-    nothing on any more and tells nobody, as a network does that has swallowed the packets."""
+    nothing on any more (or no answers) and tells nobody, as a network does that has swallowed the packets, until ``thaw``."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
         self._sockets: set[socket.socket] = set()
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
-        self._flowing = threading.Event()
-        self._flowing.set()
+        self._asking = threading.Event()
+        self._answering = threading.Event()
+        self.thaw()
 
     @property
     def url(self) -> str:
@@ -27,17 +28,20 @@ class Relay:
         # Accepting is woken by the shutdown; closing alone would let it wait on.
         for one in (self._listener, *self._sockets):
             end(one)
-        self._flowing.set()
+        self.thaw()
 
     def mend(self) -> None:
         if self._listener.fileno() < 0:
             self._listener = self._listen(self.port)
 
-    def freeze(self) -> None:
-        self._flowing.clear()
+    def freeze(self, *, answers_alone: bool = False) -> None:
+        self._answering.clear()
+        if not answers_alone:
+            self._asking.clear()
 
     def thaw(self) -> None:
-        self._flowing.set()
+        self._asking.set()
+        self._answering.set()
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", port), backlog=64)
@@ -56,13 +60,13 @@ class Relay:
                 end(near)
                 continue
             self._sockets |= {near, far}
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+            for source, sink, flowing in ((near, far, self._asking), (far, near, self._answering)):
+                threading.Thread(target=self._pass_on, args=(source, sink, flowing), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, flowing: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
-                self._flowing.wait()
+                flowing.wait()
                 sink.sendall(data)
         for one in (source, sink):
             end(one)

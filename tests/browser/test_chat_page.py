@@ -48,6 +48,11 @@ def in_room(sample: Sample, room: str) -> list[str]:
     return sorted(row["name"]["S"] for row in sample.table("people") if row["room"]["S"] == room)
 
 
+def said(sample: Sample, room: str) -> list[str]:
+    rows = sorted((row["id"]["S"], row["text"]["S"]) for row in sample.table("messages") if row["room"]["S"] == room)
+    return [text for _id, text in rows]
+
+
 def test_people_talk_in_a_room_and_are_alone_in_another(sample: Sample, person: Callable[..., Person]) -> None:
     ann = person()
     ann.page.goto(sample.page)
@@ -127,6 +132,21 @@ def test_what_is_written_while_the_network_is_lost_is_said_when_it_is_back_once(
         one.see("#log .pending").to_have_count(0)
         assert sorted(one.page.locator(WORDS).all_text_contents()) == ["After", "Before", "During"]
         one.see("#people li").to_have_count(2)
+
+
+def test_what_was_said_though_its_confirmation_was_lost_is_said_once(sample: Sample, person: Callable[..., Person]) -> None:
+    ann = joined(person(), sample, "Ann", "echo")
+    sample.network.freeze(answers_alone=True)
+    say(ann, "Once")
+    ann.see("#log .pending .text").to_have_text(["Once"])
+    sample.process.until(lambda: said(sample, "echo"), "the message is in the table")
+    sample.network.cut()
+    sample.network.mend()
+    connected(ann)
+    hears(ann, "Once")
+    say(ann, "Then this")
+    hears(ann, "Once", "Then this")
+    assert said(sample, "echo") == ["Once", "Then this"]
 
 
 def test_a_network_that_is_silently_dead_is_noticed(sample: Sample, person: Callable[..., Person]) -> None:
