@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from queue_bench import ACCOUNT, REGION, Bench, run
 
 from eventflow.errors import ServiceError
+from eventflow.services.queues import receives
 from eventflow.services.queues.sends import Outgoing
 
 
@@ -180,6 +182,37 @@ def test_too_many_receives_lead_to_the_dead_letter_queue() -> None:
         assert dead.system["ApproximateReceiveCount"] == "3"
         await bench.delete(message)  # a handle of the queue it left
         assert await bench.counts("dead") == (0, 1, 0)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("kind", ["", ".fifo"])
+def test_a_receive_moves_many_to_the_dead_letter_queue_in_several_transactions(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receives, "MOST_BURIED", 4)
+    source, dead = f"orders{kind}", f"dead{kind}"
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if kind else {}
+    options = {"group": "one"} if kind else {}
+
+    async def scenario(bench: Bench) -> None:
+        await bench.create(dead, **fifo)
+        await bench.create(source, RedrivePolicy=redrive_to(dead, 1), VisibilityTimeout="10", **fifo)
+        poison = [f"poison {number}" for number in range(10)]
+        await bench.send(*poison, name=source, **options)
+        assert await bench.bodies(name=source) == poison
+        await bench.clock.advance(11)
+        await bench.send("sound", name=source, **options)
+        moved = []
+
+        def note(connection: Any, queue: Any, *others: Any) -> Any:
+            found = receive(connection, queue, *others)
+            moved.append(found[1])
+            return found
+
+        receive = receives.receive
+        monkeypatch.setattr(receives, "receive", note)
+        assert await bench.bodies(1, name=source) == ["sound"]
+        assert moved == [4, 4, 2]
+        assert await bench.bodies(name=dead) == poison
 
     run(scenario)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from typing import Any
 
 import pytest
 from queue_bench import ACCOUNT, REGION, Bench, run
 
 from eventflow.errors import ServiceError
+from eventflow.services.queues import messages
 
 NAME = "orders.fifo"
 
@@ -269,5 +271,20 @@ def test_purging_and_expiring_leave_no_group_behind() -> None:
         await bench.clock.advance(60)
         assert await bodies(bench) == []
         assert await groups() == 0
+
+    run(scenario)
+
+
+def test_a_purge_that_was_cut_short_leaves_no_group_without_messages() -> None:
+    async def scenario(bench: Bench) -> None:
+        def groups(connection: sqlite3.Connection) -> list[str]:
+            return [group for (group,) in connection.execute("SELECT group_id FROM queue_groups ORDER BY group_id")]
+
+        await fifo(bench)
+        await send(bench, "a1", "b1", "c1", "d1", "a2")
+        queue = await bench.queues.find(REGION, NAME)
+        assert await bench.database.write(lambda connection: messages.purge(connection, queue, messages.newest(connection), 3)) == 3
+        assert await bench.database.read(groups) == ["a", "d"]
+        assert sorted(await bodies(bench)) == ["a2", "d1"]
 
     run(scenario)

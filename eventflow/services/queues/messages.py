@@ -20,7 +20,10 @@ DELETE FROM queue_messages WHERE id IN (SELECT id FROM queue_messages WHERE queu
 """
 DELAY_AGAIN = "UPDATE queue_messages SET visible_at = sent_at + ? WHERE queue = ? AND receives = 0"
 NEWEST = "SELECT MAX(id) FROM queue_messages"
-PURGE = "DELETE FROM queue_messages WHERE id IN (SELECT id FROM queue_messages INDEXED BY queue_messages_by_age WHERE queue = ? AND id <= ? LIMIT ?)"
+PURGE = """
+DELETE FROM queue_messages
+WHERE id IN (SELECT id FROM queue_messages INDEXED BY queue_messages_by_age WHERE queue = ? AND id <= ? LIMIT ?) RETURNING group_id
+"""
 #: The covering index alone is walked; the expired, mostly none, are found by age and taken off.
 COUNTS = """
 SELECT COUNT(*), 0, 0 FROM queue_messages INDEXED BY queue_messages_by_visibility WHERE queue = :queue AND visible_at <= :now
@@ -91,10 +94,9 @@ def newest(connection: sqlite3.Connection) -> int:
 
 def purge(connection: sqlite3.Connection, queue: Queue, newest: int, limit: int) -> int:
     """Delete up to ``limit`` of the messages that came no later than ``newest``; how many that were."""
-    removed = connection.execute(PURGE, (queue.id, newest, limit)).rowcount
-    if queue.fifo and removed < limit:
-        message_groups.refresh_all(connection, queue.id)
-    return removed
+    removed = connection.execute(PURGE, (queue.id, newest, limit)).fetchall()
+    message_groups.refresh(connection, queue.id, {group for (group,) in removed} if queue.fifo else ())
+    return len(removed)
 
 
 def counts(connection: sqlite3.Connection, queue: Queue, now: int) -> tuple[int, int, int]:

@@ -42,6 +42,8 @@ SELECT ?, ?, earlier_receives + receives, CASE WHEN ? THEN ? ELSE sent_at END, m
 FROM queue_messages WHERE id = ?
 """
 MOVE_BODY = "UPDATE queue_bodies SET id = ? WHERE id = ?"
+#: The most messages that one receive moves to the dead-letter queue: few enough that other changes hardly wait.
+MOST_BURIED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ class Received:
         return message
 
 
-def receive(connection: sqlite3.Connection, queue: Queue, limit: int, visibility: int, arn: str, now: int) -> tuple[list[Received], bool]:
+def receive(connection: sqlite3.Connection, queue: Queue, limit: int, visibility: int, arn: str, now: int) -> tuple[list[Received], int]:
     """Up to ``limit`` messages that are visible now, hidden for ``visibility`` seconds from here on. Those that were received too often go to
-    the dead-letter queue instead, in this same transaction; the second value says whether some did. ``arn`` is this queue's own."""
+    the dead-letter queue instead, in this same transaction; the second value says how many did. After ``MOST_BURIED`` of them there may be more to
+    receive. ``arn`` is this queue's own."""
     taker = Taker(connection, queue, visibility, dead_letter_queue(connection, queue), arn, now)
     received = taker.take_groups(limit) if queue.fifo else taker.take(limit)
-    return received, taker.moved > 0
+    return received, taker.moved
 
 
 def dead_letter_queue(connection: sqlite3.Connection, queue: Queue) -> Queue | None:
@@ -99,15 +102,16 @@ class Taker:
     moved: int = 0
 
     def take(self, limit: int) -> list[Received]:
-        while True:
+        while self.moved < MOST_BURIED:
             rows = self.connection.execute(VISIBLE, (self.queue.id, self.now, self.queue.oldest(self.now), limit)).fetchall()
             if not self._bury(rows):
                 return [self._taken(row) for row in rows]
+        return []
 
     def take_groups(self, limit: int) -> list[Received]:
         found: list[Received] = []
         served: set[str] = set()
-        while len(found) < limit:
+        while len(found) < limit and self.moved < MOST_BURIED:
             groups = message_groups.open_groups(self.connection, self.queue.id, self.now, len(served) + 1)
             group = next((group for group in groups if group not in served), None)
             if group is None:
@@ -119,11 +123,12 @@ class Taker:
         return found
 
     def _take_of(self, group: str, limit: int) -> list[Received]:
-        while True:
+        while self.moved < MOST_BURIED:
             rows = self.connection.execute(VISIBLE_OF_GROUP, (self.queue.id, group, self.queue.oldest(self.now), limit)).fetchall()
             visible = list(takewhile(lambda row: row[-1] <= self.now, rows))  # a delayed message holds up those behind it
             if not self._bury(visible):
                 return [self._taken(row) for row in visible]
+        return []
 
     def _bury(self, rows: Iterable[tuple[Any, ...]]) -> int:
         """Move those of the rows to the dead-letter queue that were received often enough; how many that were."""

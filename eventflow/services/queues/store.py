@@ -367,7 +367,9 @@ class Queues:
         if wish.attempt_id is not None and received:
             receipts = [one.receipt for one in received]
             queue_attempts.remember(connection, queue, wish.attempt_id, receipts, now + 1000 * seconds, now)
-        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), moved, full=full)
+        if not received and moved >= queue_receives.MOST_BURIED:
+            return Look(queue, [], moved=True, pending=True)
+        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), moved > 0, full=full)
 
     async def _each(self, region: str, name: str, steps: Sequence[Callable[[sqlite3.Connection, Queue, int], None]]) -> list[ServiceError | None]:
         def change(connection: sqlite3.Connection) -> list[ServiceError | None]:
