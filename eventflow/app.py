@@ -180,7 +180,7 @@ class App:
         registration = self._registration(handler)
         registration.add(self._without_callables(name, settings))
         setattr(self.asgi_functions, name, handler)
-        for key in ("$default",) if path == "/" else (f"ANY {path}", f"ANY {path}/{{proxy+}}"):
+        for key in ("$default",) if path == "/" else (f"ANY {path}", f"ANY {path}/", f"ANY {path}/{{proxy+}}"):
             self._declare(route_ref("HTTP", api, key, {"type": "function", "function": name}, authorizer=authorizer))
         return handler
 

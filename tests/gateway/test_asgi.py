@@ -53,6 +53,7 @@ def test_it_answers_all_below_its_path(server: GatewayServer) -> None:
     assert (found.status, found.text) == (201, "POST /legacy/a/b /legacy x=1 yes 2.")
     assert (found.all("set-cookie"), found["x-cookie"]) == (["a=1", "b=2"], "c=3; d=4")
     assert server.get("/legacy", cookie="e=5").text == "GET /legacy /legacy  yes 0."
+    assert server.get("/legacy/", cookie="e=5").text == "GET /legacy/ /legacy  yes 0."  # where the first page of what is mounted is
     assert server.get("/legacyx", cookie="e=5").status == 404
     assert lived == ["lifespan.startup"]
 
