@@ -29,6 +29,8 @@ DRAIN_SECONDS = 2.0
 #: A client may take so long for the whole of a body.
 BODY_SECONDS = 120.0
 BODILESS = frozenset((204, 304))
+#: The header by which each protocol names a request in its answer.
+ID_NAMES = {"HTTP": b"apigw-requestid", "REST": b"x-amzn-requestid", "URL": b"x-amzn-requestid"}
 EMPTY = Table(())
 
 
@@ -74,6 +76,12 @@ class Gateway:
             log.debug("%s %s: the client left before its request was whole", request.method, request.path)
 
     def _api_of(self, request: Request) -> Api | None:
+        api = self._found_api(request)
+        if api is not None:
+            request.named = ID_NAMES.get(api.protocol, b"")
+        return api
+
+    def _found_api(self, request: Request) -> Api | None:
         """The API that a request is for: by its host, or by the first parts of its path. Sets the request's ``route_path``."""
         table = self._table
         if FUNCTION_URL in request.domain:
@@ -92,7 +100,7 @@ class Gateway:
             api, mount = found
             request.mount = mount if api.base_path is not None else ""
         path = request.path
-        if api.protocol == "REST" and request.raw_path.startswith(mount):
+        if api.protocol == "REST" and (request.raw_path == mount or request.raw_path.startswith(f"{mount}/")):
             path = request.raw_path  # REST APIs leave paths as they were sent, and so are the variables in them
         if mount or path is not request.path:
             request.route_path = path[len(mount) :] or "/"
@@ -139,6 +147,8 @@ class Gateway:
 
     async def _finish(self, request: Request, answer: Answer, receive: Receive, send: Send) -> None:
         headers = list(answer.headers)
+        if answer.kind is None and request.named:
+            headers.append((request.named, request.request_id.encode()))
         if answer.stream is None and answer.status not in BODILESS:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         if not request.complete and not await drained(request, receive):

@@ -198,6 +198,12 @@ def test_odd_request_lines_of_handshakes(server: GatewayServer, line: bytes, sta
         assert int(client.head().split()[1]) == status
 
 
+def test_a_handshake_of_two_hosts_is_refused(server: GatewayServer) -> None:
+    with raw_client(server.port) as client:
+        client.send(handshake().replace(b"Host:", b"Host: elsewhere\r\nHost:"))
+        assert client.head().startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_handshake_may_follow_answered_requests_and_no_others(server: GatewayServer) -> None:
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     with raw_client(server.port) as client:

@@ -40,6 +40,8 @@ def checked(request: Request) -> bytes | Answer:
         return Answer(405, (JSON_TYPE, (b"allow", b"GET")), b'{"message":"Method Not Allowed"}')
     if request.http_version != "1.1":
         return Answer(505, (JSON_TYPE,), b'{"message":"HTTP Version Not Supported"}')
+    if request.ambiguous:
+        return NO_HOST
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers])
     response = ServerProtocol().accept(Handshake(request.raw_path, headers))
     if response.status_code == 101:
