@@ -16,8 +16,10 @@ from eventflow.composition import Core
 from eventflow.database import Database
 from eventflow.errors import ServiceError, StorageError
 from eventflow.function import Function
+from eventflow.services.bus import store
 from eventflow.services.bus.inputs import Cause, is_json, is_string, payload_of
 from eventflow.services.bus.paths import NOTHING, JsonPath
+from eventflow.services.bus.routing import Effects
 from eventflow.testing.virtual_clock import VirtualClock
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -365,6 +367,30 @@ def test_what_waits_for_a_reader_that_is_gone_goes_to_its_function(tmp_path: Pat
             assert [event["detail"] for event in await bench.events()] == [{"n": 1}]
             await bench.put({"n": 2})
             assert len(await bench.events()) == 1, "who reads no more still got an event"
+
+    drive(scenario)
+
+
+def test_a_long_line_of_a_reader_that_is_gone_is_handed_over_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "HANDED_OVER", 2)
+
+    async def scenario() -> None:
+        async with opened(tmp_path, "work") as bench:
+            await bench.buses.subscribe(REGION, "default", "work/bus/1", SHOP)
+            for n in range(5):
+                await bench.put({"n": n})
+            pieces: list[int] = []
+            follow = bench.buses._follow
+
+            def note(effects: Effects) -> None:
+                pieces.append(len(effects.events))
+                follow(effects)
+
+            monkeypatch.setattr(bench.buses, "_follow", note)
+            await bench.buses.keep_subscriptions(set())
+            assert pieces == [2, 2, 1]
+            assert sorted(event["detail"]["n"] for event in await bench.events()) == [0, 1, 2, 3, 4]
+            assert await bench.buses.waiting("work/bus/1", 10, 0) == []
 
     drive(scenario)
 

@@ -214,12 +214,17 @@ class Router:
             return
         effects.queues.add((target.region, target.dead_letters))
 
-    def hand_over(self, connection: sqlite3.Connection, owner: str, effects: Effects) -> None:
-        """Give a reader that is no more what waits for it: events of its function, which ignores those that it has."""
+    def hand_over(self, connection: sqlite3.Connection, owner: str, limit: int, effects: Effects) -> bool:
+        """Give a reader that is no more what waits for it, up to so much: events of its function, which ignores those that it has. Whether that was
+        all."""
         function, now = owner.partition("/")[0], self._clock.now()
-        for one in subscriptions.waiting(connection, owner, -1):
+        waiting = subscriptions.waiting(connection, owner, limit)
+        for one in waiting:
             event = Event(self._clock.new_id(), function, as_json(one.event).encode(), now, key=one.id, trace=one.trace, source="Bus")
             self._append(connection, event, effects)
+        if waiting:
+            subscriptions.forget(connection, owner, waiting[-1].position)
+        return len(waiting) < limit
 
     def _append(self, connection: sqlite3.Connection, event: Event, effects: Effects) -> None:
         ((_request_id, fresh),) = self._doors.append(connection, [event])

@@ -25,6 +25,9 @@ from eventflow.services.bus.work import Worker
 
 T = TypeVar("T")
 
+#: Events of a reader that is no more that one transaction gives to its function: few enough that other changes hardly wait.
+HANDED_OVER = 500
+
 
 class Buses:
     """The buses of one account. Every method that changes something returns once that is on disk.
@@ -150,16 +153,24 @@ class Buses:
 
     async def keep_subscriptions(self, owners: Collection[str]) -> None:
         """End all subscriptions but those of these owners; what still waits for the others goes to their functions."""
+        for owner in await self._database.read(lambda connection: subscriptions.others(connection, owners)):
+            while not await self._hand_over(owner):
+                pass
 
-        def change(connection: sqlite3.Connection) -> Effects:
+    async def _hand_over(self, owner: str) -> bool:
+        """Some of what waits for a reader that is no more; whether that was the last of it."""
+
+        def change(connection: sqlite3.Connection) -> tuple[bool, Effects]:
             effects = Effects()
-            for owner in subscriptions.others(connection, owners):
-                self._router.hand_over(connection, owner, effects)
+            done = self._router.hand_over(connection, owner, HANDED_OVER, effects)
+            if done:
                 subscriptions.end(connection, owner)
                 records.revise(connection, self._clock.new_id())
-            return effects
+            return done, effects
 
-        self._follow(await self._database.write(change))
+        done, effects = await self._database.write(change)
+        self._follow(effects)
+        return done
 
     async def waiting(self, owner: str, limit: int, wait: float) -> list[subscriptions.Waiting]:
         """The next events for a reader; waits up to so many seconds for the first."""
