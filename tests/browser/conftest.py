@@ -19,7 +19,7 @@ SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 #: Milliseconds until a page must show what is expected of it. A lost connection is tried again after ten seconds at the latest.
 PATIENCE = 20_000
 #: Where this is set, a browser that is missing is a failure: nobody would notice that nothing was tested.
-DEMANDED = "EVENTFLOW_CI"
+DEMANDED = "CI"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
