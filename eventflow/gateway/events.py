@@ -52,7 +52,9 @@ class Writer:
         api, stage = route.api, route.api.stage
         headers, cookies = self.headers(request), ""
         if "cookie" in headers:
-            cookies = f'"cookies":{texts(one.strip() for one in headers.pop("cookie").split(";"))},'
+            del headers["cookie"]
+            brought = [value.decode("latin-1") for name, value in request.headers if name == b"cookie"]
+            cookies = f'"cookies":{texts(one.strip() for value in brought for one in value.split(";"))},'
         key = quoted(route.key)
         path = quoted(raw_path(request, api))
         parts = [

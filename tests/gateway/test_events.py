@@ -131,6 +131,13 @@ def test_format_2_leaves_out_what_is_not_there(server: GatewayServer) -> None:
     assert "authorizer" not in event["requestContext"]
 
 
+def test_cookies_of_several_headers_are_not_run_together(server: GatewayServer) -> None:
+    received = server.raw(b"GET /my/path HTTP/1.1\r\nHost: x\r\nCookie: a=1; b=2\r\nCookie: c=3;d=4\r\n\r\n")
+    event = json.loads(received.partition(b"\r\n\r\n")[2])
+    assert event["cookies"] == ["a=1", "b=2", "c=3", "d=4"]
+    assert "cookie" not in event["headers"]
+
+
 def test_stages_and_base_paths_of_http_apis(server: GatewayServer) -> None:
     event = server.get("/staged/a%20b").json()
     assert (event["rawPath"], event["requestContext"]["http"]["path"]) == ("/beta/a b", "/beta/a b")
