@@ -10,7 +10,7 @@ import pytest
 from queue_bench import ACCOUNT, REGION, Bench, run
 
 from eventflow.errors import ServiceError
-from eventflow.services.queues import receives
+from eventflow.services.queues import messages, receives
 from eventflow.services.queues.sends import Outgoing
 
 
@@ -497,5 +497,17 @@ def test_a_batch_keeps_what_is_good_of_it() -> None:
         codes = [outcome.code if isinstance(outcome, ServiceError) else "sent" for outcome in outcomes]
         assert codes == ["sent", "InvalidParameterValue", "InvalidParameterValue", "sent"]
         assert await bench.bodies() == ["a", "d"]
+
+    run(scenario)
+
+
+def test_messages_are_counted_only_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.create()
+        await bench.send("one")
+        assert await bench.queues.attributes(REGION, "orders", ["ApproximateNumberOfMessages"]) == {"ApproximateNumberOfMessages": "1"}
+        assert await bench.counts() == (1, 0, 0)
+        monkeypatch.delattr(messages, "counts")
+        assert await bench.queues.attributes(REGION, "orders", ["VisibilityTimeout"]) == {"VisibilityTimeout": "30"}
 
     run(scenario)

@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 MOST_RECEIVED = 10
 MOST_LISTED = 1000
+#: What is counted: visible, in flight, delayed.
+COUNTED = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 #: A queue may be purged once a minute (milliseconds).
 PURGE_PAUSE = 60_000
 #: Expired messages that one look clears away; it is taken again while there are more.
@@ -147,7 +149,7 @@ class Queues:
         names = set(wanted)
         for attribute in names.difference(READABLE):
             raise unknown_attribute(attribute)
-        told = await self._database.read(partial(self._told, region, name)) if names else {}
+        told = await self._database.read(partial(self._told, region, name, "All" in names or not names.isdisjoint(COUNTED))) if names else {}
         return {attribute: value for attribute, value in told.items() if attribute in names or "All" in names}
 
     async def set_attributes(self, region: str, name: str, attributes: Mapping[str, str]) -> None:
@@ -301,14 +303,13 @@ class Queues:
     def _now(self) -> int:
         return milliseconds(self._clock.now())
 
-    def _told(self, region: str, name: str, connection: sqlite3.Connection) -> dict[str, str]:
+    def _told(self, region: str, name: str, counted: bool, connection: sqlite3.Connection) -> dict[str, str]:
+        """All attributes; the messages are counted, which takes the longer the more there are, only if that is asked for."""
         queue = queue_records.find(connection, region, name)
-        visible, hidden, delayed = queue_messages.counts(connection, queue, self._now())
+        counts = queue_messages.counts(connection, queue, self._now()) if counted else ()
         return {
             "QueueArn": self.arn(region, name),
-            "ApproximateNumberOfMessages": str(visible),
-            "ApproximateNumberOfMessagesNotVisible": str(hidden),
-            "ApproximateNumberOfMessagesDelayed": str(delayed),
+            **{attribute: str(count) for attribute, count in zip(COUNTED, counts, strict=counted)},
             "CreatedTimestamp": str(queue.created_at // 1000),
             "LastModifiedTimestamp": str(queue.modified_at // 1000),
             **queue.attributes(),
