@@ -36,7 +36,7 @@ def answer_2(payload: bytes) -> Answer:
         if not isinstance(cookies, list):
             raise Malformed(f"cookies is a list of texts, and not {cookies!r}")
         headers += [(b"set-cookie", field_value("cookies", cookie)) for cookie in cookies]
-    return complete(value, headers, b"application/json", loose=True)
+    return complete(value, headers, b"text/plain; charset=utf-8", loose=True)
 
 
 def answer_1(payload: bytes, *, binary: bool = True) -> Answer:
@@ -52,7 +52,8 @@ def answer_1(payload: bytes, *, binary: bool = True) -> Answer:
     if several is not None:
         if not isinstance(several, dict) or not all(isinstance(values, list) for values in several.values()):
             raise Malformed("multiValueHeaders is an object of lists")
-        headers += [(field_name(name), field_value(name, one)) for name, values in several.items() for one in values]
+        of_several = [(field_name(name), field_value(name, one)) for name, values in several.items() for one in values]
+        headers = [one for one in headers if one not in of_several] + of_several
     return complete(value if binary else {**value, "isBase64Encoded": False}, headers, b"application/json", loose=False)
 
 

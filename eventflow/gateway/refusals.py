@@ -84,7 +84,8 @@ def worded(refusal: Refusal, protocol: str, request_id: str) -> Answer:
     """A refusal as the API's protocol answers it."""
     wording = WORDINGS[protocol][refusal.kind]
     message = wording.message if refusal.message is None or protocol == "URL" else refusal.message
-    body = json.dumps({"Message" if protocol == "URL" else "message": message}, separators=(",", ":")).encode()
+    separator = ": " if protocol == "REST" and refusal.kind.startswith("INTEGRATION_") else ":"  # these alone are no template's
+    body = json.dumps({"Message" if protocol == "URL" else "message": message}, separators=(",", separator)).encode()
     headers = [JSON_TYPE, *refusal.headers, *identified(protocol, request_id)]
     if wording.error and protocol not in ("HTTP", "URL"):
         headers.append((b"x-amzn-errortype", wording.error.encode()))

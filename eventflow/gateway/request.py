@@ -39,6 +39,7 @@ class Request:
         "http_version",
         "method",
         "mount",
+        "named",
         "parameters",
         "path",
         "peer",
@@ -89,6 +90,7 @@ class Request:
         self.ambiguous = self.ambiguous or domain is None
         self.route_path = self.path
         self.mount = ""
+        self.named = b""  # the header that names the request in its answer
         self.parameters: Mapping[str, str] = {}
         self.stage: Stage | None = None
         self._header_map: dict[str, str] | None = None

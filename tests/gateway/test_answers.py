@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eventflow.gateway.answers import FIELD_NAME, Malformed, answer_1, answer_2
 
 JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 @pytest.mark.parametrize(
@@ -23,16 +24,16 @@ JSON = (b"content-type", b"application/json")
         (None, 200, [JSON], b"null"),
         (7.5, 200, [JSON], b"7.5"),
         ({"body": "no status"}, 200, [JSON], b'{"body": "no status"}'),
-        ({"statusCode": 204}, 204, [JSON], b""),
-        ({"statusCode": "404", "body": "x"}, 404, [JSON], b"x"),
+        ({"statusCode": 204}, 204, [TEXT], b""),
+        ({"statusCode": "404", "body": "x"}, 404, [TEXT], b"x"),
         ({"statusCode": 200, "body": "<p>", "headers": {"Content-Type": "text/html"}}, 200, [(b"content-type", b"text/html")], b"<p>"),
-        ({"statusCode": 200, "body": "AAH/", "isBase64Encoded": True}, 200, [JSON], b"\0\1\xff"),
-        ({"statusCode": 200, "body": {"a": [1]}}, 200, [JSON], b'{"a":[1]}'),
-        ({"statusCode": 200, "cookies": ["a=1; Secure", "b=2"]}, 200, [(b"set-cookie", b"a=1; Secure"), (b"set-cookie", b"b=2"), JSON], b""),
-        ({"statusCode": 200, "headers": {"x-count": 3, "x-yes": True}}, 200, [(b"x-count", b"3"), (b"x-yes", b"true"), JSON], b""),
-        ({"statusCode": 200, "headers": {"Content-Length": "5", "Transfer-Encoding": "chunked", "Connection": "close"}}, 200, [JSON], b""),
-        ({"statusCode": 200, "headers": {"x-name": "Zo\u00eb \u2713"}}, 200, [(b"x-name", "Zo\u00eb \u2713".encode()), JSON], b""),
-        ({"statusCode": 200, "extra": "members are passed over"}, 200, [JSON], b""),
+        ({"statusCode": 200, "body": "AAH/", "isBase64Encoded": True}, 200, [TEXT], b"\0\1\xff"),
+        ({"statusCode": 200, "body": {"a": [1]}}, 200, [TEXT], b'{"a":[1]}'),
+        ({"statusCode": 200, "cookies": ["a=1; Secure", "b=2"]}, 200, [(b"set-cookie", b"a=1; Secure"), (b"set-cookie", b"b=2"), TEXT], b""),
+        ({"statusCode": 200, "headers": {"x-count": 3, "x-yes": True}}, 200, [(b"x-count", b"3"), (b"x-yes", b"true"), TEXT], b""),
+        ({"statusCode": 200, "headers": {"Content-Length": "5", "Transfer-Encoding": "chunked", "Connection": "close"}}, 200, [TEXT], b""),
+        ({"statusCode": 200, "headers": {"x-name": "Zo\u00eb \u2713"}}, 200, [(b"x-name", "Zo\u00eb \u2713".encode()), TEXT], b""),
+        ({"statusCode": 200, "extra": "members are passed over"}, 200, [TEXT], b""),
     ],
 )
 def test_format_2(value: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -51,6 +52,12 @@ def test_format_2(value: Any, status: int, headers: list[tuple[bytes, bytes]], b
             b"",
         ),
         ({"statusCode": 200, "headers": None, "body": None}, 200, [JSON], b""),
+        (
+            {"statusCode": 200, "headers": {"a": "1", "b": "2"}, "multiValueHeaders": {"A": ["0", "1"], "b": ["3"]}},
+            200,
+            [(b"b", b"2"), (b"a", b"0"), (b"a", b"1"), (b"b", b"3"), JSON],
+            b"",
+        ),
     ],
 )
 def test_format_1(value: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

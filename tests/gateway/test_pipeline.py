@@ -55,6 +55,14 @@ def server() -> Iterator[GatewayServer]:
         yield running
 
 
+def test_every_answer_names_its_request(server: GatewayServer) -> None:
+    for path, name in (("/plain", "apigw-requestid"), ("/nothing", "apigw-requestid"), ("/prod/echo/x", "x-amzn-requestid")):
+        found = server.get(path)
+        assert len(found.all(name)) == 1, path
+        if path == "/prod/echo/x":
+            assert found.json()["requestContext"]["requestId"] == found[name]
+
+
 def test_a_route_leads_to_its_function(server: GatewayServer) -> None:
     event = server.get("/items/7?a=1").json()
     assert (event["routeKey"], event["pathParameters"], event["rawQueryString"]) == ("GET /items/{id}", {"id": "7"}, "a=1")

@@ -91,7 +91,7 @@ def test_functions_answer_and_what_becomes_of_those_that_do_not(tmp_path: Path) 
         assert get(process, "/legacy/a/b") == (200, "/legacy/a/b")
         assert get(process, "/_url/own/x%20y") == (200, "/x%20y")
         assert get(process, "/dies") == (500, '{"message":"Internal Server Error"}')
-        assert get(process, "/prod/times-out") == (502, '{"message":"Internal server error"}')
+        assert get(process, "/prod/times-out") == (502, '{"message": "Internal server error"}')
         found: list[tuple[int, str]] = []
         threads = [threading.Thread(target=lambda: found.append(get(process, "/one"))) for _ in range(4)]
         for thread in threads:

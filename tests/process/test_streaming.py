@@ -117,7 +117,7 @@ def test_pieces_arrive_as_they_are_yielded(process: DaemonProcess) -> None:
 
 def test_the_other_ways_to_answer(process: DaemonProcess) -> None:
     assert get(process, "/_url/plain") == (200, "application/octet-stream", b"no metadata")
-    assert get(process, "/_url/whole") == (202, "application/json", b"whole")
+    assert get(process, "/_url/whole") == (202, "text/plain; charset=utf-8", b"whole")
     assert get(process, "/_url/nothing") == (200, "application/octet-stream", b"")
     assert get(process, "/prod/rest")[2] == b"rest"
 
