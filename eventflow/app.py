@@ -175,6 +175,10 @@ class App:
         ``path`` of an HTTP API. The function is called after the path, or by ``name``. Returns its handler."""
         if not isinstance(path, str) or not path.startswith("/") or "{" in path or (path != "/" and path.endswith("/")):
             raise SettingError(f"app.asgi: path={path!r} is refused: it takes a path such as '/legacy', or '/'.")
+        if not callable(application) or hasattr(application, "wsgi_app"):
+            raise SettingError(
+                f"app.asgi({path!r}): {application!r} is no ASGI application. A WSGI one (Flask) becomes one with a2wsgi.WSGIMiddleware(...)."
+            )
         name = str(settings.get("name") or re.sub(r"[^A-Za-z0-9_-]+", "-", path.strip("/")) or "asgi")
         handler = AsgiHandler(application, name, self._module, f"app.asgi_functions.{name}")
         registration = self._registration(handler)

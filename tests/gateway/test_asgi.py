@@ -83,3 +83,18 @@ def test_an_application_that_does_not_start_says_so() -> None:
 def test_paths_that_are_none_are_refused(path: str) -> None:
     with pytest.raises(SettingError, match="it takes a path such as"):
         App("x").asgi(path, image)
+
+
+class Flask:
+    """What is Flask's about a Flask application."""
+
+    def wsgi_app(self) -> None: ...
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("given", [Flask(), "site:app", None])
+def test_what_is_no_asgi_application_is_refused(given: Any) -> None:
+    with pytest.raises(SettingError, match=r"app.asgi\('/legacy'\).*is no ASGI application.*a2wsgi"):
+        App("mistaken").asgi("/legacy", given)
