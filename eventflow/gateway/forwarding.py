@@ -15,11 +15,12 @@ MOST_HOPS = 32
 
 
 class Client(NamedTuple):
-    """``address`` and ``scheme`` are the client's own, ``host`` the one it asked for; None where no proxy said so."""
+    """``address`` and ``scheme`` are the client's own, ``host`` the one it asked for; None where no proxy said so. ``disputed`` if two are named."""
 
     address: str
     scheme: str | None = None
     host: str | None = None
+    disputed: bool = False
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -38,11 +39,21 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 def client_of(peer: str, headers: Headers, trusted: Sequence[Network]) -> Client:
-    """The client of a request that came from ``peer``: the last address on the way that is no trusted proxy's. Forwarded beats X-Forwarded-*."""
+    """The client of a request that came from ``peer``: the last address on the way that is no trusted proxy's. A proxy keeps one of Forwarded and
+    X-Forwarded-For, and passes on the other as the client wrote it: where both are there, and name two clients, the client is disputed."""
     if not is_trusted(peer, trusted):
         return Client(peer)
     said = b",".join(value for name, value in headers if name == b"forwarded").decode("latin-1")
-    hops = forwarded(said) if said else x_forwarded(headers)
+    older, hops = last_of(peer, x_forwarded(headers), trusted), forwarded(said)
+    if not hops:
+        return older
+    found = last_of(peer, hops, trusted)
+    if any(name == b"x-forwarded-for" for name, _value in headers) and older.address != found.address:
+        return found._replace(disputed=True)
+    return found
+
+
+def last_of(peer: str, hops: Sequence[Client], trusted: Sequence[Network]) -> Client:
     for number, hop in enumerate(reversed(hops[-MOST_HOPS:])):
         if not is_trusted(hop.address, trusted):
             try:

@@ -99,6 +99,7 @@ class Request:
     def _pass_over(self, trusted: Sequence[Network]) -> None:
         client = client_of(self.source_ip, self.headers, trusted)
         self.source_ip = client.address
+        self.ambiguous = self.ambiguous or client.disputed
         self.scheme = client.scheme or self.scheme
         self.host = client.host or self.host
 

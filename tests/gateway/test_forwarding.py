@@ -36,7 +36,9 @@ TRUSTED = networks("10.0.0.0/8, 2001:db8::/32")
         ),
         ("10.0.0.1", {"forwarded": "for=_hidden"}, Client("10.0.0.1")),
         ("10.0.0.1", {"forwarded": "for=unknown, for=203.0.113.9"}, Client("203.0.113.9")),
-        ("10.0.0.1", {"forwarded": "for=203.0.113.9", "x-forwarded-for": "198.51.100.1"}, Client("203.0.113.9")),
+        ("10.0.0.1", {"forwarded": "for=203.0.113.9", "x-forwarded-for": "1.1.1.1, 203.0.113.9"}, Client("203.0.113.9")),
+        ("10.0.0.1", {"forwarded": "for=203.0.113.9", "x-forwarded-for": "198.51.100.1"}, Client("203.0.113.9", disputed=True)),
+        ("10.0.0.1", {"forwarded": "proto=https", "x-forwarded-for": "198.51.100.1"}, Client("198.51.100.1")),
     ],
 )
 def test_the_client_is_the_last_whom_no_trusted_proxy_stands_for(peer: str, headers: dict[str, str], client: Client) -> None:
@@ -52,6 +54,15 @@ def test_the_event_names_the_client(trusted: str, client: str) -> None:
     assert event["requestContext"]["http"]["sourceIp"] == client
     assert event["headers"]["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
     assert event["headers"]["x-forwarded-proto"] == ("https" if trusted else "http")
+
+
+def test_two_clients_of_one_request_are_none() -> None:
+    """A proxy that writes X-Forwarded-For passes on the Forwarded that a client made up."""
+    app = App("forwarding")
+    app.on(Http("$default"))(lambda_)
+    with gateway(app, surroundings={"trusted_proxies": "127.0.0.1"}) as server:
+        assert server.get("/", x_forwarded_for="203.0.113.9", forwarded="for=198.51.100.1").status == 400
+        assert server.get("/", x_forwarded_for="203.0.113.9", forwarded="for=203.0.113.9").status == 200
 
 
 def test_an_address_cannot_end_the_text_that_it_is_in() -> None:
