@@ -132,7 +132,7 @@ def library(where: str, name: str) -> Any:
 def accepts(validator: Validator, body: bytes) -> bool:
     """Whether a body is JSON that the schema allows."""
     try:
-        return bool(validator.is_valid(json.loads(body, parse_constant=refuse)))
+        return bool(validator.is_valid(json.loads(body.decode(), parse_constant=refuse)))
     except (ValueError, RecursionError):
         return False
 

@@ -75,6 +75,7 @@ def post(server: GatewayServer, path: str, body: Any, **headers: str) -> int:
         ("{", 400),
         ('{"name": "pen", "price": NaN}', 400),
         (b"\xff\xfe", 400),
+        ('{"name": "pen"}'.encode("utf-16"), 400),  # functions get UTF-8, and would get something else than was checked
         ("[" * 100_000, 400),
     ],
 )
