@@ -242,6 +242,8 @@ def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration
         key = RouteKey.parse(declared.key) if api.protocol != SOCKETS else RouteKey("", declared.key, ())
     except SettingError as error:
         raise SettingError(f"{where}: {error}") from error
+    if api.protocol == "REST" and not key.path.isascii():
+        raise SettingError(f"{where}: the route {declared.key!r} is refused: REST APIs compare paths as they are sent, which is in ASCII.")
     steps = tuple(step for plug in plugs if (step := plug.step(api, declared)) is not None)
     timeout = float(declared.options.get("timeout", LONGEST_STREAM if declared.options.get("stream") else LONGEST[api.protocol]))
     options = {option: value for option, value in declared.options.items() if option != "timeout"}

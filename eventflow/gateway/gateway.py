@@ -14,6 +14,7 @@ from eventflow.gateway.apis import SOCKETS, Api, Route, Table
 from eventflow.gateway.forwarding import Network
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
+from eventflow.gateway.routes import as_sent
 from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Receive, Refusal, Scope, Send, Sockets, Step
 
 log = logging.getLogger("eventflow.gateway")
@@ -101,7 +102,7 @@ class Gateway:
             request.mount = mount if api.base_path is not None else ""
         path = request.path
         if api.protocol == "REST" and (request.raw_path == mount or request.raw_path.startswith(f"{mount}/")):
-            path = request.raw_path  # REST APIs leave paths as they were sent, and so are the variables in them
+            path = as_sent(request.raw_path)
         if mount or path is not request.path:
             request.route_path = path[len(mount) :] or "/"
         return api

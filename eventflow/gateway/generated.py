@@ -13,7 +13,7 @@ from eventflow.gateway.apis import Api, Route, Stage, short_id
 from eventflow.gateway.events import Writer
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
-from eventflow.gateway.routes import RouteKey, RouteTable
+from eventflow.gateway.routes import RouteKey, RouteTable, as_sent
 from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Refusal
 
 STAGES = {"HTTP": "$default", "REST": "prod"}
@@ -32,7 +32,9 @@ def generated_event(
     route = Route(api, key, parsed.method, parsed.path, nothing, 30.0)
     method = parsed.method if parsed.method != "ANY" else "GET"
     parts = urlsplit(target)
-    match = RouteTable([(parsed, route)], by_resource=protocol == "REST").find(method, parts.path if protocol == "REST" else unquote(parts.path))
+    match = RouteTable([(parsed, route)], by_resource=protocol == "REST").find(
+        method, as_sent(parts.path) if protocol == "REST" else unquote(parts.path)
+    )
     if match is None:
         raise SettingError(f"The route {key!r} does not lead to {target!r}.")
     path = f"{api.stage.segment}{parts.path}"

@@ -15,7 +15,9 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 ANY = "ANY"
 DEFAULT = "$default"
 VARIABLE = re.compile(r"\{([A-Za-z0-9._:-]+)(\+?)\}")
-SEGMENT = re.compile(r"[^{}/?#\s]+")
+SEGMENT = re.compile(r"[^{}/?#%\s]+")
+#: A letter, a digit, or one of ``-._~``, which means the same with and without its encoding (RFC 3986, 2.3).
+NEEDLESS = re.compile(r"%(2[DdEe]|3\d|4[1-9A-Fa-f]|5[\dAaFf]|6[1-9A-Fa-f]|7[\dAaEe])")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class RouteKey:
         return f"{self.method} {self.path}" if self.path else DEFAULT
 
 
+def as_sent(path: str) -> str:
+    """A path as a REST API compares it: as it was sent, but for what was encoded without need. Else another encoding of a closed route's path would
+    lead to an open route beside it."""
+    return NEEDLESS.sub(lambda found: chr(int(found[1], 16)), path) if "%" in path else path
+
+
 def segments_of(text: str, path: str) -> tuple[str, ...]:
     segments = tuple(path[1:].split("/")) if path != "/" else ()
     names = []
@@ -52,7 +60,7 @@ def segments_of(text: str, path: str) -> tuple[str, ...]:
             is_slash_at_the_end = segment == "" and place == len(segments) - 1 > 0
             if not SEGMENT.fullmatch(segment) and not is_slash_at_the_end:
                 raise SettingError(
-                    f"the route {text!r} is refused: {segment!r} is no part of a path; it takes a text, {{name}}, or {{name+}} at the end."
+                    f"the route {text!r} is refused: {segment!r} is no part of a path; it takes a text (not encoded), {{name}} or {{name+}} (at the end)."
                 )
             continue
         names.append(variable[1])

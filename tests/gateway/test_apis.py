@@ -68,6 +68,23 @@ def test_a_rest_api_can_be_at_the_root() -> None:
         assert server.get("/items").json() == ["/items", "/items", "live"]
 
 
+def test_another_encoding_of_a_closed_path_does_not_lead_to_the_open_route_beside_it() -> None:
+    app = App("closed")
+    app.rest_api(base_path="/")
+    app.on(Rest("GET /admin", authorizer="iam"))(handler)
+    app.on(Rest("ANY /{proxy+}", authorizer="none"))(handler_1)
+    with gateway(app) as server:
+        assert server.get("/other").status == 200
+        assert [server.get(path).status for path in ("/admin", "/%61dmin", "/adm%69n", "/admin/")] == [403] * 4
+
+
+def test_a_rest_path_that_could_never_come_is_refused() -> None:
+    app = App("never")
+    app.on(Rest("GET /é"))(handler)
+    with pytest.raises(SettingError, match="'GET /é' is refused: REST APIs compare paths as they are sent"), gateway(app):
+        pass
+
+
 def handler_1(event: Any, context: Any) -> Any:
     context_path, stage = event["requestContext"]["path"], event["requestContext"]["stage"]
     return {"statusCode": 200, "body": f'["{event["path"]}", "{context_path}", "{stage}"]'}

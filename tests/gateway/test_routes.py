@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import string
 import time
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventflow.errors import SettingError
-from eventflow.gateway.routes import METHODS, RouteKey, RouteTable
+from eventflow.gateway.routes import METHODS, RouteKey, RouteTable, as_sent
 
 
 def table(*keys: str, rest: bool = False) -> RouteTable[str]:
@@ -167,3 +169,18 @@ def test_many_variables_are_no_way_to_keep_the_gateway_busy() -> None:
     begin = time.perf_counter()
     assert routes.find("GET", "/" + "a/" * 10 + "x") is None
     assert time.perf_counter() - begin < 0.1
+
+
+@given(st.text(string.printable, max_size=30), st.data())
+def test_a_rest_path_is_compared_as_sent_but_for_what_was_encoded_without_need(text: str, data: st.DataObject) -> None:
+    needless = set(string.ascii_letters + string.digits + "-._~")
+    encoded = {place for place, letter in enumerate(text) if letter in needless and data.draw(st.booleans())}
+    sent = "".join(f"%{ord(letter):02x}" if place in encoded else quote(letter, safe="") for place, letter in enumerate(text))
+    assert as_sent(sent) == quote(text, safe="")
+    assert unquote(as_sent(sent)) == text
+
+
+@pytest.mark.parametrize("key", ["GET /a%20b", "GET /%61dmin"])
+def test_a_route_is_not_encoded(key: str) -> None:
+    with pytest.raises(SettingError, match="not encoded"):
+        RouteKey.parse(key)

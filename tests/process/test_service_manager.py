@@ -1,9 +1,11 @@
 """What the daemon tells systemd: a fake service manager listens on NOTIFY_SOCKET while a real daemon starts, hangs and stops."""
 
 import os
+import queue
 import signal
 import socket
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,24 +25,35 @@ BEAT = 0.1
 
 
 class Manager:
-    """Keeps what the daemon says, as (monotonic seconds, lines)."""
+    """Keeps what the daemon says, as (monotonic seconds, lines). It listens all the time, as a real one does: the kernel keeps eleven messages, and
+    those beyond are lost."""
 
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
         self.heard: list[tuple[float, list[str]]] = []
+        self._unread: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._listener = threading.Thread(target=self._hear, daemon=True)
+        self._listener.start()
+
+    def _hear(self) -> None:
+        while lines := self.socket.recv(4096).decode():
+            self.heard.append((time.monotonic(), lines.split("\n")))
+            self._unread.put(lines.split("\n"))
+
+    def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RD)
+        self._listener.join()
+        self.socket.close()
 
     def listen(self, seconds: float) -> list[str]:
-        """All lines of so many seconds."""
+        """All lines of so many seconds, and those since it was asked last."""
         end, found = time.monotonic() + seconds, []
         while (left := end - time.monotonic()) > 0:
-            self.socket.settimeout(left)
             try:
-                lines = self.socket.recv(4096).decode().split("\n")
-            except TimeoutError:
+                found += self._unread.get(timeout=left)
+            except queue.Empty:
                 break
-            self.heard.append((time.monotonic(), lines))
-            found += lines
         return found
 
     def until(self, condition: Callable[[list[str]], bool], seconds: float = 20.0) -> list[str]:
@@ -60,7 +73,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("WATCHDOG_USEC", str(int(2 * BEAT * 1e6)))
     listening = Manager(address)
     yield listening
-    listening.socket.close()
+    listening.close()
 
 
 def test_the_service_manager_hears_how_the_daemon_is(manager: Manager, tmp_path: Path) -> None:
