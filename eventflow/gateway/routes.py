@@ -60,7 +60,7 @@ def segments_of(text: str, path: str) -> tuple[str, ...]:
             is_slash_at_the_end = segment == "" and place == len(segments) - 1 > 0
             if not SEGMENT.fullmatch(segment) and not is_slash_at_the_end:
                 raise SettingError(
-                    f"the route {text!r} is refused: {segment!r} is no part of a path; it takes a text (not encoded), {{name}} or {{name+}} (at the end)."
+                    f"the route {text!r} is refused: {segment!r} is no part of a path; it takes a text (not encoded), {{name}}, or {{name+}} last."
                 )
             continue
         names.append(variable[1])
