@@ -14,7 +14,8 @@ from benchmarks.server import free_port, started
 
 NODE = Path(__file__).parents[1] / ".venv" / "peers" / "node" / "node_modules" / ".bin"
 #: What a peer serves of what is measured; those that are not named here serve all of it.
-SERVICES = {"dynalite": frozenset({"dynamodb"}), "s3rver": frozenset({"s3"})}
+#: moto takes minutes to be sent the thousands of messages that are to be received: what it does for one grows with their number.
+SERVICES = {"dynalite": frozenset({"dynamodb"}), "s3rver": frozenset({"s3"}), "moto": frozenset({"dynamodb", "s3"})}
 #: Name, address, access key and secret.
 Peer = tuple[str, str, str, str]
 

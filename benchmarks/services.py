@@ -262,6 +262,7 @@ def figures() -> list[Figure]:
             places = [place for place, services in served.items() if workload.service in services]
             one, many = loads(workload, places, folder, 1), loads(workload, places, folder, CLIENTS)
             found += rows(workload.name, places, one, many)
+            print(f"  {workload.name}: {many[0].rate:,.0f}/s", flush=True)
         boto = {place.name: through_boto3(place) for place in (mine, *peers) if {"dynamodb", "s3"} <= services_of(place)}
     for name, milliseconds in boto["eventflow"].items():
         others = tuple(Value(peer, times[name]) for peer, times in boto.items() if peer != "eventflow")
