@@ -191,7 +191,8 @@ def check_repetitions(function: str, attempts: Sequence[Attempt], evidence: Evid
     failed = {id: sorted(entry.started_at for entry in evidence.ledger.get(id, ()) if entry.status != "success") for id in ids_of(attempts)}
     for before, again in itertools.pairwise(attempts):
         failures = failed[before.request_id]
-        if before.ended is None and failures and failures[0] < again.begun:
+        # One that is nearer to the second is the second's: that of the first was killed with its daemon before it was settled.
+        if before.ended is None and failures and abs(failures[0] - before.begun) <= abs(failures[0] - again.begun):
             failures.pop(0)
             continue
         excuses = [kill for kill in evidence.kills if overlap(kill, before.begun, again.begun)]

@@ -96,6 +96,17 @@ def test_a_repetition_needs_a_kill_in_between() -> None:
     assert verdict.longest_unsettled == pytest.approx(0.1)
 
 
+def test_a_failure_is_that_of_the_attempt_which_it_is_nearest_to() -> None:
+    """The first attempt was killed unsettled; the second failed by itself, and the third needs no kill."""
+    begun = (10.0, 45.0, 45.6)
+    attempts = [Attempt("work", "w1", "id-w1", at, 1, at + 0.1 if at == begun[-1] else None) for at in begun]
+    others = [attempt for attempt in FINE.attempts if attempt.function != "work"]
+    ledger = {**FINE.ledger, "id-w1": [Entry("function_error", 44.9999, 45.05, "LookupError"), Entry("success", 45.5999, 45.7)]}
+    assert wrongs(attempts=[*others, *attempts], ledger=ledger, kills=[Kill("daemon", 20.0, 20.1)]) == []
+    (wrong,) = wrongs(attempts=[*others, *attempts], ledger=ledger)
+    assert "ran at 10.000" in wrong
+
+
 def test_a_kill_long_after_the_end_excuses_nothing() -> None:
     assert any("before the first kill" in wrong for wrong in wrongs(attempts=repeated(60.0), kills=[Kill("daemon", 50.0, 50.1)]))
 
