@@ -32,7 +32,7 @@ REACHING = 20.0
 REST = 120.0
 #: A kill takes at most about so many seconds, restart included, on a slow machine; instants of schedules are laid out over a whole run.
 SECONDS_A_KILL = 8.0
-MOST_INSTANTS = 150
+MOST_INSTANTS = 400
 #: Points that this load does not pass; tests/chaos/services and tests/process do.
 OF_SERVICES = ("version.", "part.", "upload.", "item.", "event.", "fire.", "notification.", "stream.")
 OF_EVENTS = tuple(point for point in POINTS if not point.startswith(OF_SERVICES))
