@@ -72,9 +72,14 @@ class DaemonProcess:
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
+            raise AssertionError(f"the daemon did not stop:\n{self._last_words()[-8000:]}") from None
+
+    def _last_words(self) -> str:
+        """The log of a daemon that hangs, ended so that faulthandler tells where."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGABRT)
             self.process.wait(PATIENCE)
-            raise AssertionError(f"the daemon did not stop:\n{self.log.read_text()[-8000:]}") from None
+        return self.log.read_text()
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -85,7 +90,8 @@ class DaemonProcess:
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert self.process is None or self.process.poll() is None, f"the daemon ended while a test waited until {what}:\n{self.log.read_text()}"
-            assert time.monotonic() < end, f"in {seconds:.0f} s it did not come to this: {what}\n{self.log.read_text()[-4000:]}"
+            if time.monotonic() > end:
+                raise AssertionError(f"in {seconds:.0f} s it did not come to this: {what}\n{self._last_words()[-8000:]}")
             time.sleep(0.01)
         return found
 
