@@ -1,8 +1,10 @@
 """The limit of an HTTP request: an ASGI application that sends each body back, on the daemon's own server and event loop."""
 
 import asyncio
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from eventflow.http_server import HttpServer
@@ -27,6 +29,19 @@ async def serve() -> None:
         await server.serve(echo)
     finally:
         await server.close()
+
+
+@contextmanager
+def echo_server() -> Iterator[str]:
+    """The address of one in a process of its own."""
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """The API gateway: a route whose function returns a constant, beside the same server's bare echo; among ten routes and among a thousand."""
 
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks import gateway_peers
-from benchmarks.measure import RUNS, Figure, Value
-from benchmarks.wrk import Load, Raw, Target, load, script
+from benchmarks.echo import echo_server
+from benchmarks.measure import Figure, Value
+from benchmarks.wrk import Raw, Target, load, medians, script
 from tests.process.daemon_process import daemon
 
 CLIENTS = 32
@@ -42,24 +40,9 @@ def ours(folder: Path, routes: int) -> Iterator[Target]:
 
 
 @contextmanager
-def echo(folder: Path) -> Iterator[Target]:
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield target(process.stdout.readline().strip() + "/constant", folder, "echo")
-    finally:
-        process.terminate()
-        process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def medians(targets: list[Target], connections: int) -> list[Load]:
-    """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
-    for one in targets:
-        load(one, connections, 1)
-    runs = [[load(one, connections) for one in targets] for _ in range(RUNS)]
-    return [Load(*(statistics.median(values) for values in zip(*each, strict=True))) for each in zip(*runs, strict=True)]
+def bare_echo(folder: Path) -> Iterator[Target]:
+    with echo_server() as url:
+        yield target(f"{url}/constant", folder, "echo")
 
 
 def peer(name: str, program: str | None, serving: Callable[[str], AbstractContextManager[str]], folder: Path) -> tuple[Value, ...]:
@@ -81,7 +64,7 @@ def figures() -> list[Figure]:
         return []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with ours(folder, 10) as few, ours(folder, 1000) as many, echo(folder) as bare:
+        with ours(folder, 10) as few, ours(folder, 1000) as many, bare_echo(folder) as bare:
             one, one_bare = medians([few, bare], 1)
             crowd, crowd_many, crowd_bare = medians([few, many, bare], CLIENTS)
         peers = peer(gateway_peers.CHALICE, gateway_peers.chalice_program(), gateway_peers.chalice, folder)

@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +13,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from benchmarks import ministack_peer
-from benchmarks.measure import RUNS, Figure, Value
+from benchmarks.echo import echo_server
+from benchmarks.measure import Figure, Value
 from benchmarks.throughput import CODE, PAYLOAD
-from benchmarks.wrk import Load, Raw, Target, load, script
+from benchmarks.wrk import Raw, Target, load, medians, script
 from tests.process.daemon_process import daemon
 
 PEER_SECONDS = 8
@@ -48,25 +46,9 @@ def ours(folder: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def echo(folder: Path) -> Iterator[Target]:
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip() + "/2015-03-31/functions/noop/invocations"
-        yield target(url, folder / "echo.lua", "AKIDEXAMPLE", "secret")
-    finally:
-        process.terminate()
-        process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def medians(targets: list[Target], connections: int) -> list[Load]:
-    """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
-    for one in targets:
-        load(one, connections, 1)
-    runs = [[load(one, connections) for one in targets] for _ in range(RUNS)]
-    return [Load(statistics.median(one.p50 for one in each), statistics.median(one.rate for one in each)) for each in zip(*runs, strict=True)]
+def bare_echo(folder: Path) -> Iterator[Target]:
+    with echo_server() as url:
+        yield target(f"{url}/2015-03-31/functions/noop/invocations", folder / "echo.lua", "AKIDEXAMPLE", "secret")
 
 
 def peers() -> tuple[tuple[Value, ...], tuple[Value, ...]]:
@@ -86,7 +68,7 @@ def figures() -> list[Figure]:
     if shutil.which("wrk") is None:
         print("skipped: the load generator wrk is not installed (Debian: apt-get install wrk)")
         return []
-    with tempfile.TemporaryDirectory() as name, ours(Path(name)) as mine, echo(Path(name)) as bare:
+    with tempfile.TemporaryDirectory() as name, ours(Path(name)) as mine, bare_echo(Path(name)) as bare:
         one, one_bare = medians([mine, bare], 1)
         many, many_bare = medians([mine, bare], CLIENTS)
     limit = "bare echo on the same server"

@@ -5,7 +5,6 @@ Each workload is a few hundred different requests that are sent again and again.
 
 import json
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +19,10 @@ from botocore.config import Config
 
 from benchmarks import service_peers
 from benchmarks.measure import Figure, Value, percentile
-from benchmarks.wrk import Load, Raw, Target, load, script
+from benchmarks.wrk import Load, Raw, Target, load, medians, script
 from tests.process.daemon_process import daemon
 
 CLIENTS = 32
-RUNS = 3
 KEYS = 400
 MESSAGES = 6_000
 TEXT = "x" * 240
@@ -219,10 +217,7 @@ def loads(workload: Workload, places: list[Place], folder: Path, clients: int) -
     if not workload.again:
         return [load(Target(place.url, script(folder / "once.lua", workload.requests(place))), clients, workload.seconds) for place in places]
     targets = [Target(place.url, script(folder / f"{place.name}.lua", workload.requests(place))) for place in places]
-    for target in targets:
-        load(target, clients, 1)
-    runs = [[load(target, clients, workload.seconds) for target in targets] for _ in range(RUNS)]
-    return [Load(statistics.median(one.p50 for one in each), statistics.median(one.rate for one in each)) for each in zip(*runs, strict=True)]
+    return medians(targets, clients, workload.seconds)
 
 
 def through_boto3(place: Place) -> dict[str, float]:

@@ -2,10 +2,13 @@
 
 import json
 import re
+import statistics
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks.measure import RUNS
 
 SECONDS = 2
 LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
@@ -30,7 +33,7 @@ class Load(NamedTuple):
 
     p50: float
     rate: float
-    p99: float = 0.0
+    p99: float
 
 
 class Target(NamedTuple):
@@ -57,6 +60,14 @@ def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
     if bad is not None or latency is None or slowest is None or rate is None:
         raise AssertionError(text)
     return Load(milliseconds(latency), float(rate[1]), milliseconds(slowest))
+
+
+def medians(targets: Sequence[Target], connections: int, seconds: int = SECONDS) -> list[Load]:
+    """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
+    for target in targets:
+        load(target, connections, 1)
+    runs = [[load(target, connections, seconds) for target in targets] for _ in range(RUNS)]
+    return [Load(*map(statistics.median, zip(*each, strict=True))) for each in zip(*runs, strict=True)]
 
 
 def milliseconds(latency: re.Match[str]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from eventflow.aws.body import Receive
@@ -67,24 +67,13 @@ class Express:
         claim = usual_claim(request, len(scope["headers"]), HARMLESS, self._largest, self._verifier)
         if claim is None or claim.signature.service != "lambda":
             return receive
-        message = await receive()
-        if not is_signed(claim, message):
-            return again(message, receive)
-        body: bytes = message["body"]
-        with self._bodies.share() as share:
-            try:
-                share.take(len(body))
-            except Overloaded:
-                return again(message, receive)
-            call = self._call("lambda", request, claim.signature)
-            call.operation = "Invoke"
-            reply = await self._reply(call, {"FunctionName": request.path.split("/")[3], "Payload": body})
-        await deliver(reply, False, receive, send)
-        return None
+        return await answered_with_body(claim, self._reply, self._bodies, receive, send)
 
-    async def _reply(self, call: Call, params: dict[str, Any]) -> Reply:
+    async def _reply(self, claim: Claim, body: bytes) -> Reply:
+        call = self._call("lambda", claim.request, claim.signature)
+        call.operation = "Invoke"
         try:
-            answer = await self._invoke(call, params) or {}
+            answer = await self._invoke(call, {"FunctionName": claim.request.path.split("/")[3], "Payload": body}) or {}
             if answer.keys() == PLAIN:
                 return plain(answer, call.request_id)
             reply = self._spoken().written("Invoke", answer, call.request_id)
@@ -105,6 +94,24 @@ def usual_claim(request: Request, sent_headers: int, harmless: frozenset[str], l
         return verifier.claim(request, read_signature(request))
     except (Refused, NotText):
         return None
+
+
+async def answered_with_body(
+    claim: Claim, answer: Callable[[Claim, bytes], Awaitable[Reply]], bodies: BodyBudget, receive: Receive, send: Send
+) -> Receive | None:
+    """Send the answer to a claim and its body. If that is not the signed one in one piece, or memory is short, return where it is to be read."""
+    message = await receive()
+    if not is_signed(claim, message):
+        return again(message, receive)
+    body: bytes = message["body"]
+    with bodies.share() as share:
+        try:
+            share.take(len(body))
+        except Overloaded:
+            return again(message, receive)
+        reply = await answer(claim, body)
+    await deliver(reply, False, receive, send)
+    return None
 
 
 def is_signed(claim: Claim, message: Mapping[str, Any]) -> bool:

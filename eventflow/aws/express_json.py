@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eventflow.aws.body import Receive
-from eventflow.aws.delivery import Send, deliver
-from eventflow.aws.express import HARMLESS, LARGEST, again, is_signed, usual_claim
+from eventflow.aws.delivery import Send
+from eventflow.aws.express import HARMLESS, LARGEST, answered_with_body, usual_claim
 from eventflow.aws.faults import finished, told
 from eventflow.aws.operation import Call, Operation, Service
 from eventflow.aws.protocols.dialect import Match
@@ -20,10 +21,9 @@ from eventflow.aws.protocols.json_rpc import JsonRpc
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
 from eventflow.aws.routing import SIGNING_NAMES
-from eventflow.aws.sigv4 import Signature, Verifier
+from eventflow.aws.sigv4 import Claim, Signature, Verifier
 from eventflow.aws.wire import SpokenService, WireOperation
 from eventflow.body_budget import BodyBudget
-from eventflow.errors import Overloaded
 
 Scope = MutableMapping[str, Any]
 #: Headers that change nothing in what such an operation does or answers, beyond what is checked or handed on below.
@@ -76,19 +76,19 @@ class ExpressJson:
         goal = self._goals.get(named) or self._find(*named)
         if goal is None:
             return receive
-        message = await receive()
-        if not is_signed(claim, message):
-            return again(message, receive)
-        body: bytes = message["body"]
-        with self._bodies.share() as share:
-            try:
-                share.take(len(body))
-            except Overloaded:
-                return again(message, receive)
-            call = self._call(goal.service.name, request, claim.signature)
-            reply = await answered(goal, call, request, body)
-        await deliver(reply, False, receive, send)
-        return None
+        return await answered_with_body(claim, partial(self._reply, goal), self._bodies, receive, send)
+
+    async def _reply(self, goal: Goal, claim: Claim, body: bytes) -> Reply:
+        call = self._call(goal.service.name, claim.request, claim.signature)
+        call.operation = goal.operation.name
+        dialect = goal.spoken.dialect
+        try:
+            answer = await goal.implementation(call, goal.operation.read(claim.request, goal.match, body))
+            reply = goal.operation.write(answer or {}, call.request_id)
+            reply.status = call.status or reply.status
+        except Exception as error:
+            reply = told(error, dialect, call)
+        return finished(reply, dialect, call)
 
     def _find(self, signed_for: str, target: str) -> Goal | None:
         """The operation of this name, if it is one of the service that the signature is for."""
@@ -106,15 +106,3 @@ class ExpressJson:
             goal = self._goals[signed_for, target] = Goal(service, spoken, operation, implementation, Match(operation_name, {}))
             return goal
         return None
-
-
-async def answered(goal: Goal, call: Call, request: Request, body: bytes) -> Reply:
-    call.operation = goal.operation.name
-    dialect = goal.spoken.dialect
-    try:
-        answer = await goal.implementation(call, goal.operation.read(request, goal.match, body))
-        reply = goal.operation.write(answer or {}, call.request_id)
-        reply.status = call.status or reply.status
-    except Exception as error:
-        reply = told(error, dialect, call)
-    return finished(reply, dialect, call)

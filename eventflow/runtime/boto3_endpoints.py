@@ -7,14 +7,13 @@ instead, before it is signed, with the domain in the Host header. Nothing else i
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from eventflow.runtime.after_import import AfterImport
 
 #: The daemon's AWS endpoint and, behind it, the domains of its WebSocket APIs, with spaces between them.
 VARIABLE = "EVENTFLOW_WEBSOCKETS"
@@ -22,30 +21,12 @@ HANDLERS = "botocore.handlers"
 EVENT = "before-sign.apigatewaymanagementapi"
 
 
-class Handlers(MetaPathFinder):
-    """Adds the handler to those of every session, in the moment in which botocore is imported."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
-        if fullname != HANDLERS:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def execute_and_add(module: ModuleType) -> None:
-                execute(module)
-                add(module)
-
-            spec.loader.exec_module = execute_and_add  # type: ignore[method-assign]
-        return spec
-
-
 def install() -> None:
-    """Do it in this process and those that are forked from it."""
+    """Do it in this process and those that are forked from it, for all sessions: in the moment in which botocore is imported."""
     if HANDLERS in sys.modules:
         add(sys.modules[HANDLERS])
     else:
-        sys.meta_path.insert(0, Handlers())
+        sys.meta_path.insert(0, AfterImport(HANDLERS, add))
 
 
 def add(handlers: ModuleType) -> None:

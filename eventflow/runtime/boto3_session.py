@@ -9,14 +9,14 @@ own, so that the default session is as new in every environment.
 from __future__ import annotations
 
 import functools
-import importlib.machinery
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any
+
+from eventflow.runtime.after_import import AfterImport
 
 #: What botocore's loader remembers, as its cache has it: the method, its arguments, and pairs of a keyword and its value.
 METHODS = {"load_service_model", "load_data_with_path", "list_available_services", "list_api_versions", "determine_latest_version"}
@@ -26,25 +26,12 @@ MAKERS = ("client", "resource")
 Call = list[Any]  # [maker, arguments, keywords]
 
 
-class Notes(MetaPathFinder):
+class Notes(AfterImport):
     """Notes how clients are made on the default session from the moment that boto3 is imported. Install it in a process that will be thrown away."""
 
     def __init__(self) -> None:
+        super().__init__("boto3.session", self._watch)
         self.calls: list[Call] = []
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "boto3.session":
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def execute_and_watch(module: ModuleType) -> None:
-                execute(module)
-                self._watch(module)
-
-            spec.loader.exec_module = execute_and_watch  # type: ignore[method-assign]
-        return spec
 
     def _watch(self, module: ModuleType) -> None:
         for maker in MAKERS:
