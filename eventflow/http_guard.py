@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ class GuardedProtocol(Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and (certificate := client_certificate(tls)) is not None:
             self.app_state = {**self.app_state, STATE: certificate}
-        self._heading, self._ending = True, False
+        self._heading = True
+        self._last_words: bytes | None = None
         self._earlier = self._piece = 0
-        self._too_large = False
         self._unread = 0
         self._framing = 0
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
@@ -68,7 +69,7 @@ class GuardedProtocol(Protocol):
         if self._heading and not self.transport.is_closing():
             self._earlier += self._piece
             if self._earlier > self.limits.head_bytes:
-                self._too_large = True
+                self.refused_with = 431
                 self.send_400_response("")
             elif self._head_timer is None:
                 self._head_timer = self.loop.call_later(self.limits.head_seconds, self._head_is_late)
@@ -88,7 +89,7 @@ class GuardedProtocol(Protocol):
     def on_headers_complete(self) -> None:
         most = self.limits.head_bytes
         if self._earlier + self._piece > most and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > most:
-            self._too_large = True
+            self.refused_with = 431
             raise HeadTooLarge
         self._heading = False
         if self._head_timer is not None:
@@ -96,28 +97,35 @@ class GuardedProtocol(Protocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """End the connection, with an answer where the client can only take it for that of the request that is refused."""
+        """End the connection with an answer to the request that is refused, once those before it have theirs."""
         self._cancel_head_timer()
         self._heading = False
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._ending = True  # those before it get their answers, and then no more
-            if self.cycle.more_body:  # what is refused is the body of the latest of them
-                self.cycle.disconnected = True
-                self.cycle.message_event.set()
-                if not self.pipeline:
-                    self.transport.close()
-            return
-        status, text = (431, "Request Header Fields Too Large") if self._too_large else (400, "Bad Request")
-        body = f'{{"message":"{text}"}}'
-        head = f"HTTP/1.1 {status} {text}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(f"{head}{body}".encode())
-        self.transport.close()
+        if self._last_words is not None:
+            return  # the parser complains of all that comes behind the first mistake
+        self._last_words = last_words(self.refused_with)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._end()
+        elif cycle.more_body:  # what is refused is the body of the latest of them
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if self.pipeline:
+                self.pipeline.popleft()  # it has not had its turn
+            elif cycle.response_started:
+                self.transport.close()
+            else:
+                self._end()
+
+    def _end(self) -> None:
+        if self._last_words is not None and not self.transport.is_closing():
+            self.transport.write(self._last_words)
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
         super().on_response_complete()
-        if self._ending and was_last:
-            self.transport.close()
+        if was_last:
+            self._end()
 
     def idled(self) -> None:
         """Close an idle connection; one whose client reads nothing is idle too."""
@@ -143,6 +151,14 @@ class GuardedProtocol(Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def last_words(status: int) -> bytes:
+    """An answer with which a connection ends."""
+    text = HTTPStatus(status).phrase
+    body = f'{{"message":"{text}"}}'
+    head = f"HTTP/1.1 {status} {text}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    return f"{head}{body}".encode()
 
 
 def guarded(limits: Limits) -> type[GuardedProtocol]:

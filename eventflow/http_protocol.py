@@ -128,8 +128,8 @@ class Exchange(RequestResponseCycle):
         self.on_response()
 
 
-class NoTunnels(Exception):
-    """A request asks for a tunnel to another server."""
+class NotSpoken(Exception):
+    """A request asks for what is not spoken here: a tunnel, another version of HTTP, another coding of its body. ``refused_with`` is the answer."""
 
 
 def new_parser(protocol: Protocol) -> httptools.HttpRequestParser:
@@ -145,15 +145,36 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._idle_since: float | None = None
-        self._in_head = False
+        self._in_head = self._coded = False
+        #: The status of the answer to a request that cannot be parsed.
+        self.refused_with = 400
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head, self._coded = True, False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a field that trails the body is no header (RFC 9110, 6.5.1): those were believed by others before it came
-            super().on_header(name, value)
+        if not self._in_head:  # a field that trails the body is no header (RFC 9110, 6.5.1): those were believed by others before it came
+            return
+        name = name.lower()
+        if name == b"transfer-encoding":
+            if self._coded or value.strip().lower() != b"chunked":
+                raise self._not_spoken(501)  # RFC 9112, 6.1: a server does not guess what a coding that it does not know has inside
+            self._coded = True
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def _not_spoken(self, status: int) -> NotSpoken:
+        self.refused_with = status
+        return NotSpoken(status)
+
+    def _check_version(self, version: str) -> None:
+        """Versions but 1.1 are for old clients, which know of no chunks: a proxy before us may have seen another body (RFC 9112, 6.1)."""
+        if version != "1.0":
+            raise self._not_spoken(505)
+        if self._coded:
+            raise self._not_spoken(400)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -197,7 +218,9 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._method, self._version = self.parser.get_method(), self.parser.get_http_version()
             if self._method == b"CONNECT":
-                raise NoTunnels
+                raise self._not_spoken(400)
+            if self._version != "1.1":
+                self._check_version(self._version)
             if self._should_upgrade():
                 super().on_headers_complete()
             return
@@ -206,6 +229,8 @@ class Protocol(HttpToolsProtocol):
             return
         version = self.parser.get_http_version()
         scope: Any = self.scope
+        if version != "1.1":
+            self._check_version(version)
         scope["method"] = self.parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
