@@ -72,6 +72,12 @@ class Environment:
         self.announced = False
         self.tail = b""
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the reader of its streamed response has no room: until it has, nothing is to be read from the process, which then waits."""
+        stream = self.in_flight[0].stream if self.in_flight else None
+        return stream is not None and stream.on_room is not None
+
     def send(self, data: bytes) -> bool:
         """Send frames; False when the rest waits until the socket takes it (call ``send_rest`` then)."""
         if not self._unsent:

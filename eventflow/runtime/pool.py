@@ -11,7 +11,6 @@ from functools import partial
 
 from eventflow import faultpoint
 from eventflow.clock import Clock, Timer
-from eventflow.dispatch.alarm import Alarm
 from eventflow.dispatch.concurrency import ACCOUNT_EXCEEDED, Concurrency
 from eventflow.dispatch.dispatcher import UnknownFunction
 from eventflow.dispatch.invocation import Invocation, Work
@@ -22,11 +21,12 @@ from eventflow.runtime import frames
 from eventflow.runtime.crew import PATIENCE_SECONDS, Crew
 from eventflow.runtime.environment import Environment, Phase, failed
 from eventflow.runtime.growth import Growth
-from eventflow.runtime.launcher import INIT_SECONDS, Launcher
-from eventflow.runtime.limits import MEGABYTE, available_memory, resident_bytes
+from eventflow.runtime.launcher import Launcher
+from eventflow.runtime.limits import MEGABYTE, available_memory
 from eventflow.runtime.nursery import Nursery, exit_reason
 from eventflow.runtime.starts import Starts
 from eventflow.runtime.transcript import LogSink, Transcript, out_of_memory
+from eventflow.runtime.watch import Watch
 
 log = logging.getLogger("eventflow.runtime")
 
@@ -36,8 +36,6 @@ QUICK_WINDOW = 64
 URGENT_WINDOW = 16
 #: A failure counts as so slow: what it causes costs us many times what a success does, and a window full of it would hold up everybody else.
 FAILURE_MS = 10.0
-#: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
-LOOK_SECONDS = 0.05
 #: How often growth is considered again while events wait.
 GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
@@ -69,8 +67,7 @@ class Pool:
         self._by_pid: dict[int, Environment] = {}
         self._by_id: dict[str, Environment] = {}
         self._room_left = True
-        self._deadlines = Alarm(clock, clock.monotonic, self._enforce_deadlines)
-        self._look_timer: Timer | None = None
+        self._watch = Watch(clock, self._by_id, self._take_frames, self._transcript, launcher.limiter)
         self._reap_timer: Timer | None = None
         self._starved: set[str] = set()
         self._growth = Growth(clock)
@@ -113,10 +110,9 @@ class Pool:
     async def close(self) -> None:
         """End every environment now; what they were running is given back uncharged."""
         self._closing = True
-        self._deadlines.cancel()
-        for timer in (self._look_timer, self._reap_timer):
-            if timer is not None:
-                timer.cancel()
+        self._watch.close()
+        if self._reap_timer is not None:
+            self._reap_timer.cancel()
         for crew in self._crews.values():
             self._work.returned(list(crew.urgent))
             crew.urgent.clear()
@@ -228,7 +224,7 @@ class Pool:
     def _assign(self, environment: Environment, invocations: list[Invocation], slots: int) -> None:
         environment.phase = Phase.BUSY
         environment.slots += slots
-        self._look_soon()
+        self._watch.look_soon()
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
         arn = self._launcher.arn(environment.function.name)
@@ -251,7 +247,7 @@ class Pool:
     def _begin(self, environment: Environment, since: float) -> None:
         """The first invocation in flight has been running since then."""
         environment.began(since)
-        self._expect(environment, since + environment.function.timeout)
+        self._watch.expect(environment, since + environment.function.timeout)
 
     # Growth.
 
@@ -310,8 +306,8 @@ class Pool:
         self._by_id[environment.id] = environment
         self._starts.begun(environment)
         asyncio.get_running_loop().add_reader(environment.connection, self._readable, environment)
-        self._expect(environment, environment.deadline)
-        self._look_soon()
+        self._watch.expect(environment, environment.deadline)
+        self._watch.look_soon()
         return True
 
     def _cannot_start(self, crew: Crew, error: OSError) -> None:
@@ -566,60 +562,6 @@ class Pool:
         crew.idle.clear()
 
     # Time.
-
-    def _expect(self, environment: Environment, deadline: float) -> None:
-        environment.deadline = deadline
-        self._deadlines.ask(deadline)
-
-    def _enforce_deadlines(self) -> None:
-        timed = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
-        for environment in timed:
-            if environment.deadline <= self._clock.monotonic() and self._take_frames(environment) and environment.deadline <= self._clock.monotonic():
-                self._time_out(environment)
-        left = [one.deadline for one in timed if one.phase in (Phase.STARTING, Phase.BUSY)]
-        if left:
-            self._deadlines.ask(min(left))
-
-    def _time_out(self, environment: Environment) -> None:
-        if environment.phase is Phase.STARTING:
-            message = f"The init phase of {environment.function.name} did not finish within {INIT_SECONDS:.2f} seconds"
-        elif environment.in_flight:
-            message = f"RequestId: {environment.in_flight[0].request_id} Error: Task timed out after {environment.function.timeout:.2f} seconds"
-        else:
-            return
-        environment.kill(failed("Sandbox.Timedout", message))
-
-    def _look_soon(self) -> None:
-        if self._look_timer is None and not self._closing:
-            self._look_timer = self._clock.call_later(LOOK_SECONDS, self._look)
-
-    def _look(self) -> None:
-        """Take the output of what has been running for a while, and watch memory where nothing else does."""
-        self._look_timer = None
-        active = [one for one in self._by_id.values() if one.phase in (Phase.STARTING, Phase.BUSY)]
-        for environment in active:
-            if environment.in_flight:
-                self._take_output(environment)
-        if self._launcher.limiter.watched:
-            self._watch_memory([one for one in active if one.pid])
-        if active:
-            self._look_soon()
-
-    def _take_output(self, environment: Environment) -> None:
-        """Of the only invocation that could have written it; with several in flight the frames tell whose it is."""
-        if not self._take_frames(environment) or not environment.in_flight:
-            return
-        self._transcript.announce(environment)
-        if len(environment.in_flight) == 1:
-            self._transcript.take_output(environment, None, environment.in_flight[0].request_id)
-
-    def _watch_memory(self, environments: list[Environment]) -> None:
-        if not environments:
-            return
-        sizes = resident_bytes([environment.pid for environment in environments])
-        for environment in environments:
-            if sizes.get(environment.pid, 0) > environment.function.memory * MEGABYTE:
-                environment.kill(out_of_memory(environment))
 
     def _reap_later(self) -> None:
         if self._reap_timer is None:
