@@ -25,7 +25,7 @@ HOP_BY_HOP = frozenset(
     (
         *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding"),
         *(b"upgrade", b"content-length", b"host", b"expect"),
-        *(b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"),
+        *(b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-amzn-trace-id"),
     )
 )
 PIECE = 64 * 1024
@@ -124,6 +124,7 @@ class HttpIntegration:
             f"x-forwarded-proto: {request.scheme}".encode(),
             f"x-forwarded-port: {request.port}".encode(),
             f"x-forwarded-host: {request.host}".encode("latin-1"),
+            f"x-amzn-trace-id: {request.trace}".encode(),
             b"connection: close",
         ]
         if request.body or request.method in ("POST", "PUT", "PATCH"):

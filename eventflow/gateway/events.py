@@ -43,8 +43,7 @@ class Writer:
         headers["x-forwarded-for"] = f"{before}, {request.peer}" if before else request.peer
         headers["x-forwarded-port"] = request.port
         headers["x-forwarded-proto"] = request.scheme
-        if "x-amzn-trace-id" not in headers:
-            headers["x-amzn-trace-id"] = request.trace
+        headers["x-amzn-trace-id"] = request.trace
         return headers
 
     def version_2(self, request: Request, route: Route, findings: Findings) -> bytes:

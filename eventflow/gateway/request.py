@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from eventflow.gateway.forwarding import Network, client_of
+from eventflow.gateway.tracing import is_trace
 
 if TYPE_CHECKING:
     from eventflow.gateway.apis import Stage
@@ -125,10 +126,12 @@ class Request:
 
     @property
     def trace(self) -> str:
-        """The trace header of the request, one begun here where it brought none."""
+        """The trace header of the request, one begun here where it brought none that is one."""
         if self._trace is None:
             brought = self.header_map.get("x-amzn-trace-id")
-            self._trace = brought or f"Root=1-{int(self.received):08x}-{self.request_id.replace('-', '')[8:]}"
+            self._trace = (
+                brought if brought is not None and is_trace(brought) else f"Root=1-{int(self.received):08x}-{self.request_id.replace('-', '')[8:]}"
+            )
         return self._trace
 
     @property

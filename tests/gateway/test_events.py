@@ -258,3 +258,35 @@ def test_what_a_rest_api_cannot_have_is_refused(options: dict[str, Any]) -> None
     wrong.rest_api(**options)
     with pytest.raises(SettingError, match=f"REST API 'default': {next(iter(options))}="), gateway(wrong):
         pass
+
+
+ROOT = "Root=1-5759e988-bd862e3fe1be46a994272793"
+
+
+@pytest.mark.parametrize(
+    "brought", [ROOT, f"{ROOT};Parent=53995c3f42cd8ad8;Sampled=1", f"Self=1-67891234-12456789abcdef012345678; {ROOT};Lineage=a1:2|b2:1"]
+)
+def test_a_trace_goes_on(server: GatewayServer, brought: str) -> None:
+    assert server.get("/my/echo", X_Amzn_Trace_Id=brought).json()["headers"]["x-amzn-trace-id"] == brought
+    assert server.events[-1]["headers"]["x-amzn-trace-id"] == brought
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        "rubbish",
+        "Root=1-zzzzzzzz-bd862e3fe1be46a994272793",
+        "Parent=53995c3f42cd8ad8",
+        f"{ROOT};Parent=evil",
+        f"{ROOT};Sampled=yes",
+        f"{ROOT};{ROOT}",
+        f"{ROOT},{ROOT}",
+        f"{ROOT};rubbish",
+        f"{ROOT};a=<script>",
+        f"{ROOT};a={'b' * 1024}",
+    ],
+)
+def test_what_is_no_trace_is_not_passed_on(server: GatewayServer, brought: str) -> None:
+    got = server.get("/my/echo", X_Amzn_Trace_Id=brought).json()["headers"]["x-amzn-trace-id"]
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}", got)
+    assert got != ROOT

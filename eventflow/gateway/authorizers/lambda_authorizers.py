@@ -125,7 +125,7 @@ class LambdaStep:
         try:
             if verdict is None:
                 event = self._event_of(request, route, findings, arn, identity)
-                verdict = await self._authorizer.ask(key, event, request.header_map.get("x-amzn-trace-id"))
+                verdict = await self._authorizer.ask(key, event, request.trace)
         except Failed as error:
             if error.kind != "UNAUTHORIZED":
                 log.warning("%s of the %s: authorizer %r (%s): %s", route.key, route.api, self._settings.name, self._settings.function, error)
