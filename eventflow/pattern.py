@@ -39,10 +39,12 @@ class InvalidEventPattern(ServiceError):
 
 
 class Pattern:
-    """A compiled event pattern; ``matches`` may be called from any thread. ``text`` is its JSON."""
+    """A compiled event pattern; ``matches`` may be called from any thread. ``text`` is its JSON; an event matches that passes all tests of one of the
+    ``alternatives``."""
 
     def __init__(self, text: str, alternatives: Sequence[Alternative]) -> None:
         self.text = text
+        self.alternatives = alternatives
         self._matcher = Matcher(alternatives)
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from eventflow.composition import Core
 from eventflow.database import Database
 from eventflow.errors import ServiceError, StorageError
 from eventflow.function import Function
+from eventflow.pattern import Pattern, compile_pattern
 from eventflow.services.bus import store
 from eventflow.services.bus.inputs import Cause, is_json, is_string, payload_of
 from eventflow.services.bus.paths import NOTHING, JsonPath
@@ -102,6 +103,32 @@ def drive(scenario: Any) -> None:
     import asyncio
 
     asyncio.run(scenario())
+
+
+def test_a_rule_that_changes_has_no_others_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    def counted(pattern: str) -> Pattern:
+        compiled.append(pattern)
+        return compile_pattern(pattern)
+
+    monkeypatch.setattr("eventflow.services.bus.routing.compile_pattern", counted)
+
+    async def scenario() -> None:
+        async with opened(tmp_path, "work") as bench:
+            for number in range(5):
+                await bench.rule([{"Id": "f", "Arn": FUNCTION}], f"r{number}", EventPattern=json.dumps({"detail": {"n": [str(number)]}}))
+            await bench.put({"n": "0"})
+            assert len(compiled) == 5
+            await bench.rule([{"Id": "f", "Arn": FUNCTION}], "r1", EventPattern=json.dumps({"detail": {"n": ["another"]}}))
+            await bench.put({"n": "1"})
+            await bench.put({"n": "another"})
+            await bench.buses.catalog.put_rule(REGION, "default", {"Name": "r0", "EventPattern": SHOP, "State": "DISABLED"})
+            await bench.put({"n": "0"})
+            assert len(compiled) == 6
+            assert [event["detail"]["n"] for event in await bench.events()] == ["0", "another"]
+
+    drive(scenario)
 
 
 def test_a_function_gets_the_event_in_the_transaction_that_takes_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from eventflow.dispatch.dispatcher import LARGEST_EVENT
 from eventflow.dispatch.journal import Event
 from eventflow.errors import ServiceError
 from eventflow.pattern import Pattern, compile_pattern
+from eventflow.pattern_index import PatternIndex
 from eventflow.services.bus import archives, records, retries, subscriptions
 from eventflow.services.bus.entries import PutEvent, as_json
 from eventflow.services.bus.inputs import Cause
@@ -64,17 +65,17 @@ class Effects:
 @dataclass(frozen=True)
 class RuleOfBus:
     arn: str
-    pattern: Pattern
     targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True)
 class BusBook:
-    """All that one bus does with an event."""
+    """All that one bus does with an event. ``patterns`` are those of its rules, by their texts."""
 
-    rules: tuple[RuleOfBus, ...]
+    patterns: Mapping[str, Pattern]
+    rules: PatternIndex[RuleOfBus]
     archives: tuple[tuple[int, Pattern | None], ...]
-    subscriptions: tuple[tuple[int, str, Pattern], ...]
+    subscriptions: PatternIndex[subscriptions.Reader]
 
 
 class Failure(Exception):
@@ -96,6 +97,7 @@ class Router:
         self._doors = doors
         self._revision: str | None = None
         self._books: dict[tuple[str, str], BusBook] = {}
+        self._former: dict[tuple[str, str], BusBook] = {}
 
     def put(self, connection: sqlite3.Connection, region: str, event: PutEvent, effects: Effects) -> None:
         """Let an event arrive at its bus, which must be there."""
@@ -121,8 +123,8 @@ class Router:
         if only is None:
             effects.owners |= subscriptions.keep(connection, book.subscriptions, event)
         here = visited | {(region, event.bus)}
-        for rule in book.rules:
-            if (only is None or rule.arn in only) and rule.pattern.matches(event.event):
+        for rule in book.rules.matching(event.event):
+            if only is None or rule.arn in only:
                 self.deliver_to(connection, region, rule.arn, rule.targets, event, effects, here)
 
     def deliver_to(
@@ -236,7 +238,7 @@ class Router:
     def _book(self, connection: sqlite3.Connection, region: str, bus: str) -> BusBook:
         revision = records.revision(connection)
         if revision != self._revision:
-            self._books.clear()
+            self._former, self._books = self._books, {}
             self._revision = revision
         book = self._books.get((region, bus))
         if book is None:
@@ -244,12 +246,14 @@ class Router:
         return book
 
     def _read(self, connection: sqlite3.Connection, region: str, bus: str) -> BusBook:
-        rules = [
-            RuleOfBus(
-                rule_arn(region, self._account, bus, rule.name),
-                compile_pattern(rule.pattern or ""),
-                tuple(read_target(target, self._account) for target in records.targets(connection, rule.id)),
-            )
-            for rule in records.enabled_rules(connection, region, bus)
-        ]
-        return BusBook(tuple(rules), archives.of_bus(connection, region, bus), subscriptions.of_bus(connection, region, bus))
+        enabled = records.enabled_rules(connection, region, bus)
+        former = self._former.get((region, bus))
+        # To compile them all again whenever one rule changes would hold up the writer for seconds where there are thousands.
+        known = former.patterns if former else {}
+        patterns = {text: known.get(text) or compile_pattern(text) for text in (rule.pattern or "" for rule in enabled)}
+        rules = [(patterns[rule.pattern or ""], self._rule(connection, region, bus, rule)) for rule in enabled]
+        return BusBook(patterns, PatternIndex(rules), archives.of_bus(connection, region, bus), subscriptions.of_bus(connection, region, bus))
+
+    def _rule(self, connection: sqlite3.Connection, region: str, bus: str, rule: records.Rule) -> RuleOfBus:
+        targets = tuple(read_target(target, self._account) for target in records.targets(connection, rule.id))
+        return RuleOfBus(rule_arn(region, self._account, bus, rule.name), targets)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from eventflow.pattern import Pattern, compile_pattern
+from eventflow.pattern import compile_pattern
+from eventflow.pattern_index import PatternIndex
 from eventflow.services.bus.entries import PutEvent
 
 SUBSCRIBE = """
@@ -23,6 +24,9 @@ WHERE s.owner = ? ORDER BY w.sequence LIMIT ?
 FORGET = """
 DELETE FROM bus_waiting WHERE subscription = (SELECT id FROM bus_subscriptions WHERE owner = ?) AND sequence <= ?
 """
+
+#: A subscription's number and its owner.
+Reader = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +66,14 @@ def end(connection: sqlite3.Connection, owner: str) -> None:
     connection.execute("DELETE FROM bus_subscriptions WHERE owner = ?", (owner,))
 
 
-def of_bus(connection: sqlite3.Connection, region: str, bus: str) -> tuple[tuple[int, str, Pattern], ...]:
+def of_bus(connection: sqlite3.Connection, region: str, bus: str) -> PatternIndex[Reader]:
     rows = connection.execute("SELECT id, owner, pattern FROM bus_subscriptions WHERE region = ? AND bus = ?", (region, bus))
-    return tuple((id, owner, compile_pattern(pattern)) for id, owner, pattern in rows)
+    return PatternIndex((compile_pattern(pattern), (id, owner)) for id, owner, pattern in rows)
 
 
-def keep(connection: sqlite3.Connection, readers: Sequence[tuple[int, str, Pattern]], event: PutEvent) -> set[str]:
+def keep(connection: sqlite3.Connection, readers: PatternIndex[Reader], event: PutEvent) -> set[str]:
     """Let the event wait for those whom it concerns; who that is."""
-    concerned = [(id, owner) for id, owner, pattern in readers if pattern.matches(event.event)]
+    concerned = readers.matching(event.event)
     connection.executemany(KEEP, [(id, event.text, event.trace) for id, _owner in concerned])
     return {owner for _id, owner in concerned}
 
