@@ -120,22 +120,22 @@ class App:
         return self._declare(bus_ref(name))
 
     def http_api(self, name: str = "default", **options: Any) -> ApiRef:
-        """An HTTP API, for ``Http(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``$default``),
-        ``stage_variables``, ``base_path``, ``cors``, ``throttle``, ``access_log``, ``openapi``, ``openapi_route``, ``info``, ``components`` and
-        ``authorizer``; docs/http.md says what each means."""
+        """An HTTP API, for ``Http(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``$default``)
+        or ``stages``, ``stage_variables``, ``base_path``, ``cors``, ``throttle``, ``access_log``, ``openapi``, ``openapi_route``, ``info``,
+        ``components`` and ``authorizer``; docs/http.md says what each means."""
         return self._declare(api_ref("HTTP", name, **options))
 
     def rest_api(self, name: str = "default", **options: Any) -> ApiRef:
-        """A REST API, for ``Rest(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``prod``),
-        ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``, ``throttle``, ``access_log``, ``models``,
-        ``validator``, ``api_key_source``, ``openapi``, ``openapi_route``, ``info``, ``components`` and ``authorizer``; docs/http.md says what each
-        means."""
+        """A REST API, for ``Rest(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage`` (``prod``) or
+        ``stages``, ``stage_variables``, ``base_path``, ``binary_media_types``, ``minimum_compression_size``, ``throttle``, ``access_log``,
+        ``models``, ``validator``, ``api_key_source``, ``openapi``, ``openapi_route``, ``info``, ``components`` and ``authorizer``; docs/http.md says
+        what each means."""
         return self._declare(api_ref("REST", name, **options))
 
     def websocket_api(self, name: str = "default", **options: Any) -> ApiRef:
         """A WebSocket API, for ``WebSocket(..., api=name)``; the one called ``default`` is there without being declared. Options: ``stage``
-        (``prod``), ``stage_variables``, ``base_path``, ``route_selection_expression`` (``$request.body.action``), ``idle_timeout`` (600 seconds) and
-        ``connection_lifetime`` (7,200 seconds); docs/websocket.md says what each means."""
+        (``prod``) or ``stages``, ``stage_variables``, ``base_path``, ``route_selection_expression`` (``$request.body.action``), ``idle_timeout`` (600
+        seconds) and ``connection_lifetime`` (7,200 seconds); docs/websocket.md says what each means."""
         return self._declare(api_ref("WEBSOCKET", name, **options))
 
     def api_key(

@@ -53,7 +53,8 @@ def openapi(app: str, api: str | None, public: bool, output: Path | None) -> Non
     settings = read_settings(folder_of(app))
     manifest = manifest_of(app, settings)
     found = chosen(described(manifest.app, settings.account_id, manifest.resources, resolve_triggers(manifest)), api)
-    text = json.dumps(document(found, settings.account_id, settings.region, server(found, settings), extensions=not public), indent=2)
+    servers = [server(stage, settings) for stage in found]
+    text = json.dumps(document(found[0], settings.account_id, settings.region, *servers, extensions=not public), indent=2)
     if output is None:
         click.echo(text)
         return
@@ -80,12 +81,16 @@ def manifest_of(app: str, settings: Settings) -> Manifest:
     return Manifest.from_json(answer["manifest"])
 
 
-def chosen(apis: Sequence[Api], name: str | None) -> Api:
-    served = [api for api in apis if api.protocol in PROTOCOLS]
-    found = [api for api in served if name in (None, api.name, f"{api.protocol.lower()}/{api.name}")]
+def chosen(apis: Sequence[Api], name: str | None) -> Sequence[Api]:
+    """The stages of the API that is meant."""
+    served: dict[str, list[Api]] = {}
+    for api in apis:
+        if api.protocol in PROTOCOLS:
+            served.setdefault(f"{api.protocol.lower()}/{api.name}", []).append(api)
+    found = [stages for full, stages in served.items() if name in (None, full, stages[0].name)]
     if len(found) == 1:
         return found[0]
-    has = ", ".join(f"{api.protocol.lower()}/{api.name}" for api in served) or "none"
+    has = ", ".join(served) or "none"
     if name is None:
         raise EventflowError(f"The application has no API that OpenAPI describes, or several; say which with --api. It has: {has}.")
     raise EventflowError(f"There is no one API named {name!r}; the application has: {has}.")

@@ -166,7 +166,7 @@ class AccessLogs:
             raise SettingError(f"{where}: access_log: log_group={group!r} is refused: it takes the name of a log group of CloudWatch Logs.")
         if (self._files if group is None else self._groups) is None:
             raise SettingError(f"{where}: access_log is refused: there is no place for it here; the daemon has one.")
-        destination = Destination(file_of(api.protocol, api.name), group)
+        destination = Destination(file_of(api), group)
         return ApiLog(self.lines, destination, api, LineFormat(where, text), self._account, self._time)
 
     def step(self, api: Api, route: ApiRoute) -> Step | None:
@@ -187,5 +187,6 @@ class AccessLogs:
         return [line.rstrip(b"\n").decode(errors="replace") for line in found], following
 
 
-def file_of(protocol: str, api: str) -> str:
-    return f"{protocol.lower()}-{api}"
+def file_of(api: Api) -> str:
+    """``http-shop``, and ``http-shop.dev`` for a stage beside others."""
+    return f"{api.protocol.lower()}-{api.name}" + (f".{api.stage.name}" if api.staged and api.stage.segment else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from eventflow.clock import Clock
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import URL, Api, Route
+from eventflow.gateway.apis import SOCKETS, URL, Api, Route
 from eventflow.gateway.plans import ApiKey, UsagePlan, digest, period_of, read_keys, read_plans
 from eventflow.gateway.request import Request
 from eventflow.gateway.routes import RouteKey
@@ -62,9 +62,9 @@ class Admission:
             check_options(api)
         resources = apis[0].resources if apis else ()
         keys = read_keys(resources, self._account, self._store.value, self._variable)
-        plans = read_plans(resources, self._account, keys, [api.name for api in apis if api.protocol == "REST"])
+        plans = read_plans(resources, self._account, keys, [(api.name, api.stage.name) for api in apis if api.protocol == "REST"])
         self._next = Book(keys, plans, {digest(key.value): key for key in keys.values()})
-        self._last = apis[-1] if apis else None
+        self._last = next((api for api in reversed(apis) if api.protocol != SOCKETS), None)
         self._unmatched = {(plan.name, key) for plan in plans.values() for key in plan.methods}
 
     def step(self, api: Api, route: ApiRoute) -> Step | None:
@@ -117,9 +117,9 @@ class Admission:
         found = []
         if "throttle" in route.options:
             where = f"The route {route.key!r} of the {api}"
-            found.append(self._bucket(Limit.read(where, route.options["throttle"]), "route", api.id, route.key))
+            found.append(self._bucket(Limit.read(where, route.options["throttle"]), "route", api.id, api.stage.name, route.key))
         if "throttle" in api.options:
-            found.append(self._bucket(Limit.read(f"The {api}", api.options["throttle"]), "stage", api.id))
+            found.append(self._bucket(Limit.read(f"The {api}", api.options["throttle"]), "stage", api.id, api.stage.name))
         return (*found, self._account_bucket)
 
     def _passes(self, api: Api, route: ApiRoute) -> dict[str, Pass]:
@@ -127,13 +127,13 @@ class Admission:
         method = str(RouteKey.parse(route.key))
         passes = {}
         for plan in self._next.plans.values():
-            if not plan.covers(api.name):
+            if not plan.covers(api.name, api.stage.name):
                 continue
             self._unmatched.discard((plan.name, method))
             for key in plan.keys:
                 buckets = []
                 if method in plan.methods:
-                    buckets.append(self._bucket(plan.methods[method], "method", plan.name, key, api.id, method))
+                    buckets.append(self._bucket(plan.methods[method], "method", plan.name, key, api.id, api.stage.name, method))
                 if plan.limit is not None:
                     buckets.append(self._bucket(plan.limit, "plan", plan.name, key))
                 passes[key] = Pass(plan, tuple(buckets))

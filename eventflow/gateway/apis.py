@@ -32,7 +32,11 @@ LARGEST_COMPRESSION_SIZE = 10_485_760
 #: AWS: 30 seconds for HTTP APIs, 29 for the others (API Gateway quotas).
 LONGEST = {"HTTP": 30.0, "REST": 29.0, "WEBSOCKET": 29.0, "URL": 900.0}
 #: The options that the core enforces; every other one belongs to a plug.
-API_OPTIONS = frozenset(("stage", "stage_variables", "base_path", "cors", "binary_media_types", "minimum_compression_size"))
+API_OPTIONS = frozenset(("stage", "stages", "stage_variables", "base_path", "cors", "binary_media_types", "minimum_compression_size"))
+#: What each stage of an API may have for itself; the rest is the API's.
+STAGE_OPTIONS = ("stage_variables", "base_path", "throttle", "access_log")
+#: AWS: 10 stages for an API (API Gateway quotas).
+MOST_STAGES = 10
 ROUTE_OPTIONS = frozenset(("timeout", "stream"))
 #: AWS: a streamed response may take 15 minutes.
 LONGEST_STREAM = 900.0
@@ -69,8 +73,9 @@ class Route:
 
 @dataclass(eq=False)
 class Api:
-    """``id`` is AWS's ten characters, the same after every start. ``options`` are those that plugs claim; ``access_log`` is one of them, made.
-    ``resources`` is all that the application declares."""
+    """One stage of an API, which all the same is called an API where there is one stage. ``id`` is AWS's ten characters, the same after every start
+    and for all stages; ``staged`` is whether the API was declared with several. ``options`` are those that plugs claim; ``access_log`` is one of
+    them, made. ``resources`` is all that the application declares."""
 
     protocol: str
     name: str
@@ -85,6 +90,7 @@ class Api:
     access_log: AccessLog | None = None
     resources: Sequence[Resource] = ()
     table: RouteTable[Route] = field(default_factory=lambda: RouteTable(()))
+    staged: bool = False
 
     @property
     def mount(self) -> str | None:
@@ -94,46 +100,10 @@ class Api:
         return self.stage.segment if self.name == DEFAULT_API else None
 
     def __str__(self) -> str:
-        return f"{self.protocol} API {self.name!r}"
+        return f"{self.protocol} API {self.name!r}{f' (stage {self.stage.name!r})' if self.staged else ''}"
 
 
-class Table:
-    """All APIs of one version of an application. It is never changed: the gateway takes another one."""
-
-    def __init__(self, apis: Iterable[Api]) -> None:
-        self.apis = tuple(apis)
-        self.by_id: dict[str, Api] = {}
-        self.mounts: dict[str, Api] = {}
-        #: Function URLs by their ids and by their functions' names.
-        self.urls: dict[str, Api] = {}
-        for api in self.apis:
-            known = self.urls if api.protocol == URL else self.by_id
-            known[api.id] = api
-            known.setdefault(api.name.lower(), api)
-            if api.mount is None or api.protocol == SOCKETS:  # what asks for a WebSocket is no request of another API's (websocket/front.py)
-                continue
-            other = self.mounts.setdefault(api.mount, api)
-            if other is not api:
-                raise SettingError(
-                    f"The {other} and the {api} are both at {api.mount or '/'!r} of the gateway; give one of them another base_path, such as '/v2'."
-                )
-        #: The one API that every path leads to, if there is no other.
-        self.only = self.mounts.get("") if len(self.mounts) == 1 else None
-        self._deepest = max((mount.count("/") for mount in self.mounts), default=0)
-
-    @property
-    def serves(self) -> bool:
-        return bool(self.apis)
-
-    def mounted(self, path: str) -> tuple[Api, str] | None:
-        """The API at a path, and where it is mounted: the longest that fits, as with API mappings."""
-        parts = path.split("/", self._deepest + 1)[: self._deepest + 1]
-        while parts:
-            mount = "/".join(parts)
-            if mount in self.mounts:
-                return self.mounts[mount], mount
-            parts.pop()
-        return None
+Made = Mapping[tuple[str, str], Sequence[Api]]
 
 
 def api_id(account: str, app: str, protocol: str, name: str) -> str:
@@ -151,30 +121,53 @@ def short_id(text: str) -> str:
     return found
 
 
-def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Sequence[tuple[str, ApiRoute]]) -> dict[tuple[str, str], Api]:
-    """The APIs that are declared, and the default ones that routes imply; without their routes. Raises SettingError."""
-    apis: dict[tuple[str, str], Api] = {}
+def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Sequence[tuple[str, ApiRoute]]) -> Made:
+    """The stages of the APIs that are declared, and the default ones that routes imply; without their routes. Raises SettingError."""
+    apis: dict[tuple[str, str], Sequence[Api]] = {}
     resources = tuple(resources)
     for resource in resources:
         if resource.kind == "api":
             protocol, _, name = resource.name.partition("/")
-            apis[protocol, name] = make_api(app, account, protocol, name, resource.options)
+            apis[protocol, name] = make_stages(app, account, protocol, name, resource.options)
         elif resource.kind == "url":
-            apis[URL, resource.name] = make_url(app, account, resource.name, resource.options)
+            apis[URL, resource.name] = (make_url(app, account, resource.name, resource.options),)
     for where, route in routes:
         if (route.protocol, route.api) in apis:
             continue
         if route.api != DEFAULT_API:
             declare = {"HTTP": "http_api", "REST": "rest_api"}.get(route.protocol, "websocket_api")
             raise SettingError(f"{where}: there is no {route.protocol} API named {route.api!r}; declare it: app.{declare}({route.api!r}).")
-        apis[route.protocol, route.api] = make_api(app, account, route.protocol, route.api, {})
-    for api in apis.values():
-        api.resources = resources
+        apis[route.protocol, route.api] = (make_api(app, account, route.protocol, route.api, {}),)
+    for stages in apis.values():
+        for api in stages:
+            api.resources = resources
     return apis
 
 
-def make_api(app: str, account: str, protocol: str, name: str, options: Mapping[str, Any]) -> Api:
-    where = f"{protocol} API {name!r}"
+def make_stages(app: str, account: str, protocol: str, name: str, options: Mapping[str, Any]) -> Sequence[Api]:
+    """The stages of an API: those that ``stages`` names, with what each has for itself in the place of what the API says for all; or the one."""
+    if "stages" not in options:
+        return (make_api(app, account, protocol, name, options),)
+    where, stages = f"{protocol} API {name!r}", options["stages"]
+    if not isinstance(stages, Mapping) or not 1 <= len(stages) <= MOST_STAGES or not all(isinstance(one, Mapping) for one in stages.values()):
+        raise SettingError(f"{where}: stages={stages!r} is refused: it takes a dict of 1 to {MOST_STAGES} names of stages to dicts of options.")
+    for option in ("stage", "base_path"):
+        if option in options:
+            raise SettingError(f"{where}: {option} is refused beside stages: each of these has its own.")
+    common = {option: value for option, value in options.items() if option != "stages"}
+    made = []
+    for stage, own in stages.items():
+        for option in own:
+            if option not in STAGE_OPTIONS:
+                raise SettingError(f"{where}: a stage has no option {option!r} ({stage!r}); it has: {', '.join(STAGE_OPTIONS)}.")
+        api = make_api(app, account, protocol, name, {**common, **own, "stage": stage}, f"{where} (stage {stage!r})")
+        api.staged = True
+        made.append(api)
+    return tuple(made)
+
+
+def make_api(app: str, account: str, protocol: str, name: str, options: Mapping[str, Any], where: str | None = None) -> Api:
+    where = where or f"{protocol} API {name!r}"
     stage = str(options.get("stage", STAGES[protocol]))
     if not STAGE_NAME.fullmatch(stage) and not (protocol == "HTTP" and stage == DEFAULT_STAGE):
         raise SettingError(f"{where}: stage={stage!r} is refused: it takes 1 to 128 of A-Z, a-z, 0-9, '_' and '-'.")

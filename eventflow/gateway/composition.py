@@ -10,7 +10,7 @@ from typing import Any
 from eventflow.errors import SettingError
 from eventflow.function import STREAMED
 from eventflow.gateway.access_log import ApiLog
-from eventflow.gateway.apis import SOCKETS, URL, Api, Table, add_route, check_claimed, finish, make_apis
+from eventflow.gateway.apis import SOCKETS, URL, Api, add_route, check_claimed, finish, make_apis
 from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.authorizers.settings import IAM
 from eventflow.gateway.backend import HttpIntegration, MockIntegration
@@ -25,6 +25,7 @@ from eventflow.gateway.plugs import Surroundings, make_access_logs, make_admissi
 from eventflow.gateway.routes import DEFAULT, VARIABLE
 from eventflow.gateway.seams import Integration, Receive, Scope, Send
 from eventflow.gateway.streaming import StreamingIntegration
+from eventflow.gateway.table import Table
 from eventflow.gateway.validation import RequestValidation
 from eventflow.gateway.websocket.events import domain_of
 from eventflow.gateway.websocket.front import DISCONNECT
@@ -80,11 +81,13 @@ def described(app: str, account: str, resources: Iterable[Resource], triggers: I
     declared = all_declared(resources, triggers)
     made = make_apis(app, account, resources, [(one.where, one.route) for one in declared])
     plugs = (RequestValidation(), OpenApi(account, ""))
+    apis = tuple(api for stages in made.values() for api in stages)
     for plug in plugs:
-        plug.load(tuple(made.values()))
+        plug.load(apis)
     for one in declared:
-        add_route(made[one.route.protocol, one.route.api], one.where, one.route, MockIntegration(one.where, {}), one.function, plugs)
-    return tuple(made.values())
+        for api in made[one.route.protocol, one.route.api]:
+            add_route(api, one.where, one.route, MockIntegration(one.where, {}), one.function, plugs)
+    return apis
 
 
 class GatewayService:
@@ -107,17 +110,17 @@ class GatewayService:
         declared = all_declared(resources, triggers)
         named = [(one.where, one.route) for one in declared]
         made = make_apis(app, self._surroundings.account, resources, named)
-        apis = tuple(made.values())
+        apis = tuple(api for stages in made.values() for api in stages)
         for api in apis:
-            self._check(api, [(where, route) for where, route in named if made[route.protocol, route.api] is api])
+            self._check(api, [(where, route) for where, route in named if api in made[route.protocol, route.api]])
         for plug in self._plugs:
             plug.load(apis)
         for one in declared:
-            api = made[one.route.protocol, one.route.api]
-            integration = self._integration(one)
-            if api.minimum_compression_size is not None:
-                integration = Compressing(integration, api.minimum_compression_size)
-            add_route(api, one.where, one.route, integration, one.function, self._plugs)
+            for api in made[one.route.protocol, one.route.api]:
+                integration = self._integration(one)
+                if api.minimum_compression_size is not None:
+                    integration = Compressing(integration, api.minimum_compression_size)
+                add_route(api, one.where, one.route, integration, one.function, self._plugs)
         for api in apis:
             finish(api, self._plugs)
         if self._sockets is not None:
@@ -149,7 +152,7 @@ class GatewayService:
 
     def socket_domains(self, table: Table) -> Sequence[str]:
         """The hosts of the WebSocket APIs, as events name them."""
-        return [domain_of(api.id, self._surroundings.region) for api in table.apis if api.protocol == SOCKETS]
+        return list(dict.fromkeys(domain_of(api.id, self._surroundings.region) for api in table.apis if api.protocol == SOCKETS))
 
     def beside(self, endpoint: Asgi) -> Asgi:
         """The AWS endpoint, which so takes requests to WebSocket connections too, signed for the service that these are signed for."""
@@ -189,10 +192,10 @@ class GatewayService:
         return [shown for plug in self._plugs if isinstance(plug, Authorizers) for shown in plug.describe()]
 
     async def access_lines(self, name: str, since: str, limit: int) -> tuple[list[str], str] | None:
-        """Lines of the access log of an API (``shop``, or ``rest-shop`` beside an HTTP API of that name) and the cursor to read on from; None where
-        there is no such file."""
+        """Lines of the access log of an API (``shop``, ``shop.dev`` for its stage ``dev``; ``rest-shop`` beside an HTTP API of that name) and the
+        cursor to read on from; None where there is no such file."""
         logs = [api.access_log for api in self.app.table.apis if isinstance(api.access_log, ApiLog) and api.access_log.file is not None]
-        file = next((log.file for log in logs if name in (log.file, log.api.name)), None)
+        file = next((log.file for log in logs if name in (log.file, str(log.file).removeprefix(f"{log.api.protocol.lower()}-"))), None)
         return None if file is None else await self._access_logs.read(file, since, limit)
 
     def take_up(self, table: Table) -> None:

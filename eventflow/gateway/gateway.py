@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
 from eventflow.errors import Overloaded
-from eventflow.gateway.apis import SOCKETS, Api, Route, Table
+from eventflow.gateway.apis import SOCKETS, Api, Route
 from eventflow.gateway.forwarding import Network
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
 from eventflow.gateway.routes import as_sent
 from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Receive, Refusal, Scope, Send, Sockets, Step
+from eventflow.gateway.table import Table
 
 log = logging.getLogger("eventflow.gateway")
 
@@ -68,7 +69,8 @@ class Gateway:
             api = self._api_of(request) if is_clear else None
             if api is None:
                 refusal = Refusal("NO_API" if is_clear else "BAD_REQUEST")
-                await self._finish(request, worded(refusal, "HTTP", request.request_id), receive, send)
+                protocol = self._table.protocol_of(request.domain.partition(".")[0]) if EXECUTE_API in request.domain else "HTTP"
+                await self._finish(request, worded(refusal, protocol, request.request_id), receive, send)
             elif api.protocol == SOCKETS and self._sockets is not None:
                 await self._sockets(scope, receive, send)
             else:
@@ -88,10 +90,10 @@ class Gateway:
         if FUNCTION_URL in request.domain:
             return table.urls.get(request.domain.partition(".")[0])
         if EXECUTE_API in request.domain:
-            api = table.by_id.get(request.domain.partition(".")[0])
-            mount = "" if api is None else api.stage.segment
-            if api is None or not (request.path == mount or request.path.startswith(f"{mount}/")):
+            api = table.staged(request.domain.partition(".")[0], request.path)
+            if api is None:
                 return None
+            mount = api.stage.segment
         elif table.only is not None:
             api, mount = table.only, ""
         else:

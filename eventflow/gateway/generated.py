@@ -9,14 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 from eventflow.clock import Clock
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import Api, Route, Stage, short_id
+from eventflow.gateway.apis import STAGES, Api, Route, Stage, short_id
 from eventflow.gateway.events import Writer
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
 from eventflow.gateway.routes import RouteKey, RouteTable, as_sent
 from eventflow.gateway.seams import NOTHING_FOUND, Answer, Findings, Refusal
-
-STAGES = {"HTTP": "$default", "REST": "prod"}
 
 
 async def nothing(request: Request, route: Route, findings: Findings) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,8 +35,8 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class UsagePlan:
-    """``limit`` is for each of ``keys`` over all of ``apis`` (names of REST APIs; None: all), ``methods`` for each key of one route; ``quota`` is how
-    many requests each key has in a ``period``."""
+    """``limit`` is for each of ``keys`` over all of ``apis`` (names of REST APIs, or ``name/stage``; None: all), ``methods`` for each key of one
+    route; ``quota`` is how many requests each key has in a ``period``."""
 
     name: str
     id: str
@@ -47,8 +47,8 @@ class UsagePlan:
     period: str = "DAY"
     methods: Mapping[str, Limit] = field(default_factory=dict)
 
-    def covers(self, api: str) -> bool:
-        return self.apis is None or api in self.apis
+    def covers(self, api: str, stage: str) -> bool:
+        return self.apis is None or api in self.apis or f"{api}/{stage}" in self.apis
 
 
 def read_keys(resources: Iterable[Resource], scope: str, generated: Callable[[str], str], variable: Callable[[str], str | None]) -> dict[str, ApiKey]:
@@ -94,21 +94,22 @@ def check_value(name: str, value: str) -> None:
         )
 
 
-def read_plans(resources: Iterable[Resource], scope: str, keys: Mapping[str, ApiKey], apis: Iterable[str]) -> dict[str, UsagePlan]:
-    """The usage plans by name; ``apis`` are the names of the REST APIs that there are. Raises SettingError."""
-    known = set(apis)
+def read_plans(resources: Iterable[Resource], scope: str, keys: Mapping[str, ApiKey], apis: Sequence[tuple[str, str]]) -> dict[str, UsagePlan]:
+    """The usage plans by name; ``apis`` are the names of the REST APIs that there are, with their stages. Raises SettingError."""
+    known = {name for api, stage in apis for name in (api, f"{api}/{stage}")}
     plans: dict[str, UsagePlan] = {}
     for resource in resources:
         if resource.kind == "usage_plan":
             plans[resource.name] = read_plan(resource, scope, keys, known)
-    for api in known:
+    for api, stage in apis:
         owners: dict[str, str] = {}
         for plan in plans.values():
-            for key in plan.keys if plan.covers(api) else ():
+            for key in plan.keys if plan.covers(api, stage) else ():
                 other = owners.setdefault(key, plan.name)
                 if other != plan.name:
                     raise SettingError(
-                        f"The API key {key!r} is in the usage plans {other!r} and {plan.name!r} for the REST API {api!r}; keep it in one."
+                        f"The API key {key!r} is in the usage plans {other!r} and {plan.name!r} for the REST API {api!r} (stage {stage!r}); "
+                        "keep it in one."
                     )
     return plans
 

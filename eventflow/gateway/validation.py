@@ -57,7 +57,8 @@ class RequestValidation:
         self._models: dict[str, Models] = {}
 
     def load(self, apis: Sequence[Api]) -> None:
-        self._models = {api.id: models_of(api) for api in apis}
+        one_stage = {api.id: api for api in apis}  # models are those of all stages
+        self._models = {id: models_of(api) for id, api in one_stage.items()}
 
     def step(self, api: Api, route: ApiRoute) -> Step | None:
         where = f"The route {route.key!r} of the {api}"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from eventflow import App, SettingError
-from eventflow.gateway.apis import Api, Stage, Table, api_id
+from eventflow.gateway.apis import Api, Stage, api_id
+from eventflow.gateway.table import Table
 from tests.gateway.server import gateway
 from triggers import Http, Rest
 
@@ -124,6 +125,36 @@ def test_declared_twice_and_differently() -> None:
     app.rest_api("shop")
     with pytest.raises(SettingError, match="declares the HTTP API 'shop' twice, and differently"):
         app.http_api("shop", stage="b")
+
+
+def test_apis_of_one_name_have_hosts_of_their_own() -> None:
+    app = App("namesakes")
+    app.http_api("shop")
+    app.rest_api("shop", stage="v1")
+    app.http_api("alone")
+    for api in ("shop", "alone"):
+        app.on(Http("GET /x", api=api))(handler)
+    app.on(Rest("GET /x", api="shop"))(handler_1)
+    with gateway(app) as server:
+        answers = {
+            label: server.get(path, Host=f"{label}.execute-api.localhost").text
+            for label, path in [("http-shop", "/x"), ("rest-shop", "/v1/x"), ("shop", "/x"), ("shop", "/v1/x"), ("alone", "/x"), ("http-alone", "/x")]
+        }
+    assert answers == {
+        "http-shop": "x",
+        "rest-shop": '["/x", "/v1/x", "v1"]',
+        "shop": '{"message":"Not Found"}',  # it could be either's
+        "alone": "x",
+        "http-alone": "x",
+    }
+
+
+def test_a_name_that_is_the_host_of_another_api_is_refused() -> None:
+    app = App("namesakes")
+    app.rest_api("shop")
+    app.http_api("rest-shop")
+    with pytest.raises(SettingError, match=r"The HTTP API 'rest-shop' and the REST API 'shop' would both be at the host rest-shop\.execute-api"), gateway(app):
+        pass
 
 
 def test_the_default_stage_is_for_http_apis() -> None:

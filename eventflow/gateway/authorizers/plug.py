@@ -44,7 +44,7 @@ class Authorizers:
     def _begin(self, declared: dict[str, Settings]) -> None:
         self._declared = declared
         self._next = {}
-        self._lambdas: dict[tuple[str, str], Authorizer] = {}
+        self._lambdas: dict[tuple[str, str, str], Authorizer] = {}
         self._used: set[str] = set()
         self._named: dict[str, str] = {}
         self._silent: dict[str, str] = {}
@@ -156,10 +156,10 @@ class Authorizers:
         event_of = self._event_of(where, api, settings)
         sources = settings.identity_source if settings.identity_source is not None else (AUTHORIZATION[api.protocol],)
         readers = [source_of(where, source, api.protocol) for source in sources]
-        authorizer = self._lambdas.get((api.id, settings.name))
+        authorizer = self._lambdas.get((api.id, api.stage.name, settings.name))
         if authorizer is None:
             authorizer = Authorizer(settings, api.protocol, self._around.invoke, self._around.clock)
-            self._lambdas[api.id, settings.name] = authorizer
+            self._lambdas[api.id, api.stage.name, settings.name] = authorizer
         return LambdaStep(authorizer, readers, event_of, self._around.region, self._around.account, self._around.clock)
 
     def _event_of(self, where: str, api: Api, settings: LambdaSettings) -> EventOf:

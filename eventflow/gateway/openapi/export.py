@@ -35,15 +35,15 @@ ANY_METHOD = EXTENSION + "any-method"
 OURS = (EXTENSION, "x-eventflow-")
 
 
-def document(api: Api, account: str, region: str, server: str, *, extensions: bool = True) -> dict[str, Any]:
-    """The document of an HTTP or REST API that is reached at ``server``. Without ``extensions`` it tells nothing of what is behind the API, so that
-    everybody may read it; a route for any method is then one for each."""
+def document(api: Api, account: str, region: str, *servers: str, extensions: bool = True) -> dict[str, Any]:
+    """The document of an HTTP or REST API, whose stages are reached at ``servers``. Without ``extensions`` it tells nothing of what is behind the
+    API, so that everybody may read it; a route for any method is then one for each."""
     writer = Writer(api, account, region, extensions)
     paths = writer.paths()
     found: dict[str, Any] = {
         "openapi": VERSION,
         "info": {"title": api.name, "version": "1.0", **api.options.get("info", {})},
-        "servers": [{"url": server}],
+        "servers": [{"url": server} for server in servers],
         "paths": paths,
         **writer.components(),
         **writer.settings(),

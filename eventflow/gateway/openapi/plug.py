@@ -72,7 +72,7 @@ class Published:
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Answer | Refusal:
         if self._written is None:
-            found = document(self._api, self._account, self._region, "", extensions=False)
+            found = document(self._api, self._account, self._region, extensions=False)
             del found["servers"]
             self._written = json.dumps(found, separators=(",", ":")).encode()
         server = json.dumps([{"url": server_of(request)}]).encode()

@@ -95,7 +95,7 @@ class Farewells:
         payloads: dict[str, list[bytes]] = {}
         keys: dict[str, list[str | None]] = {}
         for facts, code, reason in group:
-            found = front.by_id.get(facts.api)
+            found = front.any_of(facts.api, facts.stage)
             route = None if found is None else found.routes.get(DISCONNECT)
             if found is None or route is None or route.function is None:
                 continue

@@ -81,17 +81,23 @@ def seconds(where: str, options: Mapping[str, object], name: str, most: float) -
 
 
 class Front:
-    """All of them. It is never changed."""
+    """All of them. It is never changed. ``shortest`` is the shortest time, in seconds, after which a connection may have to end."""
 
     def __init__(self, apis: Iterable[Api], region: str) -> None:
-        self.by_id = {api.id: SocketApi.make(api, region) for api in apis}
-        if self.by_id and importlib.util.find_spec("websockets") is None:
-            raise SettingError(
-                f"The {next(iter(self.by_id.values())).api} needs the package websockets, which is not installed: pip install 'eventflow[gateway]'."
-            )
-        self._names = {**{socket.api.name: socket for socket in self.by_id.values()}, **self.by_id}
+        sockets = [SocketApi.make(api, region) for api in apis]
+        if sockets and importlib.util.find_spec("websockets") is None:
+            raise SettingError(f"The {sockets[0].api} needs the package websockets, which is not installed: pip install 'eventflow[gateway]'.")
+        #: The stages of the APIs by their ids, and by their names.
+        self.by_id: dict[str, dict[str, SocketApi]] = {}
+        for socket in sockets:
+            self.by_id.setdefault(socket.api.id, {})[socket.api.stage.name] = socket
+        self._hosts: dict[str, dict[str, SocketApi]] = {}
+        for socket in sockets:
+            for label in (socket.api.name, f"websocket-{socket.api.name}", socket.api.id):
+                self._hosts.setdefault(label, {})[socket.api.stage.segment] = socket
+        self.shortest = min((min(socket.idle_timeout, socket.lifetime) for socket in sockets), default=LONGEST_IDLE)
         self._mounts: dict[str, SocketApi] = {}
-        for found in self.by_id.values():
+        for found in sockets:
             mount = found.api.mount
             if mount is not None and self._mounts.setdefault(mount, found) is not found:
                 raise SettingError(
@@ -99,19 +105,18 @@ class Front:
                     "give one of them another base_path, such as '/v2'."
                 )
 
-    @property
-    def shortest(self) -> float:
-        """The shortest time, in seconds, after which a connection may have to end."""
-        return min((min(socket.idle_timeout, socket.lifetime) for socket in self.by_id.values()), default=LONGEST_IDLE)
+    def of(self, api: str, stage: str) -> SocketApi | None:
+        """A stage of the API of this id."""
+        return self.by_id.get(api, {}).get(stage)
+
+    def any_of(self, api: str, stage: str) -> SocketApi | None:
+        """The same, or another stage of the API where this one is gone: they have the same routes."""
+        return self.of(api, stage) or next(iter(self.by_id.get(api, {}).values()), None)
 
     def find(self, request: Request, *, below: bool = False) -> tuple[SocketApi, str] | None:
         """The API that a request is for, and where in its path that is mounted; ``below`` is for requests to what an API has there."""
         path = request.path.rstrip("/") if not below else request.path
-        if EXECUTE_API in request.domain:
-            found = self._names.get(request.domain.partition(".")[0])
-            candidates = {} if found is None else {found.api.stage.segment: found}
-        else:
-            candidates = self._mounts
+        candidates = self._hosts.get(request.domain.partition(".")[0], {}) if EXECUTE_API in request.domain else self._mounts
         if not below:
             return (candidates[path], path) if path in candidates else None
         fitting = [mount for mount in candidates if path.startswith(f"{mount}/")]

@@ -13,6 +13,7 @@ from eventflow.aws.request import NotText
 from eventflow.aws.request import Request as SignedRequest
 from eventflow.aws.sigv4 import Claim, Refused
 from eventflow.clock import Clock, iso
+from eventflow.gateway.apis import Api
 from eventflow.gateway.refusals import JSON_TYPE
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer, Receive, Scope
@@ -35,14 +36,14 @@ class Problem(Exception):
 
 
 class Management:
-    """``find`` is asked for a connection of an API (its id) by the connection's id; None if it is gone, or not open yet."""
+    """``find`` is asked for a connection of a stage by the connection's id; None if it is gone, or not open yet."""
 
-    def __init__(self, credentials: Mapping[str, str], clock: Clock, find: Callable[[str, str], Connection | None]) -> None:
+    def __init__(self, credentials: Mapping[str, str], clock: Clock, find: Callable[[Api, str], Connection | None]) -> None:
         self._verifier = sigv4.Verifier(credentials, clock)
         self._clock = clock
         self._find = find
 
-    async def answer(self, request: Request, api: str, scope: Scope, receive: Receive) -> Answer:
+    async def answer(self, request: Request, api: Api, scope: Scope, receive: Receive) -> Answer:
         """Every request is signed, for the service execute-api."""
         headers = [(b"x-amzn-requestid", request.request_id.encode())]
         try:
@@ -54,7 +55,7 @@ class Management:
             return Answer(204 if request.method == "DELETE" else 200, headers)
         return Answer(200, [JSON_TYPE, *headers], json.dumps(content).encode())
 
-    async def _answer(self, request: Request, api: str, scope: Scope, receive: Receive) -> Mapping[str, object] | None:
+    async def _answer(self, request: Request, api: Api, scope: Scope, receive: Receive) -> Mapping[str, object] | None:
         if request.method not in ("POST", "GET", "DELETE"):
             raise Problem("MethodNotAllowedException", 405, f"A connection takes POST, GET and DELETE, and not {request.method}.")
         claim = self._claim(SignedRequest.from_scope(scope))

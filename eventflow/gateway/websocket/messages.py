@@ -61,7 +61,7 @@ class Messages:
 
     async def _answer(self, message: Message) -> Answer | Refusal:
         """What the route's function says to a message; an Answer with a body only where the client is to get it."""
-        socket = self._front().by_id.get(message.facts.api)
+        socket = self._front().of(message.facts.api, message.facts.stage)
         route = None if socket is None else socket.route_of(message.text)
         if socket is None or route is None:
             return Refusal("NO_API")

@@ -227,7 +227,7 @@ class WebSockets:
         elif not request.path[len(found[1]) :].startswith("/@connections/"):
             answer = UPGRADE
         else:
-            answer = await self._management.answer(request, found[0].api.id, scope, receive)
+            answer = await self._management.answer(request, found[0].api, scope, receive)
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         if answer.status == 204:
             headers.pop()
@@ -236,9 +236,9 @@ class WebSockets:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
-    def _find(self, api: str, connection: str) -> Connection | None:
+    def _find(self, api: Api, connection: str) -> Connection | None:
         found = self._connections.get(connection)
-        return found if found is not None and found.facts.api == api else None
+        return found if found is not None and (found.facts.api, found.facts.stage) == (api.id, api.stage.name) else None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

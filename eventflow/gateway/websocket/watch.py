@@ -54,7 +54,7 @@ class Watch:
 
 
 def look(connection: Connection, front: Front, now: float) -> None:
-    found = front.by_id.get(connection.facts.api)
+    found = front.of(connection.facts.api, connection.facts.stage)
     if connection.ended:
         return
     if now - connection.heard >= REST_AFTER:
