@@ -23,6 +23,7 @@ from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
 from eventflow.http_protocol import Protocol
 from eventflow.http_server import listen
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 Scope = Literal["function", "module", "session"]
@@ -113,7 +114,7 @@ class AwsServer:
         )
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=PATIENCE)
 
     def close(self) -> None:
         if self._failure is None:

@@ -13,6 +13,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import ClientError
 
 from eventflow.aws.operation import Call
+from tests.patience import PATIENCE
 
 Answer = Callable[[Call, dict[str, Any]], Awaitable[Mapping[str, Any] | None]]
 SERVICES = ("dynamodb", "lambda", "s3", "sqs")
@@ -90,7 +91,7 @@ def signed(server: Any, method: str, path: str, body: bytes = b"", service: str 
 
 def sent(prepared: Any) -> requests.Response:
     with requests.Session() as session:
-        return session.send(prepared, timeout=10)
+        return session.send(prepared, timeout=PATIENCE)
 
 
 def scripted(*_: Any) -> list[Scripted]:

@@ -22,6 +22,7 @@ from eventflow.clock import Clock, SystemClock
 from eventflow.composition import Core
 from eventflow.database import Database
 from tests.aws.conftest import REGION, AwsServer
+from tests.patience import PATIENCE
 
 BUCKET, TABLE, QUEUE = "uploads", "things", "jobs"
 #: Held in memory on its way, and written to a temporary file on its way.
@@ -81,7 +82,7 @@ def signed(server: AwsServer, service: str, method: str, path: str, body: bytes,
 def exchange(server: AwsServer, method: str, path: str, headers: dict[str, str], body: bytes, *, hang_up: bool = False) -> bytes:
     """Send this and nothing more, and read to the end; a client that hangs up reads nothing."""
     lines = "".join(f"{name}: {value if isinstance(value, str) else value.decode()}\r\n" for name, value in headers.items())
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
         if hang_up:
             return b""

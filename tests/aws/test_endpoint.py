@@ -16,6 +16,7 @@ from eventflow.aws.operation import Call
 from eventflow.errors import ServiceError, StorageError
 from tests.aws.conftest import server_of
 from tests.aws.scripted import chunked, error_of, script, scripted, sent, signed
+from tests.patience import PATIENCE
 
 server = server_of(scripted)
 
@@ -87,7 +88,9 @@ def test_s3_keys_are_taken_as_they_are(server: Any, key: str) -> None:
     if "./" not in key:  # which requests would resolve
         for version in ("s3", "s3v4"):
             signer = server.client("s3", signature_version=version)
-            assert requests.get(signer.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": key}), timeout=10).content == b"x"
+            assert (
+                requests.get(signer.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": key}), timeout=PATIENCE).content == b"x"
+            )
             assert service.params == {"Bucket": "bucket", "Key": key}
 
 
@@ -209,8 +212,8 @@ def test_a_reader_that_leaves_ends_the_stream(server: Any) -> None:
 
     script(server, "s3").on("GetObject", answer)
     with requests.Session() as session:
-        session.send(signed(server, "GET", "/bucket/k"), stream=True, timeout=10).close()
-    assert closed.wait(10)
+        session.send(signed(server, "GET", "/bucket/k"), stream=True, timeout=PATIENCE).close()
+    assert closed.wait(PATIENCE)
 
 
 def test_head_has_headers_alone(server: Any) -> None:

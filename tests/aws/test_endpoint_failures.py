@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import threading
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from eventflow.body_budget import BodyBudget
 from eventflow.errors import ServiceError, StorageError
 from tests.aws.conftest import server_of
 from tests.aws.scripted import SERVICES, chunked, error_of, script, scripted, sent, signed
+from tests.patience import PATIENCE
 
 server = server_of(scripted)
 
@@ -38,7 +39,7 @@ def test_services_that_are_not_served(server: Any) -> None:
         "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1//aws4_request, SignedHeaders=host, Signature=0",
         "X-Amz-Date": "20260101T000000Z",
     }
-    assert "InvalidAccessKeyId" in requests.get(server.url, headers=empty, timeout=10).text
+    assert "InvalidAccessKeyId" in requests.get(server.url, headers=empty, timeout=PATIENCE).text
 
 
 def test_errors_of_the_rules(server: Any) -> None:
@@ -107,15 +108,15 @@ def test_a_daemon_that_holds_enough_says_so_by_the_names_that_sdks_wait_for(serv
 
 
 def test_health_and_control(serve: Any, server: Any) -> None:
-    assert requests.get(f"{server.url}/_eventflow/health", timeout=10).json() == {"status": "ok", "services": list(SERVICES)}
-    assert requests.get(f"{server.url}/_eventflow/other", timeout=10).status_code == 404
+    assert requests.get(f"{server.url}/_eventflow/health", timeout=PATIENCE).json() == {"status": "ok", "services": list(SERVICES)}
+    assert requests.get(f"{server.url}/_eventflow/other", timeout=PATIENCE).status_code == 404
 
     async def control(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 418, "headers": []})
         await send({"type": "http.response.body", "body": scope["path"].encode()})
 
     controlled = serve(lambda *_: [], control=control)
-    assert requests.get(f"{controlled.url}/_eventflow/status?x=1", timeout=10).content == b"/_eventflow/status"
+    assert requests.get(f"{controlled.url}/_eventflow/status?x=1", timeout=PATIENCE).content == b"/_eventflow/status"
 
 
 # Raw sockets
@@ -123,7 +124,7 @@ def test_health_and_control(serve: Any, server: Any) -> None:
 
 def exchange(server: Any, *sends: bytes, until: bytes | None = None) -> bytes:
     """Send these, one after the other, and read until the server closes, or says these bytes."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         for piece in sends:
             connection.sendall(piece)
         received = b""
@@ -148,7 +149,7 @@ def head_of(prepared: Any, **changes: str) -> bytes:
 def test_expect_is_answered_after_the_signature_was_right(server: Any) -> None:
     script(server, "s3").on("PutObject", {})
     prepared = signed(server, "PUT", "/bucket/k", b"hello")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(head_of(prepared, Expect="100-continue"))
         assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue")
         connection.sendall(b"hello")
@@ -173,14 +174,12 @@ def test_a_refused_body_does_not_become_the_next_request(server: Any) -> None:
 def test_a_client_that_leaves_before_the_end_of_its_body(server: Any) -> None:
     service = script(server, "s3").on("PutObject", {})
     prepared = signed(server, "PUT", "/bucket/k", b"x" * 1000)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(head_of(prepared) + b"x" * 999)
     server.client("s3").put_object(Bucket="bucket", Key="k", Body=b"whole")
-    deadline = threading.Event()
-    for _ in range(100):
-        if service.failures:
-            break
-        deadline.wait(0.02)
+    end = time.monotonic() + PATIENCE
+    while not service.failures and time.monotonic() < end:
+        time.sleep(0.01)
     assert [getattr(failure, "code", None) for failure in service.failures] == ["IncompleteBody"]
     assert service.bodies == [b"whole"]
 

@@ -16,6 +16,7 @@ from eventflow.clock import Clock
 from eventflow.composition import Core
 from eventflow.database import Database
 from tests.aws.conftest import ACCOUNT, REGION, AwsServer, client_of, server_of
+from tests.patience import PATIENCE
 
 NUMBERS = count()
 PATTERN = json.dumps({"source": ["shop"]})
@@ -76,7 +77,7 @@ def put(events: Any, bus: str, detail: Any, **more: Any) -> dict[str, Any]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

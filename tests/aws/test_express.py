@@ -19,6 +19,7 @@ from eventflow.aws.operation import Call
 from eventflow.body_budget import BodyBudget
 from eventflow.clock import SystemClock
 from eventflow.errors import ServiceError
+from tests.patience import PATIENCE
 
 PATH = "/2015-03-31/functions/noop/invocations"
 PLAIN = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": b'{"answer": 42}'}
@@ -81,7 +82,7 @@ def signed(server: Any, path: str = PATH, body: bytes = b"{}", *, signer: Any = 
 def exchange(server: Any, sent: Sent) -> tuple[bytes, dict[bytes, bytes], bytes]:
     """The status line, the headers and the body that came back."""
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.headers)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{sent.method} {sent.path} HTTP/1.1\r\nConnection: close\r\n{head}\r\n".encode("latin-1") + sent.body)
         received = b""
         while piece := connection.recv(65536):
@@ -272,7 +273,7 @@ def test_a_body_that_comes_late_or_in_pieces(pair: Pair) -> None:
     sent = signed(pair.one, body=b'{"a": "b"}')
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.headers)
     for server in (pair.one, pair.other):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in (f"POST {sent.path} HTTP/1.1\r\nConnection: close\r\n{head}\r\n".encode(), *(bytes((octet,)) for octet in sent.body)):
                 connection.sendall(piece)

@@ -15,6 +15,7 @@ from eventflow.body_budget import BodyBudget
 from eventflow.errors import Overloaded, ServiceError, StorageError
 from tests.aws.test_express import Pair as InvokePair
 from tests.aws.test_express import Sent, exchange, forged, signed
+from tests.patience import PATIENCE
 
 ANSWERS: dict[str, Mapping[str, Any] | Exception | None] = {
     "item": {"Item": {"pk": {"S": "käse"}, "b": {"B": b"\0\1"}, "n": {"N": "1"}}, "ConsumedCapacity": {"CapacityUnits": 0.5}},
@@ -173,7 +174,7 @@ def test_a_body_that_comes_late_or_in_pieces(pair: Pair) -> None:
     sent = asked(pair.one)
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.headers)
     for server in (pair.one, pair.other):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in (f"POST / HTTP/1.1\r\nConnection: close\r\n{head}\r\n".encode(), sent.body[:5], sent.body[5:]):
                 connection.sendall(piece)

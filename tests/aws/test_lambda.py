@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
-import time, json
+import json, os, time
 dead = app.queue("dead")
 
 @app.function(memory=256, timeout=10, description="answers", environment={"COLOUR": "blue"}, dead_letter_queue=dead)
@@ -29,9 +29,10 @@ def slow(event, context):
 def fails(event, context):
     raise RuntimeError("no luck")
 
-@app.function(reserved_concurrency=1, timeout=10)
+@app.function(reserved_concurrency=1, timeout=60)
 def single(event, context):
-    time.sleep(3)
+    while not os.path.exists("go-on"):
+        time.sleep(0.01)
 
 @app.function(reserved_concurrency=0)
 def off(event, context):

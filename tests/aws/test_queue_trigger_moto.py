@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 from eventflow import ServiceError, SettingError
 from eventflow.clock import SystemClock
 from eventflow.testing.recording_target import RecordingTarget
+from tests.patience import PATIENCE
 from triggers.queue import Queue
 from triggers.remote_queue import RemoteQueue
 
@@ -57,12 +58,12 @@ def drive(trigger: Queue, target: RecordingTarget, condition: Callable[[], bool]
 
     async def whole() -> None:
         running = asyncio.create_task(trigger.run(target))
-        for _look in range(1_000):
+        for _look in range(6_000):
             if condition() or running.done():
                 break
             await asyncio.sleep(0.01)
         running.cancel()
-        done, _pending = await asyncio.wait({running}, timeout=10)
+        done, _pending = await asyncio.wait({running}, timeout=PATIENCE)
         for task in done:
             if not task.cancelled():
                 task.result()
@@ -152,7 +153,7 @@ class SlowClient:
 
     def receive_message(self, **_params: Any) -> Any:
         self._loop.call_soon_threadsafe(self.entered.set)
-        asyncio.run_coroutine_threadsafe(self.release.wait(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.release.wait(), self._loop).result(PATIENCE)
         return {"Messages": [{"ReceiptHandle": "h", "Body": "x", "MessageId": "m", "MD5OfBody": "", "Attributes": {}}]}
 
     def change_message_visibility_batch(self, **params: Any) -> Any:
@@ -176,7 +177,7 @@ def test_a_receive_that_is_cancelled_on_its_way_returns_its_messages() -> None:
         with pytest.raises(asyncio.CancelledError):
             await receiving
         client.release.set()
-        for _look in range(200):
+        for _look in range(6_000):
             if client.changes:
                 break
             await asyncio.sleep(0.01)

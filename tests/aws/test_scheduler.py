@@ -19,6 +19,7 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
+from tests.patience import PATIENCE
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 TARGET = {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:jobs", "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/scheduler"}
@@ -172,8 +173,8 @@ def test_a_schedule_sends_to_its_queue(server: Any, client: Any) -> None:
     url = sqs.create_queue(QueueName="jobs")["QueueUrl"]
     instant = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
     make(client, "soon", ScheduleExpression=f"at({instant})", ActionAfterCompletion="DELETE")
-    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
+    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
     assert json.loads(message["Body"])["time"] == f"{instant}Z"
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while client.list_schedules()["Schedules"]:
         assert time.monotonic() < end

@@ -17,7 +17,7 @@ from tests.process.web_sample import WebSample, web_sample
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 #: Milliseconds until a page must show what is expected of it. A lost connection is tried again after ten seconds at the latest.
-PATIENCE = 20_000
+PATIENCE = 60_000
 #: Where this is set, a browser that is missing is a failure: nobody would notice that nothing was tested.
 DEMANDED = "CI"
 
@@ -53,7 +53,7 @@ def chromium() -> Iterator[Any]:
     expect.set_options(timeout=PATIENCE)
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
+        browser = playwright.chromium.launch(executable_path=program, timeout=PATIENCE, args=["--no-sandbox"] if root else [])
         yield browser
         browser.close()
 

@@ -38,65 +38,65 @@ def first_time(name: str) -> bool:
     return True
 
 
-@app.function(timeout=5, on_failure=failures)
+@app.function(timeout=20, on_failure=failures)
 def work(event, context):
     with attempt("work", event["name"], context):
         time.sleep(event["seconds"])
 
 
 # One at a time, and slower than they come: there is always one that waits, and that the next daemon claims.
-@app.function(timeout=5, reserved_concurrency=1, on_failure=failures)
+@app.function(timeout=20, reserved_concurrency=1, on_failure=failures)
 def slow(event, context):
     with attempt("slow", event["name"], context):
         time.sleep(0.15)
 
 
-@app.function(timeout=5, on_failure=failures)
+@app.function(timeout=20, on_failure=failures)
 def flaky(event, context):
     with attempt("flaky", event["name"], context):
         if first_time(event["name"]):
             raise LookupError("the first attempt fails")
 
 
-@app.function(timeout=5, retries=1, on_failure=failures, dead_letter_queue=letters)
+@app.function(timeout=20, retries=1, on_failure=failures, dead_letter_queue=letters)
 def doomed(event, context):
     with attempt("doomed", event["name"], context):
         raise LookupError("every attempt fails")
 
 
-@app.function(timeout=5)
+@app.function(timeout=20)
 def after(event, context):
     with attempt("after", event["requestPayload"]["name"], context):
         pass
 
 
-@app.function(timeout=5, on_success=after, on_failure=failures)
+@app.function(timeout=20, on_success=after, on_failure=failures)
 def relay(event, context):
     with attempt("relay", event["name"], context):
         pass
 
 
-@app.on(Bucket("inbox"), timeout=5, on_failure=failures)
+@app.on(Bucket("inbox"), timeout=20, on_failure=failures)
 def arrived(event, context):
     for record in event["Records"]:
         with attempt("arrived", record["s3"]["object"]["key"], context):
             pass
 
 
-@app.on(Queue("jobs", batch_size=5), timeout=5)
+@app.on(Queue("jobs", batch_size=5), timeout=20)
 def job(event, context):
     for record in event["Records"]:
         with attempt("job", record["body"], context):
             pass
 
 
-@app.on(Schedule("cron(* * * * ? *)"), timeout=5, on_failure=failures)
+@app.on(Schedule("cron(* * * * ? *)"), timeout=20, on_failure=failures)
 def minute(event, context):
     with attempt("minute", event["time"], context):
         pass
 
 
-@app.function(timeout=5, on_failure=failures)
+@app.function(timeout=20, on_failure=failures)
 def tick(event, context):
     with attempt("tick", event["time"], context):
         pass

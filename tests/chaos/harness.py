@@ -22,14 +22,14 @@ from eventflow.faultpoint import POINTS
 from tests.chaos.checker import Evidence, Verdict, judge, read_acknowledged, read_attempts, read_kills, read_state
 from tests.chaos.load import Load
 from tests.chaos.steps import Strikes
+from tests.patience import DAEMON
 from tests.process.daemon_process import children_of
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
 #: How long the load is given to bring a process to its fault point.
-REACHING = 20.0
+REACHING = 60.0
 #: How long everything may take to come to rest after the last kill.
-REST = 120.0
+REST = 300.0
 #: A kill takes at most about so many seconds, restart included, on a slow machine; instants of schedules are laid out over a whole run.
 SECONDS_A_KILL = 8.0
 MOST_INSTANTS = 400
@@ -223,11 +223,11 @@ class Chaos(Strikes):
     def _wait(self, status: int) -> None:
         assert self._daemon is not None
         try:
-            found = self._daemon.wait(PATIENCE)
+            found = self._daemon.wait(DAEMON)
         except subprocess.TimeoutExpired:
             self._daemon.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
-            self._daemon.wait(PATIENCE)
-            raise Failure(f"the daemon did not end within {PATIENCE:.0f} s:\n{self._last_words()}") from None
+            self._daemon.wait(DAEMON)
+            raise Failure(f"the daemon did not end within {DAEMON:.0f} s:\n{self._last_words()}") from None
         self._daemon = None
         if found != status:
             raise Failure(f"the daemon ended with status {found} and not with {status}:\n{self._last_words()}")
@@ -238,7 +238,7 @@ class Chaos(Strikes):
         if status is not None and (mark is None or not mark.exists()):
             raise Failure(f"the daemon ended by itself with status {status}:\n{self._last_words()}")
 
-    def _until(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    def _until(self, condition: Callable[[], object], what: str, seconds: float = DAEMON) -> None:
         end = time.monotonic() + seconds
         while not condition():
             self._check_alive()
@@ -258,7 +258,7 @@ class Chaos(Strikes):
                 region_name="us-east-1",
                 aws_access_key_id=key["access_key_id"],
                 aws_secret_access_key=key["secret_access_key"],
-                config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=5),
+                config=Config(retries={"max_attempts": 0}),
             )
         return self._clients[service]
 

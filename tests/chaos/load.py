@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.patience import DAEMON
+
 #: What a client may be told when the daemon is killed under it. It then knows nothing, and sends something else.
 UNKNOWN = (BotoCoreError, ClientError, OSError)
 PAUSE = 0.05
@@ -36,7 +38,7 @@ class Load:
     def stop(self) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(DAEMON)
         if self._surprise is not None:
             raise self._surprise
 

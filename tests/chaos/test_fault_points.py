@@ -15,6 +15,7 @@ from eventflow import faultpoint
 from eventflow.errors import SettingError
 from eventflow.faultpoint import POINTS
 from eventflow.settings import inherited_variables, kill_asked_for, read_settings
+from tests.patience import DAEMON
 from tests.process.daemon_process import children_of, daemon
 
 SOURCES = Path(faultpoint.__file__).parent
@@ -29,7 +30,7 @@ for _ in range(3):
     print("went on", flush=True)
 """
 ECHO = """
-@app.function(timeout=5)
+@app.function(timeout=30)
 def echo(event, context):
     return event
 """
@@ -47,7 +48,7 @@ def test_every_point_of_the_list_is_in_the_code_once_and_every_one_in_the_code_i
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", REACH, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([sys.executable, "-c", REACH, *arguments], capture_output=True, text=True, timeout=DAEMON, check=False)
 
 
 def test_a_trap_kills_at_the_nth_reaching_and_only_once(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_the_daemon_says_loudly_that_it_will_be_killed(tmp_path: Path, monkeypat
     with daemon(tmp_path, ECHO) as process:
         process.start(ready=False)
         assert process.process is not None
-        assert process.process.wait(60) == -signal.SIGKILL
+        assert process.process.wait(DAEMON) == -signal.SIGKILL
         assert "A TEST HAS THIS DAEMON KILLED AT A FAULT POINT" in process.log.read_text()
 
 

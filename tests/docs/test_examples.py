@@ -41,6 +41,7 @@ import pytest
 
 from eventflow.cli.main import VERBS, cli
 from eventflow.settings import read_settings
+from tests.patience import DAEMON, PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,7 +53,6 @@ IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 CHANGES_THE_MACHINE = {".", "python3", "pip", "sudo", "systemctl", "journalctl", "useradd", "rsync"}
 #: Looking again does no harm: what is shown may take a moment to come about.
 LOOKS = re.compile(r"eventflow (logs|events (list|show)|dlq list|status|functions)\b|python -c .*\bprint\(")
-PATIENCE = 15.0
 
 
 @dataclass
@@ -137,7 +137,7 @@ class Page:
     def end(self) -> None:
         if self.daemon is not None and self._runs:
             self.daemon.kill()
-            self.daemon.wait(PATIENCE)
+            self.daemon.wait(DAEMON)
 
     # Python.
 
@@ -157,7 +157,7 @@ class Page:
 
     def _run_tests(self) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *self.tests]
-        ran = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=60, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=DAEMON, check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert re.search(r"\d+ passed", ran.stdout)
 
@@ -222,7 +222,7 @@ class Page:
             start_new_session=True,
         )
         try:
-            printed, _ = process.communicate(timeout=60)
+            printed, _ = process.communicate(timeout=DAEMON)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)  # what bash started outlives it
             raise
@@ -279,7 +279,7 @@ class Page:
     def _stop(self) -> None:
         if self.daemon is not None and self._runs:
             self.daemon.send_signal(signal.SIGTERM)
-            assert self.daemon.wait(PATIENCE) == 0, self.log.read_text()
+            assert self.daemon.wait(DAEMON) == 0, self.log.read_text()
 
     @property
     def _runs(self) -> bool:
@@ -294,7 +294,7 @@ class Page:
         return sum("loaded the changed application" in line for line in self._daemon_lines()) if self.log.exists() else 0
 
     def _until(self, condition: Any, what: str) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + DAEMON
         while not condition():
             assert self.daemon is not None
             assert self.daemon.poll() is None, f"the daemon ended:\n{self.log.read_text()}"

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.faults.conftest import BadDisk, Ext4
+from tests.patience import DAEMON
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -35,7 +36,6 @@ def write(text):
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(110),
     pytest.mark.skipif(sys.platform != "linux", reason="these faults are made with Linux's own calls"),
 ]
 
@@ -46,7 +46,7 @@ def code(folder: Path) -> str:
 
 def sent(process: DaemonProcess, name: str, ballast: int = 0) -> str | None:
     """Send an event; None when it was accepted, else the refusal."""
-    client = process.client("lambda", read_timeout=10, connect_timeout=5)
+    client = process.client("lambda")
     try:
         payload = json.dumps({"n": name, "ballast": "x" * ballast}).encode()
         client.invoke(FunctionName="work", InvocationType="Event", Payload=payload)
@@ -76,7 +76,7 @@ def breaks_and_mends(process: DaemonProcess, breaks: Callable[[], Any], mends: C
     mends()
     process.until(lambda: sent(process, "after") is None, "it accepts again")
     accepted.append("after")
-    process.until(lambda: set(accepted) <= set(process.rows("handled")), "all that was accepted is handled", 60)
+    process.until(lambda: set(accepted) <= set(process.rows("handled")), "all that was accepted is handled")
     process.until(lambda: "can be written again" in process.log.read_text(), "it tells that it goes on")
     assert process.log.read_text().count("This is told once") >= 1
     refused = {f"during-{number}" for number in range(60)} - set(accepted)
@@ -168,7 +168,7 @@ def test_a_state_directory_on_a_read_only_file_system_is_refused_at_the_start(tm
         assert os.system(f"mount -o remount,ro {small_disk}") == 0
         process.start(ready=False)
         assert process.process is not None
-        assert process.process.wait(30) == 1
+        assert process.process.wait(DAEMON) == 1
         assert "Read-only file system" in process.log.read_text()
         assert "read-only" in process.cli("doctor").stdout
         assert os.system(f"mount -o remount,rw {small_disk}") == 0
@@ -181,13 +181,13 @@ def test_no_descriptors_left(tmp_path: Path) -> None:
         assert process.process is not None
         pid = process.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        s3 = process.client("s3", read_timeout=20)
+        s3 = process.client("s3")
         s3.list_buckets()
         highest = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 6, hard))
         host, port = process.facts["url"].removeprefix("http://").split(":")
         for _number in range(30):
-            held.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            held.enter_context(socket.create_connection((host, int(port)), timeout=DAEMON))
         process.until(lambda: "limit of open files is reached" in process.log.read_text(), "it names the limit")
         with pytest.raises(ClientError, match="limit of open files is reached: "):  # on the connection that it has
             s3.put_object(Bucket="files", Key="a", Body=b"x")
@@ -195,7 +195,7 @@ def test_no_descriptors_left(tmp_path: Path) -> None:
         held.close()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         process.until(lambda: sent(process, "after") is None, "it accepts again")
-        process.until(lambda: {"after", "by+hand"} <= set(process.rows("handled")), "what came meanwhile is handled", 60)
+        process.until(lambda: {"after", "by+hand"} <= set(process.rows("handled")), "what came meanwhile is handled")
         s3.put_object(Bucket="files", Key="a", Body=b"x")
         assert process.process.poll() is None
 
@@ -232,7 +232,7 @@ def test_a_damaged_state_file_is_refused_repaired_and_goes_on(tmp_path: Path) ->
         for _time in range(2):
             process.start(ready=False)
             assert process.process is not None
-            assert process.process.wait(30) == 65
+            assert process.process.wait(DAEMON) == 65
         assert "eventflow journal repair" in process.log.read_text()
         assert "damage" in process.cli("doctor").stdout
         checked = process.cli("journal", "check")

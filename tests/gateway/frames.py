@@ -7,9 +7,10 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.patience import PATIENCE
+
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-PATIENCE = 10.0
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True, mask: bytes | None = b"\1\2\3\4", reserved: int = 0) -> bytes:

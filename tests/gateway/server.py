@@ -27,11 +27,11 @@ from eventflow.outcome import Outcome, Status
 from eventflow.services.api_keys import ApiKeys
 from eventflow.services.log_groups import LogGroups
 from eventflow.services.logs import LogStore
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-PATIENCE = 20.0
 
 
 @dataclass
@@ -184,14 +184,14 @@ class GatewayServer:
         return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def raw(self, data: bytes, silence: float = 0.3) -> bytes:
-        """What came back for these bytes, until the server closed the connection or said nothing more for so many seconds."""
+        """What came back for these bytes, until the server closed the connection or, after its first words, said nothing for so many seconds."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
             connection.sendall(data)
             received = b""
-            connection.settimeout(silence)
             try:
                 while piece := connection.recv(65536):
                     received += piece
+                    connection.settimeout(silence)
             except (TimeoutError, ConnectionResetError):
                 pass
             return received

@@ -15,6 +15,7 @@ import pytest
 from eventflow import App
 from eventflow.http_guard import Limits, guarded
 from tests.gateway.server import GatewayServer, gateway, until
+from tests.patience import PATIENCE
 from triggers import Http
 
 LIMITS = Limits(head_bytes=10_240, head_seconds=0.6, idle_seconds=1.0)
@@ -30,13 +31,13 @@ def echo(event: Any, context: Any) -> Any:
 @app.on(Http("GET /held"))
 def hold(event: Any, context: Any) -> Any:
     held.set()
-    release.wait(10)
+    release.wait(PATIENCE)
     return "held"
 
 
 @app.on(Http("GET /late", timeout=0.1))
 def late(event: Any, context: Any) -> Any:
-    release.wait(2)
+    release.wait(PATIENCE)
     return "late"
 
 
@@ -60,7 +61,7 @@ def test_pipelined_requests_are_answered_in_their_order(server: GatewayServer) -
     requests = b"".join(
         b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n%03d" % (number, number) for number in range(30)
     )
-    received = server.raw(requests, silence=0.8)
+    received = server.raw(requests, silence=PATIENCE)
     bodies = [json.loads(part[: part.index(b"}}") + 2]) for part in received.split(b"\r\n\r\n")[1:]]
     assert [(body["path"], body["body"]) for body in bodies] == [(f"/{number}", f"{number:03}") for number in range(30)]
 
@@ -70,7 +71,7 @@ def test_a_pipelined_mistake_leaves_the_answers_before_it_alone(server: GatewayS
     release.clear()
     with server.connect() as client:
         client.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n" + b"no request at all\r\n\r\n")
-        assert held.wait(5)
+        assert held.wait(PATIENCE)
         release.set()
         received = read_all(client)
     assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"200", b"400"]
@@ -116,7 +117,7 @@ SMUGGLING = {
 @pytest.mark.parametrize("shape", SMUGGLING)
 def test_what_two_servers_could_read_in_two_ways_is_refused(server: GatewayServer, shape: str) -> None:
     before = len(server.events)
-    received = server.raw(SMUGGLING[shape] + b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", silence=0.5)
+    received = server.raw(SMUGGLING[shape] + b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
     assert received[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 501 ", b"HTTP/1.1 505 "), received
     assert not [event for event in server.events[before:] if event["rawPath"] == "/smuggled" and "no host" not in shape and "two hosts" not in shape]
 
@@ -148,7 +149,7 @@ def test_a_body_that_breaks_behind_another_request_is_answered_after_it(server: 
     before = len(server.events)
     with server.connect() as client:
         client.sendall(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n" + BROKEN + b"zz\r\n")
-        assert held.wait(5)
+        assert held.wait(PATIENCE)
         client.sendall(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
         release.set()
         received = read_all(client)
@@ -162,14 +163,14 @@ H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A
 def test_an_upgrade_that_is_not_spoken_here_is_passed_over(server: GatewayServer) -> None:
     """Java's client asks for HTTP/2 in its first request, whatever that is."""
     post = b"POST /first HTTP/1.1\r\nHost: x\r\n" + H2C + b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
-    received = server.raw(post + b"GET /second HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n" + b"GET /third HTTP/1.1\r\nHost: x\r\n\r\n", silence=0.6)
+    received = server.raw(post + b"GET /second HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n" + b"GET /third HTTP/1.1\r\nHost: x\r\n\r\n", silence=PATIENCE)
     bodies = [json.loads(part[: part.index(b"}}") + 2]) for part in received.split(b"\r\n\r\n")[1:]]
     assert [(body["path"], body["body"]) for body in bodies] == [("/first", "hello"), ("/second", None), ("/third", None)]
     assert not {"upgrade", "http2-settings", "connection"} & bodies[0]["headers"].keys()
 
 
 def test_many_upgrades_in_one_piece(server: GatewayServer) -> None:
-    received = server.raw((b"GET / HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n") * 300, silence=1.5)
+    received = server.raw((b"GET / HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n") * 300, silence=PATIENCE)
     assert received.count(b"HTTP/1.1 200 OK") == 300
 
 
@@ -213,13 +214,13 @@ def test_a_client_that_sends_a_byte_now_and_then_is_left(server: GatewayServer) 
                 time.sleep(0.02)
         except OSError:
             pass
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 20
         assert server.get("/meanwhile").status == 200
 
 
 def test_a_client_that_says_nothing_is_left(server: GatewayServer) -> None:
     with server.connect() as client:
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         assert client.recv(1) == b""
 
 
@@ -229,9 +230,9 @@ def test_bodies_up_to_ten_megabytes(server: GatewayServer) -> None:
     found = server.request("POST", "/x", b"\0" * 5_000_000)
     assert (found.status, found.json()) == (413, {"message": "Request Entity Too Large"}), "more than Lambda takes, in Base64"
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10485761\r\n\r\n"
-    assert b" 413 " in server.raw(head, silence=3)[:20]
+    assert b" 413 " in server.raw(head)[:20]
     chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    received = server.raw(chunked + (b"100000\r\n" + b"a" * 0x100000 + b"\r\n") * 11, silence=3)
+    received = server.raw(chunked + (b"100000\r\n" + b"a" * 0x100000 + b"\r\n") * 11)
     assert received == b"" or b" 413 " in received[:20]
 
 
@@ -282,7 +283,7 @@ def test_a_client_that_reads_nothing_is_left(server: GatewayServer) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         until(lambda: server.connections)
-        until(lambda: not server.connections, 6)
+        until(lambda: not server.connections)
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_costs_nothing(server: GatewayServer) -> None:
@@ -295,7 +296,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_costs_nothing(server: Ga
 
 
 def read_all(client: socket.socket) -> bytes:
-    client.settimeout(5)
+    client.settimeout(PATIENCE)
     received = b""
     while piece := client.recv(65536):
         received += piece

@@ -32,7 +32,7 @@ def save(event: Any, context: Any) -> None:
     seen.extend(record["body"] for record in event["Records"])
 
 
-@app.on(Rest("GET /late", timeout=0.1))
+@app.on(Rest("GET /late", timeout=5))
 def late(event: Any, context: Any) -> Any:
     raise ValueError("no")
 

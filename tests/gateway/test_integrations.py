@@ -10,6 +10,7 @@ import pytest
 
 from eventflow import App, SettingError
 from tests.gateway.server import GatewayServer, gateway, until
+from tests.patience import PATIENCE
 
 
 class Backend:
@@ -36,7 +37,7 @@ class Backend:
                 self.asked.append(received)
                 for number, part in enumerate(self.says):
                     if number:
-                        self.go_on.wait(10)
+                        self.go_on.wait(PATIENCE)
                         self.go_on.clear()
                     connection.sendall(part)
 

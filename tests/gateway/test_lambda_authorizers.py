@@ -16,6 +16,7 @@ from eventflow.gateway.authorizers.settings import LambdaSettings
 from eventflow.outcome import Outcome, Status
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.server import ACCOUNT, REGION, GatewayServer, Response, gateway
+from tests.patience import PATIENCE
 from triggers import Http, Rest
 
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
@@ -352,7 +353,7 @@ def test_requests_of_one_identity_share_an_invocation() -> None:
 
     def wait(event: Any) -> Any:
         entered.set()
-        assert gate.wait(20)
+        assert gate.wait(PATIENCE)
         return {"isAuthorized": True}
 
     decider = Decider(wait)
@@ -361,7 +362,7 @@ def test_requests_of_one_identity_share_an_invocation() -> None:
         threads = [threading.Thread(target=lambda: statuses.append(server.get("/items/1", authorization="a").status)) for _ in range(8)]
         for thread in threads:
             thread.start()
-        assert entered.wait(20)
+        assert entered.wait(PATIENCE)
         assert server.get("/open").text == "open"
         gate.set()
         for thread in threads:
@@ -394,7 +395,7 @@ def test_an_authorizer_that_takes_too_long() -> None:
     gate = threading.Event()
 
     def wait(event: Any) -> Any:
-        gate.wait(20)
+        gate.wait(PATIENCE)
 
     clock = VirtualClock()
     with gateway(application(Decider(wait), "HTTP", simple=True), clock=clock) as server:

@@ -19,6 +19,7 @@ from eventflow.gateway.authorizers.client_certificates import distinguished
 from eventflow.http_guard import Limits, check_authorities, guarded
 from tests.gateway.certificates import DAY, NOW, Identity, identity
 from tests.gateway.server import GatewayServer, gateway
+from tests.patience import PATIENCE
 from triggers import Http, Rest
 
 
@@ -32,7 +33,7 @@ class World:
         context = ssl.create_default_context(cafile=str(self.authority.files[0]))
         if client is not None:
             context.load_cert_chain(*client.files)
-        connection = http.client.HTTPSConnection("127.0.0.1", self.server.port, timeout=10, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.server.port, timeout=PATIENCE, context=context)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

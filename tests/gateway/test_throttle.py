@@ -16,6 +16,7 @@ from eventflow.gateway.seams import Refusal
 from eventflow.gateway.throttle import LONGEST_WAIT, MOST_WAITING, PACE, Limit, Refusals, TokenBucket, admitted
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.server import gateway
+from tests.patience import PATIENCE
 from triggers import Http, Rest
 
 
@@ -64,17 +65,17 @@ def test_in_a_flood_refusals_go_out_one_after_another() -> None:
         clock = VirtualClock()
         refusals, refusal = Refusals(clock), Refusal("THROTTLED")
         for _ in range(PACE.burst):
-            assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal
+            assert await asyncio.wait_for(refusals.paced(refusal), PATIENCE) is refusal
         waiting = [asyncio.create_task(refusals.paced(refusal)) for _ in range(MOST_WAITING)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
-        assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal, "so many hold up nobody else"
+        assert await asyncio.wait_for(refusals.paced(refusal), PATIENCE) is refusal, "so many hold up nobody else"
         await clock.advance(100.5 / PACE.rate)
         assert sum(task.done() for task in waiting) == 100
         await clock.advance(LONGEST_WAIT)
         assert all(task.done() for task in waiting)
         await clock.advance(1.0)
-        assert await asyncio.wait_for(refusals.paced(refusal), 5) is refusal, "the flood is over"
+        assert await asyncio.wait_for(refusals.paced(refusal), PATIENCE) is refusal, "the flood is over"
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,16 @@ from eventflow.gateway.websocket.records import Records
 from eventflow.services.logs import LogStore
 from tests.gateway.frames import TEXT, frame, handshake, raw_client, raw_websocket
 from tests.gateway.server import ACCOUNT, GatewayServer, gateway, until
+from tests.patience import PATIENCE
 from triggers import Rest, WebSocket
 
 app = App("chat")
 app.websocket_api(stage_variables={"colour": "green"})
 app.websocket_api("nested", route_selection_expression="${request.body.message.kind}", base_path="/nested", stage="v1")
 app.websocket_api("hidden", stage="live")
+
+
+go_on = threading.Event()
 
 
 @app.on(WebSocket("$connect"))
@@ -38,7 +43,7 @@ def enter(event: Any, context: Any) -> Any:
     if wanted == "switch":
         return {"statusCode": 101}
     if wanted == "wait":
-        time.sleep(0.3)
+        go_on.wait(20)
     if wanted == "odd":
         return {"status": "no status code"}
     if wanted == "refuse":
@@ -89,7 +94,7 @@ def nothing(event: Any, context: Any) -> Any:
 
 @app.on(WebSocket("late", timeout=0.05))
 def late(event: Any, context: Any) -> Any:
-    time.sleep(0.3)
+    time.sleep(1)
     return {"statusCode": 200}
 
 
@@ -113,7 +118,7 @@ def client(server: GatewayServer) -> Iterator[ClientConnection]:
 
 def asked(client: ClientConnection, message: Any) -> Any:
     client.send(message if isinstance(message, str) else json.dumps(message))
-    return client.recv(10)
+    return client.recv(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -276,11 +281,13 @@ def told(server: GatewayServer, kind: str) -> list[str]:
 
 def test_a_client_that_does_not_wait_for_the_answer_is_dropped_and_told_of(server: GatewayServer) -> None:
     server.events.clear()
+    go_on.clear()
     with raw_client(server.port) as client:
         client.send(handshake("/prod?do=wait"))
         until(lambda: told(server, "CONNECT"))
         client.send(frame(TEXT, b"I cannot wait"))
         assert client.rest() == b""
+    go_on.set()
     until(lambda: told(server, "DISCONNECT") == told(server, "CONNECT"))
 
 
@@ -307,12 +314,14 @@ def test_a_handshake_names_its_host(server: GatewayServer) -> None:
 def test_so_many_handshakes_are_under_way_at_once(server: GatewayServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventflow.gateway.websocket.sockets.MOST_HANDSHAKES", 1)
     server.events.clear()
+    go_on.clear()
     with raw_client(server.port) as slow, raw_client(server.port) as other:
         slow.send(handshake("/prod?do=wait"))
         until(lambda: told(server, "CONNECT"))
         refused = other.shake_hands()
         assert refused.startswith(b"HTTP/1.1 429 ")
         assert b"retry-after: 1\r\n" in refused
+        go_on.set()
         assert slow.head().startswith(b"HTTP/1.1 101 ")
 
 
@@ -357,7 +366,7 @@ def test_connections_stay_over_a_reload_and_end_with_their_api() -> None:
         server.load(version("three", "other"))
         assert json.loads(asked(client, "?"))["message"] == "Forbidden"
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(10)
+            client.recv(PATIENCE)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
 

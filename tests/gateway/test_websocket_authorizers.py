@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from eventflow import App, SettingError
 from tests.gateway.server import ACCOUNT, REGION, GatewayServer, gateway
+from tests.patience import PATIENCE
 from triggers import WebSocket
 
 
@@ -50,7 +51,7 @@ def test_connect_is_where_it_is_asked() -> None:
     with gateway(application(policy("Allow"), asked)) as server:
         with connect(address(server, "?token=x"), proxy=None) as client:
             client.send('{"action":"who"}')
-            context = json.loads(client.recv(10))
+            context = json.loads(client.recv(PATIENCE))
         assert context["authorizer"].pop("integrationLatency") >= 0
         assert context["authorizer"] == {"principalId": "ada", "level": "3"}
         (event,) = asked

@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from eventflow import App
 from tests.gateway.frames import CLOSE, TEXT, raw_websocket
 from tests.gateway.server import GatewayServer, gateway, until
+from tests.patience import PATIENCE
 from triggers import WebSocket
 
 app = App("pushed")
@@ -78,18 +79,18 @@ def failure(call: Any) -> str:
 def test_what_is_posted_arrives_in_its_order(api: Any, client: ClientConnection) -> None:
     for number in range(20):
         api.post_to_connection(ConnectionId=connecting[-1], Data=f"grün {number}".encode())
-    assert [client.recv(10) for _ in range(20)] == [f"grün {number}" for number in range(20)]
+    assert [client.recv(PATIENCE) for _ in range(20)] == [f"grün {number}" for number in range(20)]
 
 
 def test_bytes_that_are_no_text_come_as_a_binary_message(api: Any, client: ClientConnection) -> None:
     api.post_to_connection(ConnectionId=connecting[-1], Data=b"\xff\x00")
     api.post_to_connection(ConnectionId=connecting[-1], Data=b"")
-    assert [client.recv(10), client.recv(10)] == [b"\xff\x00", ""]
+    assert [client.recv(PATIENCE), client.recv(PATIENCE)] == [b"\xff\x00", ""]
 
 
 def test_a_message_has_up_to_128_kb(api: Any, client: ClientConnection) -> None:
     api.post_to_connection(ConnectionId=connecting[-1], Data=b"x" * 131_072)
-    assert len(client.recv(10)) == 131_072
+    assert len(client.recv(PATIENCE)) == 131_072
     raw = management(int(api.meta.endpoint_url.rpartition(":")[2].partition("/")[0]))
     raw.meta.events.register("before-call", lambda params, **_: params.update(body=b"x" * 131_073))
     assert failure(lambda: raw.post_to_connection(ConnectionId=connecting[-1], Data=b"x")) == "413 PayloadTooLargeException"
@@ -109,7 +110,7 @@ def test_a_deleted_connection_is_closed_and_gone(server: GatewayServer, api: Any
     connection = connecting[-1]
     assert api.delete_connection(ConnectionId=connection)["ResponseMetadata"]["HTTPStatusCode"] == 204
     with pytest.raises(ConnectionClosed) as ended:
-        client.recv(10)
+        client.recv(PATIENCE)
     assert ended.value.rcvd is not None
     assert ended.value.rcvd.code == 1000
     for call in (api.get_connection, api.delete_connection):

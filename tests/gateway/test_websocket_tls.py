@@ -15,6 +15,7 @@ from eventflow import App
 from eventflow.http_guard import Limits, guarded
 from tests.gateway.server import GatewayServer, gateway, until
 from tests.gateway.test_mutual_tls import identity
+from tests.patience import PATIENCE
 from triggers import WebSocket
 
 app = App("secure")
@@ -53,9 +54,9 @@ def client(server: GatewayServer, folder: Path) -> Iterator[ClientConnection]:
 def test_messages_go_both_ways_up_to_the_largest(server: GatewayServer, client: ClientConnection) -> None:
     for text in ("hello", "x" * 30_000, "done"):
         client.send(text)
-        assert client.recv(10) == text[::-1]
+        assert client.recv(PATIENCE) == text[::-1]
     client.send(["ab" * 16_000] * 4)
-    assert client.recv(10) == "ba" * 64_000
+    assert client.recv(PATIENCE) == "ba" * 64_000
     assert server.events[0]["headers"]["X-Forwarded-Proto"] == "https"
 
 
@@ -63,7 +64,7 @@ def test_what_is_too_large_ends_it_with_the_reason(server: GatewayServer, client
     before = len(server.events)
     client.send("x" * 40_000)
     with pytest.raises(ConnectionClosed) as closed:
-        client.recv(10)
+        client.recv(PATIENCE)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
     until(lambda: len(server.events) > before)
@@ -73,6 +74,6 @@ def test_what_is_too_large_ends_it_with_the_reason(server: GatewayServer, client
 def test_the_server_may_close_it(server: GatewayServer, client: ClientConnection) -> None:
     server.run(server.service.stop())
     with pytest.raises(ConnectionClosed) as closed:
-        client.recv(10)
+        client.recv(PATIENCE)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001

@@ -16,8 +16,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from tests.patience import DAEMON, PATIENCE
+
 HEADER = "from eventflow import App\nfrom triggers import Bucket, Queue, Schedule\napp = App('t')\n"
-PATIENCE = 30.0
 
 
 class DaemonProcess:
@@ -64,13 +65,13 @@ class DaemonProcess:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(DAEMON)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(PATIENCE)
+            return self.process.wait(DAEMON)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the daemon did not stop:\n{self._last_words()[-8000:]}") from None
 
@@ -78,14 +79,14 @@ class DaemonProcess:
         """The log of a daemon that hangs, ended so that faulthandler tells where."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGABRT)
-            self.process.wait(PATIENCE)
+            self.process.wait(DAEMON)
         return self.log.read_text()
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = DAEMON) -> Any:
         """Wait for something that another process does."""
         end = time.monotonic() + seconds
         while not (found := condition()):
@@ -110,7 +111,7 @@ class DaemonProcess:
         request = urllib.request.Request(f"{self.facts['url']}/_eventflow/{path}", headers={"Authorization": f"Bearer {self.facts['token']}"})
         if body is not None:
             request.data = json.dumps(body).encode()
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return json.load(response)
 
     def events(self, **query: str) -> list[dict[str, Any]]:
@@ -119,7 +120,7 @@ class DaemonProcess:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "eventflow", *arguments, "--state", str(self.state)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=self.folder, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=DAEMON, cwd=self.folder, check=False)
 
     def bucket(self, name: str) -> Path:
         return self.state / "buckets" / name

@@ -22,10 +22,12 @@ from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
 from eventflow.settings import inherited_variables
+from tests.patience import DAEMON, PATIENCE
 
 #: Each spine has control groups of its own: one that is still ending does not meet the next.
 OWNERS = itertools.count(1)
-HEADER = "from eventflow import App\napp = App('t')\n"
+#: ``HERE`` is the test's own folder.
+HEADER = "from eventflow import App\napp, HERE = App('t'), {!r}\n"
 
 
 class Spine:
@@ -55,12 +57,12 @@ class Spine:
         return nursery
 
     async def invoke(self, function: str, payload: bytes = b"{}") -> Outcome:
-        return await asyncio.wait_for(self.dispatcher.invoke(function, payload), 30)
+        return await asyncio.wait_for(self.dispatcher.invoke(function, payload), PATIENCE)
 
     async def emit(self, function: str, payload: bytes = b"{}") -> str:
         return await self.dispatcher.emit(function, payload)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
         """Wait until something outside the event loop has happened."""
         end = self.clock.monotonic() + seconds
         while not condition():
@@ -68,7 +70,7 @@ class Spine:
             await asyncio.sleep(0.005)
 
     async def settled(self) -> None:
-        await asyncio.wait_for(self.dispatcher.quiesce(), 30)
+        await asyncio.wait_for(self.dispatcher.quiesce(), DAEMON)
 
     async def event(self, id: str) -> dict[str, Any]:
         found = await self.database.read(lambda connection: history.show_event(connection, id))
@@ -99,7 +101,7 @@ def with_spine(
     variables: Mapping[str, str] | None = None,
 ) -> None:
     """Run ``work`` on an application whose functions are ``code``."""
-    (folder / "app.py").write_text(HEADER + textwrap.dedent(code))
+    (folder / "app.py").write_text(HEADER.format(str(folder)) + textwrap.dedent(code))
 
     async def main() -> None:
         spine = Spine(folder, limiter, idle_seconds)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.gateway.issuer import AUDIENCE, ISSUER, OTHER_RSA, RSA, Issuer, public_set
+from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = f"""
@@ -30,7 +31,7 @@ def answer(event, context):
 
 
 def ask(process: DaemonProcess, path: str, **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(str(urlsplit(process.facts["gateway"]).netloc), timeout=20)
+    connection = http.client.HTTPConnection(str(urlsplit(process.facts["gateway"]).netloc), timeout=PATIENCE)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()

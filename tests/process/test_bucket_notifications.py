@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import DAEMON
 from tests.process.daemon_process import DaemonProcess, daemon
 
 APPLICATION = """
@@ -63,7 +64,7 @@ def test_an_object_is_told_whatever_is_killed(tmp_path: Path, monkeypatch: pytes
                 break
             put.add(f"k{number}")
         assert process.process is not None
-        assert process.process.wait(60) == -signal.SIGKILL
+        assert process.process.wait(DAEMON) == -signal.SIGKILL
         monkeypatch.delenv("EVENTFLOW_TEST_KILL_AT")
         process.start()
         told: set[str] = set()

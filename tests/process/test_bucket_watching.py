@@ -187,15 +187,15 @@ def test_an_emitter_that_fails_is_replaced(tmp_path, monkeypatch):
 
 def test_a_polled_file_is_not_told_while_it_grows(tmp_path):
     async def scenario(uploads):
-        async with uploads.running(watch="poll", settle=0.3):
+        async with uploads.running(watch="poll", settle=1.0):
             with (uploads.path / "a").open("w") as file:
-                for _n in range(8):
+                for _n in range(12):
                     file.write("x" * 10)
                     file.flush()
                     await asyncio.sleep(0.1)
                     assert uploads.told == []
             await uploads.until(lambda: uploads.told)
-            assert uploads.target.payloads[0]["Records"][0]["s3"]["object"]["size"] == 80
+            assert uploads.target.payloads[0]["Records"][0]["s3"]["object"]["size"] == 120
 
     drive(tmp_path, scenario)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 APPLICATION = """
@@ -64,7 +65,7 @@ def test_what_was_acknowledged_arrives_after_a_kill(tmp_path: Path) -> None:
         process.until(lambda: all(len(putter.ids) > 40 for putter in putters), "events were acknowledged")
         process.kill()
         for putter in putters:
-            putter.join(10)
+            putter.join(PATIENCE)
         acknowledged = {id for putter in putters for id in putter.ids}
         process.start()
         wanted = {f"{function} {id}" for function in ("triggered", "ruled") for id in acknowledged}
@@ -77,7 +78,7 @@ def copies(process: DaemonProcess) -> set[str]:
     sqs = process.client("sqs")
     url = sqs.get_queue_url(QueueName="copies")["QueueUrl"]
     found: set[str] = set()
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600).get("Messages"):
         found |= {json.loads(message["Body"])["id"] for message in messages}
     return found
 

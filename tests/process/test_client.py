@@ -11,6 +11,7 @@ import pytest
 from eventflow.bulk import Bulk
 from eventflow.client import Client, FunctionError, NotAccepted
 from eventflow.connection import Address, Connection, Refused
+from tests.patience import DAEMON, PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -29,7 +30,7 @@ def double(event, context):
 def fails(event, context):
     raise RuntimeError("no luck")
 
-@app.function()
+@app.function(timeout=30)
 def endless(event, context):
     from eventflow.client import Client
     with Client(state="state") as client:
@@ -114,7 +115,7 @@ class Emitter(threading.Thread):
 
     def run(self) -> None:
         try:
-            with Client(state=self._state) as client:
+            with Client(state=self._state, patience=DAEMON) as client:
                 while not self.stopping.is_set():
                     begin = len(self.ids)
                     self.ids += client.emit_many("note", range(begin, begin + 1_200))
@@ -138,16 +139,16 @@ def test_a_daemon_that_is_killed_before_it_could_answer_loses_and_doubles_nothin
             assert process.process is not None
             if number == 0:
                 emitter.start()
-            assert process.process.wait(30) == -signal.SIGKILL
+            assert process.process.wait(DAEMON) == -signal.SIGKILL
         monkeypatch.delenv("EVENTFLOW_TEST_KILL_AT")
         process.start()
         emitter.stopping.set()
-        emitter.join(60)
+        emitter.join(PATIENCE)
         assert emitter.failure is None
         expected = {id: str(number) for number, id in enumerate(emitter.ids)}
         assert len(expected) == len(emitter.ids)
-        process.until(lambda: len(handled(process)) >= len(expected), "all are handled", 60)
-        process.until(lambda: process.control("status")["events"]["note"].keys() == {"done"}, "all are done", 60)
+        process.until(lambda: len(handled(process)) >= len(expected), "all are handled")
+        process.until(lambda: process.control("status")["events"]["note"].keys() == {"done"}, "all are done")
         assert handled(process) == expected  # and no event but these: nothing was accepted twice, under another id
         assert process.control("status")["events"]["note"] == {"done": len(expected)}
 
@@ -155,7 +156,7 @@ def test_a_daemon_that_is_killed_before_it_could_answer_loses_and_doubles_nothin
 def test_a_client_waits_for_a_daemon_that_is_started_again(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
         process.start()
-        with Client(state=process.state) as client:
+        with Client(state=process.state, patience=DAEMON) as client:
             id = client.emit("note", 1, key="k")
             old = json.loads(process.facts_path.read_text())
             process.kill()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.patience import DAEMON, PATIENCE
 from tests.process.daemon_process import DaemonProcess, alive, children_of, daemon
 
 APPEND = """
@@ -31,9 +32,11 @@ def code(folder: Path, body: str) -> str:
 
 
 HANDLED = """
-@app.function(timeout=20)
+@app.function(timeout=60)
 def work(event, context):
-    time.sleep(event.get("seconds", 0))
+    note(HERE + "/begun", str(event["n"]))
+    while "until" in event and not os.path.exists(event["until"]):
+        time.sleep(0.01)
     note(HERE + "/handled", str(event["n"]))
 
 @app.on(Queue("jobs", batch_size=5), timeout=20)
@@ -67,7 +70,7 @@ def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
         for name in ("credentials.json", "daemon.json"):
             assert stat.S_IMODE((process.state / name).stat().st_mode) == 0o600
         with pytest.raises(OSError, match="401"):
-            urllib.request.urlopen(f"{process.facts['url']}/_eventflow/status", timeout=5)
+            urllib.request.urlopen(f"{process.facts['url']}/_eventflow/status", timeout=PATIENCE)
 
 
 def test_a_second_daemon_on_the_same_state_is_refused_by_pid(tmp_path: Path) -> None:
@@ -77,7 +80,7 @@ def test_a_second_daemon_on_the_same_state_is_refused_by_pid(tmp_path: Path) -> 
             [sys.executable, "-m", "eventflow", "run", str(process.app), "--state", str(process.state), "--port", "0"],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=DAEMON,
             check=False,
         )
         assert second.returncode == 1
@@ -86,15 +89,18 @@ def test_a_second_daemon_on_the_same_state_is_refused_by_pid(tmp_path: Path) -> 
 
 
 def test_sigterm_lets_running_functions_finish_and_keeps_the_rest(tmp_path: Path) -> None:
-    with daemon(tmp_path, code(tmp_path, HANDLED.replace("def work", "def work") + "\n")) as process:
+    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
         process.start()
-        client = process.client("lambda")
-        client.invoke(FunctionName="work", InvocationType="Event", Payload=b'{"n": "slow", "seconds": 2}')
-        process.until(
-            lambda: process.control("status")["functions"][0]["running"] or any(f["running"] for f in process.control("status")["functions"]),
-            "it runs",
-        )
-        assert process.stop() == 0
+        event = {"n": "slow", "until": str(tmp_path / "go-on")}
+        process.client("lambda").invoke(FunctionName="work", InvocationType="Event", Payload=json.dumps(event).encode())
+        process.until(lambda: process.rows("begun"), "it runs")
+        assert any(function["running"] for function in process.control("status")["functions"])
+        assert process.process is not None
+        process.process.send_signal(signal.SIGTERM)
+        process.until(lambda: "stopping" in process.log.read_text(), "it waits for the function")
+        assert process.process.poll() is None
+        (tmp_path / "go-on").touch()
+        assert process.process.wait(DAEMON) == 0
         assert process.rows("handled") == ["slow"]
         process.start()
         assert [event["state"] for event in process.events(function="work")] == ["done"]
@@ -135,7 +141,7 @@ def work(event, context):
         children = children_of(process.facts["pid"])
         assert len(children) >= 2
         process.kill()
-        end = time.monotonic() + 5
+        end = time.monotonic() + PATIENCE
         while any(alive(pid) for pid in children) and time.monotonic() < end:
             time.sleep(0.02)
         assert not [pid for pid in children if alive(pid)]
@@ -158,7 +164,7 @@ class Load:
     def __exit__(self, *_exception: object) -> None:
         self.stopping.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(PATIENCE)
 
     def _run(self, sender: object) -> None:
         number = 0
@@ -170,7 +176,7 @@ class Load:
                 time.sleep(0.05)  # it was killed at this moment: not acknowledged, so nothing is promised
 
     def _invoke(self, number: int) -> str:
-        client = self.process.client("lambda", connect_timeout=2, read_timeout=5)
+        client = self.process.client("lambda")
         for step in range(20):
             name = f"event-{number}-{step}"
             client.invoke(FunctionName="work", InvocationType="Event", Payload=json.dumps({"n": name}).encode())
@@ -178,7 +184,7 @@ class Load:
         return name
 
     def _send(self, number: int) -> str:
-        client = self.process.client("sqs", connect_timeout=2, read_timeout=5)
+        client = self.process.client("sqs")
         url = client.get_queue_url(QueueName="jobs")["QueueUrl"]
         for step in range(20):
             name = f"message-{number}-{step}"
@@ -187,7 +193,7 @@ class Load:
         return name
 
     def _put(self, number: int) -> str:
-        client = self.process.client("s3", connect_timeout=2, read_timeout=5)
+        client = self.process.client("s3")
         for step in range(10):
             name = f"object-{number}-{step}"
             client.put_object(Bucket="inbox", Key=name, Body=b"x")
@@ -198,14 +204,15 @@ class Load:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(360)
 def test_nothing_acknowledged_is_lost_when_everything_is_killed_under_load(tmp_path: Path) -> None:
     chance = random.Random(7)
     with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
         process.start()
         with Load(process) as load:
             for _round in range(6):
-                time.sleep(chance.uniform(0.5, 1.5))
+                before = len(load.acknowledged)
+                process.until(lambda least=before + 10: len(load.acknowledged) > least, "it is under load")
+                time.sleep(chance.uniform(0.2, 1.2))
                 below = children_of(process.facts["pid"])
                 for victim in chance.sample(below, min(2, len(below))):
                     kill(victim)
@@ -294,6 +301,7 @@ def work(event, context):
                 process.app.write_text("def broken(:\n")
             if number == 40:
                 process.until(lambda: "the changed application is refused" in process.log.read_text(), "the broken code is refused")
+                process.until(lambda: any(line.startswith("39 ") for line in process.rows("handled")), "the old code has handled what came before")
                 process.app.write_text(source.replace("old", "new"))
                 process.until(lambda: "loaded the changed application" in process.log.read_text(), "the good code is loaded")
         process.until(lambda: len(process.rows("handled")) == 60, "all were handled")
@@ -308,7 +316,7 @@ def test_a_broken_app_is_refused_with_its_traceback(tmp_path: Path) -> None:
     with daemon(tmp_path, "raise LookupError('no config')") as process:
         process.start(ready=False)
         assert process.process is not None
-        assert process.process.wait(20) == 1
+        assert process.process.wait(DAEMON) == 1
         text = process.log.read_text()
         assert "LookupError: no config" in text
         assert f'File "{process.app}", line 4' in text

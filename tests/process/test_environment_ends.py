@@ -12,6 +12,7 @@ import pytest
 
 from eventflow.outcome import Status
 from eventflow.runtime.limits import CgroupV1Limiter, WatchLimiter, choose_limiter
+from tests.patience import PATIENCE
 from tests.process.daemon_process import alive
 from tests.process.spine import Spine, with_spine
 
@@ -19,7 +20,7 @@ from tests.process.spine import Spine, with_spine
 def test_the_time_limit_kills_the_whole_process_group(tmp_path: Path) -> None:
     code = """
     import os, signal, subprocess, time
-    @app.function(timeout=1)
+    @app.function(timeout=2)
     def f(event, context):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen(["sleep", "300"])
@@ -36,23 +37,23 @@ def test_the_time_limit_kills_the_whole_process_group(tmp_path: Path) -> None:
         file = tmp_path / "pids"
         outcome = await spine.invoke("f", json.dumps({"file": str(file)}).encode())
         assert outcome.error_type == "Sandbox.Timedout"
-        assert re.fullmatch(r"RequestId: \S+ Error: Task timed out after 1\.00 seconds", outcome.error_message or "")
-        assert 950 <= outcome.duration_ms < 1500
+        assert re.fullmatch(r"RequestId: \S+ Error: Task timed out after 2\.00 seconds", outcome.error_message or "")
+        assert 1950 <= outcome.duration_ms < 30_000
         pids = [int(pid) for pid in file.read_text().split()]
-        await spine.until(lambda: not any(alive(pid) for pid in pids), 5)
+        await spine.until(lambda: not any(alive(pid) for pid in pids))
         assert "still here" in spine.log_text("f")
-        assert "Task timed out after 1.00 seconds" in spine.log_text("f")
+        assert "Task timed out after 2.00 seconds" in spine.log_text("f")
 
     with_spine(tmp_path, code, work)
 
 
 HOG = """
-@app.function(memory=128, timeout=20)
+@app.function(memory=128, timeout=60)
 def hog(event, context):
     kept = []
     while True:
         kept.append(bytearray(8 * 1024 * 1024))
-@app.function(memory=128, timeout=20)
+@app.function(memory=128, timeout=60)
 def at_once(event, context):
     return len(bytearray(4 * 1024 * 1024 * 1024))
 @app.function(memory=1024)
@@ -178,10 +179,10 @@ def test_the_zygote_s_death_is_not_the_function_s_and_another_takes_over(tmp_pat
         await spine.until(file.exists)
         [environment] = spine.environments("f")
         os.kill(spine.nursery.pid, signal.SIGKILL)
-        await asyncio.wait_for(spine.lost.wait(), 5)
-        await spine.until(lambda: not alive(environment.pid), 5)
+        await asyncio.wait_for(spine.lost.wait(), PATIENCE)
+        await spine.until(lambda: not alive(environment.pid))
         await spine.load()
-        await spine.until(lambda: not spine.dispatcher._wakes, 5)
+        await spine.until(lambda: not spine.dispatcher._wakes)
         await spine.settled()
         event = await spine.event(id)
         assert [attempt["status"] for attempt in event["attempts"]] == ["system_error", "success"]

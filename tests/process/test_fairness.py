@@ -10,8 +10,8 @@ import pytest
 from eventflow.runtime.growth import STARTS
 from tests.process.spine import Spine, with_spine
 
-#: On a machine that is busy with other things too; what these tests must notice is B waiting for A, which takes a minute.
-PATIENCE = 10.0
+#: What these tests must notice is B waiting for A, which takes a minute.
+PATIENCE = 40.0
 CODE = """
 import os, time
 @app.function()
@@ -54,7 +54,7 @@ def test_another_function_s_trouble_is_its_own(tmp_path: Path, trouble: str, man
     async def work(spine: Spine) -> None:
         for start in range(0, many, 1000):
             await spine.dispatcher.emit_many(trouble, [b"1"] * min(1000, many - start))
-        await spine.until(lambda: spine.dispatcher.counts()[trouble][1] > 0, 30)
+        await spine.until(lambda: spine.dispatcher.counts()[trouble][1] > 0)
         await goes_through(spine)
         ready, running = spine.dispatcher.counts()[trouble]
         assert running or ready or trouble in ("fails", "noop"), "the trouble was over before b was done: this measured nothing"
@@ -92,7 +92,7 @@ def test_many_callers_at_once_do_not_make_every_init_late(tmp_path: Path) -> Non
 def test_a_flood_of_lines_is_kept_within_bounds(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
         await spine.emit("floods")
-        await spine.until(lambda: (spine.folder / "logs" / "floods.log.1").exists(), 60)
+        await spine.until(lambda: (spine.folder / "logs" / "floods.log.1").exists())
         await goes_through(spine)
         assert len(list((spine.folder / "logs").glob("floods.log*"))) <= 5
 

@@ -95,7 +95,6 @@ def there(process: DaemonProcess) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
 def test_each_service_refuses_what_a_full_disk_does_not_take_and_keeps_what_it_acknowledged(tmp_path: Path, small_disk: Path) -> None:
     with daemon(tmp_path, CODE) as process:
         process.state = small_disk / "state"

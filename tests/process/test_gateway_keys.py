@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -25,7 +26,7 @@ def items(event, context):
 def ask(process: DaemonProcess, key: str) -> int:
     request = urllib.request.Request(f"{process.facts['gateway']}/prod/items", headers={"x-api-key": key})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.patience import DAEMON
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -39,7 +40,7 @@ def killed(process: DaemonProcess, s3: Any, completion: dict[str, Any]) -> None:
     with pytest.raises(BotoCoreError):  # the server is gone
         s3.complete_multipart_upload(**completion)
     assert process.process is not None
-    assert process.process.wait(30) == -signal.SIGKILL
+    assert process.process.wait(DAEMON) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("where", "versions", "is_there"), KILLS)

@@ -10,6 +10,7 @@ import pytest
 
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime.limits import WatchLimiter
+from tests.patience import PATIENCE
 from tests.process.daemon_process import alive
 from tests.process.spine import Spine, with_spine
 
@@ -28,7 +29,7 @@ def parent_of(pid: int) -> int:
 
 
 async def both_at_once(spine: Spine, function: str) -> list[Any]:
-    """Two invocations at the same time, so that there are two environments."""
+    """Two invocations that wait for each other, so that there are two environments."""
     return [value_of(one) for one in await asyncio.gather(spine.invoke(function), spine.invoke(function))]
 
 
@@ -51,7 +52,7 @@ def test_the_init_runs_once_and_environments_are_copies_with_hooks_in_lambda_s_o
         assert "Init Duration" not in report
 
     code = """
-    import os, random, tempfile, time, uuid
+    import glob, os, random, tempfile, time, uuid
     from snapshot_restore_py import register_after_restore, register_before_snapshot
     INIT = str(uuid.uuid4())
     ORDER = []
@@ -62,9 +63,11 @@ def test_the_init_runs_once_and_environments_are_copies_with_hooks_in_lambda_s_o
     def again(): ORDER.append("after 1")
     def named(text, *, when): ORDER.append(f"{text} {when}")
     register_after_restore(named, "after 2", when="now")
-    @app.function(snap_start=True)
+    @app.function(snap_start=True, timeout=60)
     def look(event, context):
-        time.sleep(0.3)
+        open(f"{HERE}/copy-{os.getpid()}", "w").close()
+        while len(glob.glob(f"{HERE}/copy-*")) < 2:
+            time.sleep(0.01)
         return {"init": INIT, "pid": os.getpid(), "order": ORDER, "random": random.random(), "type": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"],
                 "stream": os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME"), "tmp": tempfile.gettempdir()}
     """
@@ -75,6 +78,8 @@ def test_state_of_one_environment_never_reaches_another(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
         assert value_of(await spine.invoke("count")) == 1
         assert value_of(await spine.invoke("count")) == 2
+        (environment,) = spine.environments("count")
+        os.kill(environment.pid, signal.SIGKILL)
         await spine.until(lambda: not spine.environments("count"))
         assert value_of(await spine.invoke("count")) == 1
 
@@ -88,7 +93,6 @@ def test_state_of_one_environment_never_reaches_another(tmp_path: Path) -> None:
             return len(SEEN)
         """,
         work,
-        idle_seconds=0.3,
     )
 
 
@@ -212,7 +216,7 @@ def test_everything_ends_with_the_zygote(tmp_path: Path) -> None:
         (environment,) = spine.environments("noop")
         pids = [environment.pid, parent_of(environment.pid)]
         os.kill(spine.nursery.pid, signal.SIGKILL)
-        await asyncio.wait_for(spine.lost.wait(), 10)
+        await asyncio.wait_for(spine.lost.wait(), PATIENCE)
         await spine.until(lambda: not any(alive(pid) for pid in pids))
 
     with_spine(tmp_path, "@app.function(snap_start=True)\ndef noop(event, context): ...", work)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -23,7 +24,7 @@ def wait_for(name):
     while not os.path.exists(name):
         time.sleep(0.01)
 
-@app.function(url=STREAM, timeout=20)
+@app.function(url=STREAM, timeout=60)
 def parts(event, context):
     yield {"statusCode": 201, "headers": {"content-type": "text/plain"}, "cookies": ["a=1", "b=2"]}
     yield "one "
@@ -63,12 +64,12 @@ def injects(event, context):
     yield {"statusCode": 200, "headers": {"a": "b\\r\\nc: d"}}
     yield "body"
 
-@app.function(url=STREAM, timeout=1)
+@app.function(url=STREAM, timeout=2)
 def late(event, context):
     yield "half"
     time.sleep(30)
 
-@app.function(url=STREAM, timeout=20)
+@app.function(url=STREAM, timeout=60)
 def large(event, context):
     for number in range(400):
         open("sent", "w").write(str(number))
@@ -89,7 +90,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
 
 def connect(process: DaemonProcess) -> http.client.HTTPConnection:
     parts = urlsplit(process.facts["gateway"])
-    return http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=20)
+    return http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=PATIENCE)
 
 
 def get(process: DaemonProcess, path: str) -> tuple[int, str, bytes]:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from eventflow.settings import TEST_KILL_AT
+from tests.patience import DAEMON, PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 #: Notes what it is told, and needs no library.
@@ -36,17 +37,17 @@ CHAT = """
     app.table("connections", key="connectionId")
     table = boto3.resource("dynamodb").Table("connections")
 
-    @app.on(WebSocket("$connect"))
+    @app.on(WebSocket("$connect"), timeout=25)
     def opened(event, context):
         table.put_item(Item={"connectionId": event["requestContext"]["connectionId"]})
         return {"statusCode": 200}
 
-    @app.on(WebSocket("$disconnect"))
+    @app.on(WebSocket("$disconnect"), timeout=25)
     def closed(event, context):
         table.delete_item(Key={"connectionId": event["requestContext"]["connectionId"]})
         return {"statusCode": 200}
 
-    @app.on(WebSocket("send"))
+    @app.on(WebSocket("send"), timeout=25)
     def send(event, context):
         domain, stage = event["requestContext"]["domainName"], event["requestContext"]["stage"]
         api = boto3.client("apigatewaymanagementapi", endpoint_url=f"https://{domain}/{stage}")
@@ -69,7 +70,7 @@ def notes(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 def joined(process: DaemonProcess) -> Any:
     port = process.facts["gateway"].rpartition(":")[2]
-    return connect(f"ws://127.0.0.1:{port}/prod")
+    return connect(f"ws://127.0.0.1:{port}/prod", open_timeout=PATIENCE)
 
 
 def contexts(process: DaemonProcess, name: str) -> list[dict[str, Any]]:
@@ -81,10 +82,10 @@ def test_a_handler_reaches_its_connections_as_on_aws(tmp_path: Path) -> None:
         process.start("--gateway-port", "0")
         with joined(process) as one, joined(process) as other:
             one.send(json.dumps({"action": "send", "text": "hello"}))
-            assert [client.recv(20) for client in (one, other)] == ["hello", "hello"]
+            assert [client.recv(PATIENCE) for client in (one, other)] == ["hello", "hello"]
             process.client("dynamodb").put_item(TableName="connections", Item={"connectionId": {"S": "nobody"}})
             one.send(json.dumps({"action": "send", "text": "again"}))
-            assert [client.recv(20) for client in (one, other)] == ["again", "again"]
+            assert [client.recv(PATIENCE) for client in (one, other)] == ["again", "again"]
         process.until(lambda: not process.client("dynamodb").scan(TableName="connections")["Items"], "nobody is connected, by the table")
 
 
@@ -96,7 +97,7 @@ def test_connections_of_a_killed_daemon_are_told_of_once_at_its_next_start(notes
         notes.kill()
         for client in (one, other):
             with pytest.raises(ConnectionClosed):
-                client.recv(20)
+                client.recv(PATIENCE)
     notes.start("--gateway-port", "0")
     notes.until(lambda: len(ends(notes)) == 3, "those that were open are told of")
     notes.kill()
@@ -118,7 +119,7 @@ def test_a_stop_ends_connections_and_runs_disconnect(notes: DaemonProcess) -> No
     with joined(notes) as client:
         assert notes.stop() == 0
         with pytest.raises(ConnectionClosed) as closed:
-            client.recv(20)
+            client.recv(PATIENCE)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     assert [context["disconnectStatusCode"] for context in contexts(notes, "disconnect")] == [1001]
@@ -130,11 +131,11 @@ def test_connections_outlive_a_reload_and_get_the_new_code(tmp_path: Path) -> No
         process.start("--gateway-port", "0", verb="dev")
         with joined(process) as client:
             client.send('{"action": "version"}')
-            assert client.recv(20) == "VERSION"
+            assert client.recv(PATIENCE) == "VERSION"
             process.app.write_text(process.app.read_text().replace("VERSION", "SECOND"))
             process.until(lambda: "loaded the changed application" in process.log.read_text(), "it is loaded again")
             client.send('{"action": "version"}')
-            assert client.recv(20) == "SECOND"
+            assert client.recv(PATIENCE) == "SECOND"
         process.until(lambda: process.rows("disconnect"), "its end is told of")
 
 
@@ -150,7 +151,7 @@ def test_the_aws_endpoint_takes_what_is_signed_for_a_connection(notes: DaemonPro
             aws_secret_access_key=credentials["secret_access_key"],
         )
         api.post_to_connection(ConnectionId=connection, Data=b"from outside")
-        assert client.recv(20) == "from outside"
+        assert client.recv(PATIENCE) == "from outside"
 
 
 @pytest.mark.slow
@@ -162,7 +163,7 @@ def test_a_daemon_that_dies_while_it_tells_of_an_end_has_told_of_it_once(tmp_pat
         with joined(process):
             pass
         assert process.process is not None
-        assert process.process.wait(20) == -signal.SIGKILL
+        assert process.process.wait(DAEMON) == -signal.SIGKILL
         del process.variables[TEST_KILL_AT]
         process.start("--gateway-port", "0")
         process.until(lambda: process.rows("disconnect"), "the end is told of")

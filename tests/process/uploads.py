@@ -13,10 +13,10 @@ from eventflow.database import Database
 from eventflow.services.objects import Objects
 from eventflow.testing.recording_target import RecordingTarget
 from eventflow.trigger import BucketSource
+from tests.patience import PATIENCE
 from triggers.bucket import Bucket
 
 BOTH = ("ObjectCreated:*", "ObjectRemoved:*")
-PATIENCE = 20.0
 CREATED, REMOVED = "Created", "Removed"
 
 

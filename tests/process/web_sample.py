@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -58,7 +59,7 @@ class WebSample:
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
         asked = urllib.request.Request(self.url + path, body, {name.replace("_", "-"): value for name, value in headers.items()}, method=method)
         try:
-            with urllib.request.urlopen(asked, timeout=30) as response:
+            with urllib.request.urlopen(asked, timeout=PATIENCE) as response:
                 return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, response.read())
         except urllib.error.HTTPError as error:
             with error:

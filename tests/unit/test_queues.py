@@ -473,19 +473,22 @@ def test_receiving_walks_the_visibility_index_alone() -> None:
     """With a million messages in flight a receive must not meet one of them."""
 
     async def scenario(bench: Bench) -> None:
-        from eventflow.services.queues.receives import NEXT_VISIBLE, VISIBLE, VISIBLE_OF_GROUP
+        from eventflow.services.queues.receives import NEXT_VISIBLE, VISIBLE, VISIBLE_OF_GROUP, VISIBLE_OF_TENANT
 
         def plan(connection: object, statement: str, bindings: tuple[object, ...]) -> str:
             return " | ".join(row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statement, bindings))  # type: ignore[attr-defined]
 
         visible = await bench.database.read(lambda c: plan(c, VISIBLE, (1, 0, 0, 10)))
-        assert "queue_messages_by_visibility (queue=? AND visible_at<?)" in visible
+        assert "queue_messages_ungrouped (queue=? AND visible_at<?)" in visible
         assert "TEMP B-TREE" not in visible
+        tenant = await bench.database.read(lambda c: plan(c, VISIBLE_OF_TENANT, (1, "g", 0, 0, 10)))
+        assert "queue_messages_by_tenant (queue=? AND group_id=? AND visible_at<?)" in tenant
+        assert "TEMP B-TREE" not in tenant
         group = await bench.database.read(lambda c: plan(c, VISIBLE_OF_GROUP, (1, "g", 0, 10)))
         assert "queue_messages_by_group (queue=? AND group_id=?)" in group
         assert "TEMP B-TREE" not in group
         upcoming = await bench.database.read(lambda c: plan(c, NEXT_VISIBLE, (1, 0)))
-        assert "COVERING INDEX queue_messages_by_visibility (queue=? AND visible_at>?)" in upcoming
+        assert "COVERING INDEX queue_messages_ungrouped (queue=? AND visible_at>?)" in upcoming
 
     run(scenario)
 

@@ -283,7 +283,7 @@ def test_a_purge_that_was_cut_short_leaves_no_group_without_messages() -> None:
         await fifo(bench)
         await send(bench, "a1", "b1", "c1", "d1", "a2")
         queue = await bench.queues.find(REGION, NAME)
-        assert await bench.database.write(lambda connection: messages.purge(connection, queue, messages.newest(connection), 3)) == 3
+        assert await bench.database.write(lambda connection: messages.purge(connection, queue, messages.newest(connection), 3, 0)) == 3
         assert await bench.database.read(groups) == ["a", "d"]
         assert sorted(await bodies(bench)) == ["a2", "d1"]
 

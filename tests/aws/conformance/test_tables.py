@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.aws.conformance import moto_differs
+from tests.patience import PATIENCE
 
 Refused = Callable[..., tuple[str, int]]
 ALL = {"ProjectionType": "ALL"}
@@ -70,7 +71,7 @@ def index_of(dynamodb: Any, name: str) -> dict[str, Any] | None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -22,16 +22,17 @@ from tests.chaos.power import trace
 from tests.process.daemon_process import alive, children_of
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 60.0
 #: Messages that nobody takes, together more than SQLite's log holds before it is written back while others go on writing: 4,000 pages of 4 KiB.
 LARGE, LARGE_MESSAGES = 250_000, 80
+#: How long to wait for what happens under strace, where everything takes several times as long.
+SLOWLY = 300.0
 
 
 def missing() -> str:
     """Why nothing can be recorded here; empty if it can."""
     if shutil.which("strace") is None:
         return "strace is not installed"
-    probe = subprocess.run(["strace", *trace.OPTIONS, "-o", os.devnull, "true"], capture_output=True, text=True, timeout=30, check=False)
+    probe = subprocess.run(["strace", *trace.OPTIONS, "-o", os.devnull, "true"], capture_output=True, text=True, timeout=SLOWLY, check=False)
     return f"strace cannot trace here: {probe.stderr.strip()}" if probe.returncode else ""
 
 
@@ -80,10 +81,10 @@ class Recording:
             time.sleep(0.5)  # what follows from the last answers is recorded too
         finally:
             os.kill(daemon or tracer.pid, signal.SIGTERM if gracefully and daemon else signal.SIGKILL)
-            tracer.wait(PATIENCE)
+            tracer.wait(SLOWLY)
 
     def _until_ready(self, tracer: subprocess.Popen[bytes]) -> int:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + SLOWLY
         while time.monotonic() < end:
             assert tracer.poll() is None, (self.folder / "daemon.log").read_text()[-4000:]
             try:
@@ -165,6 +166,6 @@ class Recording:
                 region_name="us-east-1",
                 aws_access_key_id=key["access_key_id"],
                 aws_secret_access_key=key["secret_access_key"],
-                config=Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=60),
+                config=Config(retries={"max_attempts": 0}, read_timeout=SLOWLY),
             )
         return self._clients[service]

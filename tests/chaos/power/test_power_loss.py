@@ -61,7 +61,7 @@ def ignored(path: PurePosixPath) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_what_was_acknowledged_outlives_a_power_loss_at_any_moment(tmp_path: Path) -> None:
     if why := recording.missing():
         pytest.skip(why)

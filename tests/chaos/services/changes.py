@@ -10,13 +10,13 @@ from tests.chaos.services.items import COUNTER, ItemWriter, count_of, told
 from tests.chaos.services.register import Registers, Unanswered, Value, asked
 
 FOLLOWED = "followed"
-REST = 60.0
+REST = 240.0
 #: To be filled in with the file in which the function notes what it is told: an item's sort key and a record's number.
 APPLICATION = """
 from triggers import Stream
 app.table("followed", key="pk", sort="sk", sort_type="N")
 
-@app.on(Stream("followed"), timeout=5)
+@app.on(Stream("followed"), timeout=30)
 def follow(event, context):
     lines = ""
     for record in event["Records"]:

@@ -19,6 +19,7 @@ from tests.chaos.services.objects import ObjectWriter, stray_files
 from tests.chaos.services.register import Unanswered
 from tests.chaos.services.schedules import ScheduleWriter
 from tests.chaos.steps import TRIES, Strikes
+from tests.patience import DAEMON
 from tests.process.daemon_process import DaemonProcess
 
 #: The points that these writers pass.
@@ -31,11 +32,11 @@ OF_WRITES = tuple(
 )
 RANDOM = {"random moment": 3, "start-up": 1}
 #: How long the writers are given to bring the daemon to a fault point.
-REACHING = 40.0
+REACHING = 90.0
 PAUSE = 0.02
 TABLE, BUCKET, VERSIONED, TELLING = "things", "things", "versioned", "telling"
 APPLICATION = """
-@app.function(timeout=5)
+@app.function(timeout=30)
 def note(event, context):
     with open({noted!r}, "a") as file:
         file.write(event["name"] + " " + context.aws_request_id + "\\n")
@@ -94,7 +95,7 @@ class ServicesChaos(Strikes):
             finally:
                 self._stopping.set()
                 for thread in threads:
-                    thread.join(60)
+                    thread.join(DAEMON)
             self.seconds = time.monotonic() - began
             self._judge()
         finally:
@@ -124,7 +125,7 @@ class ServicesChaos(Strikes):
         self.writers.append(NoticeWriter(s3, sqs, TELLING, self._noted["noticed"], f"{self.seed} notices"))
 
     def _client(self, service: str) -> Any:
-        return self._daemon.client(service, connect_timeout=5, read_timeout=60)
+        return self._daemon.client(service)
 
     def _work(self, writer: Writer) -> None:
         chance = random.Random(f"{self.seed} pauses")
@@ -172,7 +173,7 @@ class ServicesChaos(Strikes):
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.005)
         if mark.exists():
-            process.wait(10)
+            process.wait(DAEMON)
             self.killed[point] += 1
         elif process.poll() is not None:
             self.wrongs.append(f"the daemon ended by itself: {self._daemon.log.read_text(errors='replace')[-2000:]}")

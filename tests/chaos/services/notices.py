@@ -13,10 +13,10 @@ from tests.chaos.services.register import Unanswered, asked
 QUEUE, IDLE, FUNCTION = "noticed", "never-noticed", "notice"
 KINDS = ("queue", "function")
 SIZES = (0, 1, 700, 70_000)
-REST = 60.0
+REST = 240.0
 #: To be filled in with the file in which the function notes what it is told: an object's key and size.
 APPLICATION = """
-@app.function(timeout=5)
+@app.function(timeout=30)
 def notice(event, context):
     with open({noticed!r}, "a") as file:
         for record in event["Records"]:

@@ -12,7 +12,7 @@ ARN = "arn:aws:{}:us-east-1:000000000000:{}"
 QUEUE, FUNCTION = "instants", "note"
 #: Instants lie so many seconds ahead, at most: some come under the next kill.
 AHEAD = 5
-REST = 60.0
+REST = 240.0
 
 
 class ScheduleWriter(Promises):
