@@ -22,6 +22,7 @@ class Concurrency:
     def __init__(self, limit: int = ACCOUNT_LIMIT) -> None:
         self.limit = limit
         self._reserved: dict[str, int] = {}
+        self._unreserved = limit
         self._busy: Counter[str] = Counter()
         self._unreserved_busy = 0
 
@@ -35,11 +36,12 @@ class Concurrency:
                 f"of the account's {self.limit}, {ALWAYS_UNRESERVED} must stay unreserved. Reserve at most {self.limit - ALWAYS_UNRESERVED}."
             )
         self._reserved = reserved
+        self._unreserved = self.limit - total
         self._unreserved_busy = sum(count for name, count in self._busy.items() if name not in reserved)
 
     def allowed(self, function: str) -> int:
         """How many of this function may run at once at most."""
-        return self._reserved.get(function, self.limit - sum(self._reserved.values()))
+        return self._reserved.get(function, self._unreserved)
 
     def busy(self, function: str) -> int:
         return self._busy[function]
@@ -49,7 +51,7 @@ class Concurrency:
         if reserved is not None:
             if self._busy[function] >= reserved:
                 return RESERVED_EXCEEDED
-        elif self._unreserved_busy >= self.limit - sum(self._reserved.values()):
+        elif self._unreserved_busy >= self._unreserved:
             return ACCOUNT_EXCEEDED
         else:
             self._unreserved_busy += 1

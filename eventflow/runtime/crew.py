@@ -48,9 +48,17 @@ class Crew:
         """Whether callers wait for its environments: the usual invocation is over before another environment would have started."""
         return self.quick and self.started > 0
 
-    def getting_on(self, now: float) -> int:
-        """How many environments run it and are as quick as usual. One that has been running for longer is not quick this time."""
-        return sum(one.phase is Phase.BUSY and self.gets_on(one, now) for one in self.environments)
+    def getting_on(self, now: float, most: int | None = None) -> int:
+        """How many environments run it and are as quick as usual, up to ``most``. One that has been running for longer is not."""
+        if not self.quick:
+            return 0
+        found = 0
+        for one in self.environments:
+            if one.since > now - PATIENCE_SECONDS and one.phase is Phase.BUSY:
+                found += 1
+                if found == most:
+                    break
+        return found
 
     def gets_on(self, environment: Environment, now: float) -> bool:
         return self.quick and environment.since > now - PATIENCE_SECONDS

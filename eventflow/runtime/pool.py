@@ -164,7 +164,8 @@ class Pool:
 
     def _crowded(self, crew: Crew) -> bool:
         """Whether as many environments run a quick function as there are processors: another would only get in their way."""
-        return crew.getting_on(self._clock.monotonic()) >= self._growth.processors
+        processors = self._growth.processors
+        return crew.getting_on(self._clock.monotonic(), processors) >= processors
 
     def _start_urgent(self, crew: Crew) -> None:
         """Start an environment for each synchronous invocation that waits. Where the usual one is over before an environment has started, they wait

@@ -69,10 +69,13 @@ class Transcript:
     def end(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
         """Write the lines that end an invocation, and keep the tail of its log in the outcome where a caller may ask for it."""
         function, request_id = invocation.function.name, invocation.request_id
-        plain = outcome.status is Status.SUCCESS and outcome.init_ms is None and invocation.answer is None
-        if plain and outcome.duration_ms < QUICK_MS and not environment.announced:
+        is_plain = outcome.status is Status.SUCCESS and outcome.init_ms is None
+        if is_plain and outcome.duration_ms < QUICK_MS and not environment.announced:
             prefix = self._logs.prefix(request_id, outcome.started_at)
-            self._logs.append(function, quick_lines(prefix, invocation, outcome).encode())
+            text = quick_lines(prefix, invocation, outcome)
+            self._logs.append(function, text.encode())
+            if invocation.answer is not None:
+                outcome.log_tail = text.replace(prefix, "").encode()
             return
         if not environment.announced:
             environment.tail = start_line(invocation)

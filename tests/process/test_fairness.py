@@ -67,7 +67,7 @@ import time
 @app.function()
 def b(event, context):
     return event
-end = time.thread_time() + 0.1
+end = time.thread_time() + 0.03
 while time.thread_time() < end:
     pass
 """
