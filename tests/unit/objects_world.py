@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 from eventflow.clock import Clock, SystemClock
 from eventflow.database import Database
@@ -48,6 +51,19 @@ class World:
     def temporaries(self) -> list[str]:
         folder = self.path / ".eventflow-tmp"
         return sorted(entry.name for entry in folder.iterdir() if entry.name != "clock") if folder.is_dir() else []
+
+
+def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inodes of what is synced from now on by fsync, as they come."""
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return synced
 
 
 async def body(*pieces: bytes) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,22 @@ from eventflow.services.tables import Tables
 
 ACCOUNT = "000000000000"
 REGION = "eu-central-1"
+
+
+def steps_of(connection: sqlite3.Connection, work: Callable[[], object]) -> int:
+    """Steps of SQLite's machine."""
+    taken = 0
+
+    def count() -> None:
+        nonlocal taken
+        taken += 1
+
+    connection.set_progress_handler(count, 1)
+    try:
+        work()
+    finally:
+        connection.set_progress_handler(None, 0)
+    return taken
 
 
 class FrozenClock(SystemClock):

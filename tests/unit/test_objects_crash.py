@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from objects_world import BUCKET, World, in_world
+from objects_world import BUCKET, World, in_world, noted_syncs
 
 from eventflow.errors import ServiceError, StorageError
 from eventflow.services.objects import incoming
@@ -267,17 +267,10 @@ def test_a_cancelled_commit_goes_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_somebody_else_made_is_put_on_the_disk_too_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    fsync = os.fsync
-
-    def noted_fsync(descriptor: int) -> None:
-        synced.append(os.fstat(descriptor).st_ino)
-        fsync(descriptor)
-
     async def work(world: World) -> None:
         root = world.objects.bucket(BUCKET).path
         (root / "theirs").mkdir()
-        monkeypatch.setattr(os, "fsync", noted_fsync)
+        synced = noted_syncs(monkeypatch)
         await world.put("theirs/a", LARGE + b"a")
         assert synced.count(root.stat().st_ino) == 2  # for the temporaries' directory, and for this one
         await world.put("theirs/b", LARGE + b"b")

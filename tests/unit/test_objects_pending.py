@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from objects_world import BUCKET, World, in_world
+from objects_world import BUCKET, World, in_world, noted_syncs
 
 from eventflow.errors import ServiceError, StorageError
 from eventflow.services.objects import pending, syncing
@@ -342,19 +342,12 @@ def test_a_file_that_cannot_be_written_anew_keeps_its_row_and_is_tried_again(tmp
 
 
 def test_where_no_whole_file_system_can_be_synced_each_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    fsync = os.fsync
-
-    def noted(descriptor: int) -> None:
-        synced.append(os.fstat(descriptor).st_ino)
-        fsync(descriptor)
-
     monkeypatch.setattr(syncing, "can_sync_file_systems", lambda: False)
 
     async def work(world: World) -> None:
         await world.put("d/e/k", BODY)
         await world.put("\0", BODY)
-        monkeypatch.setattr(os, "fsync", noted)
+        synced = noted_syncs(monkeypatch)
         await world.objects.flush()
         asked = [world.path, world.path / "d", world.path / "d/e", world.path / "d/e/k", *(world.path / ".eventflow-keys").rglob("*")]
         assert {path.stat().st_ino for path in asked} <= set(synced)

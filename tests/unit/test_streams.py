@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from table_bench import steps_of
 
 from eventflow.database import MEMORY, Database, migrations, statements
 from eventflow.errors import ServiceError, StorageError
@@ -388,22 +389,6 @@ def test_a_stream_is_the_list_of_the_changes_of_the_last_day(steps: list[tuple[s
 def image(record: dict[str, Any], member: str) -> int | None:
     found = record["dynamodb"].get(member)
     return None if found is None else int(found["n"]["N"])
-
-
-def steps_of(connection: sqlite3.Connection, work: Callable[[], object]) -> int:
-    """Steps of SQLite's machine."""
-    taken = 0
-
-    def count() -> None:
-        nonlocal taken
-        taken += 1
-
-    connection.set_progress_handler(count, 1)
-    try:
-        work()
-    finally:
-        connection.set_progress_handler(None, 0)
-    return taken
 
 
 def migrate(connection: sqlite3.Connection) -> None:

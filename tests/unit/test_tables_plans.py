@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from table_bench import steps_of
 
 from eventflow.database import migrations, statements
 from eventflow.services.tables import catalog, collections, expiries, items, query, scan, sweeping, tags, upkeep
@@ -86,19 +87,12 @@ def fill(connection: sqlite3.Connection, count: int) -> None:
 
 def steps(connection: sqlite3.Connection, sql: str, parameters: tuple[Any, ...], wanted: int = 10) -> int:
     """Steps of SQLite's machine that a page of ten takes."""
-    taken = 0
 
-    def count() -> None:
-        nonlocal taken
-        taken += 1
-
-    connection.set_progress_handler(count, 1)
-    try:
+    def page() -> None:
         rows = connection.execute(sql, parameters).fetchmany(wanted)
-    finally:
-        connection.set_progress_handler(None, 0)
-    assert len(rows) == (1 if sql == items.FETCH else wanted)
-    return taken
+        assert len(rows) == (1 if sql == items.FETCH else wanted)
+
+    return steps_of(connection, page)
 
 
 def test_a_page_costs_the_same_in_a_small_table_and_in_a_large_one(connection: sqlite3.Connection) -> None:
