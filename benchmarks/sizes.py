@@ -1,5 +1,6 @@
 """Small questions to large stores: a query in a table of 10,000,000 items, a receive from a queue of 1,000,000 messages, a page of a bucket of
-1,000,000 objects, each beside the same question to a small one. Takes minutes, so it runs only when named. ``SIZE=0.1`` asks for a tenth of all.
+1,000,000 objects, each beside the same question to a small one. Takes some five minutes and 5 GB below ``TMPDIR``, so it runs only when named.
+``SIZE=0.1`` asks for a tenth of all.
 """
 
 import http.client
@@ -10,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +31,7 @@ OBJECTS_A_FOLDER = 1_000
 CALLS = 200
 PAGES = 20
 BODY = "x" * 100
+CACHE_KB = 200_000
 MESSAGE = "INSERT INTO queue_messages (queue, visible_at, sent_at, message_id, sender) VALUES (?, ?, ?, ?, 'benchmark')"
 MESSAGE_BODY = "INSERT INTO queue_bodies (id, body) SELECT id, ? FROM queue_messages WHERE queue = ?"
 
@@ -43,19 +46,24 @@ def make_table(client: Any, name: str) -> None:
 
 
 def items(table: int, many: int) -> Iterator[tuple[int, int, bytes, bytes, str, int, int]]:
+    """Rows of a table in the order of their index, near enough: in any other order each is written to another page, which takes hours."""
     sorts = [encode({"N": str(number)}) for number in range(TOGETHER)]
-    for group in range(many // TOGETHER):
-        text = f"group-{group}"
-        key = RowKey(text.encode(), b"")
+    for group in sorted(range(many // TOGETHER), key=lambda group: key_of(group).slot):
+        key, text = key_of(group), f"group-{group}"
         for number, sort in enumerate(sorts):
             body = f'{{"pk":{{"S":"{text}"}},"sk":{{"N":"{number}"}},"text":{{"S":"{BODY}"}}}}'
             yield table, key.slot, key.hash, sort, body, 0, 120
 
 
+def key_of(group: int) -> RowKey:
+    return RowKey(f"group-{group}".encode(), b"")
+
+
 def fill(state: Path, sizes: dict[str, tuple[int, int]]) -> None:
     """Write items and messages as the services would have; ``sizes`` are those of the tables and queues of each name."""
     connection = sqlite3.connect(state / "eventflow.db", isolation_level=None)
-    connection.execute("PRAGMA synchronous = OFF")
+    for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):  # if this breaks off, all of it is thrown away
+        connection.execute(f"PRAGMA {setting}").fetchall()
     now = int(time.time() * 1000)
     for name, (many_items, many_messages) in sizes.items():
         connection.execute("BEGIN")
@@ -65,7 +73,7 @@ def fill(state: Path, sizes: dict[str, tuple[int, int]]) -> None:
         connection.executemany(MESSAGE, ((queue, now, now, str(uuid.uuid4())) for _ in range(many_messages)))
         connection.execute(MESSAGE_BODY, (BODY, queue))
         connection.execute("COMMIT")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.close()
 
 
@@ -126,6 +134,13 @@ def page(process: DaemonProcess, bucket: str, many: int) -> float:
     return milliseconds(call, PAGES)
 
 
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    begin = time.perf_counter()
+    yield
+    print(f"  {what}: {time.perf_counter() - begin:.0f} s", flush=True)
+
+
 def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name, daemon(Path(name), "") as process:
         process.start()
@@ -134,18 +149,25 @@ def figures() -> list[Figure]:
             process.client("sqs").create_queue(QueueName=size)
             process.client("s3").create_bucket(Bucket=f"{size}-objects")
         process.stop()
-        fill(process.state, {"few": (FEW, FEW), "many": (ITEMS, MESSAGES)})
-        make_objects(process.bucket("few-objects"), FEW)
-        make_objects(process.bucket("many-objects"), OBJECTS)
-        process.start()
+        with timed(f"{ITEMS:,} items and {MESSAGES:,} messages written"):
+            fill(process.state, {"few": (FEW, FEW), "many": (ITEMS, MESSAGES)})
+        with timed(f"{OBJECTS:,} files made"):
+            make_objects(process.bucket("few-objects"), FEW)
+            make_objects(process.bucket("many-objects"), OBJECTS)
+        with timed("on the disk"):
+            os.sync()  # else the daemon's own syncs wait for it
+        with timed("daemon started"):
+            process.start()
         found = []
         for what, ask, many in (
             (f"query of ten items among {ITEMS:,} through boto3", lambda size, many: query(process, size, many), ITEMS),
             (f"receive from {MESSAGES:,} messages through boto3", lambda size, _many: receive(process, size), MESSAGES),
             (f"list 1,000 keys of {OBJECTS:,}", lambda size, many: page(process, f"{size}-objects", many), OBJECTS),
         ):
-            few = ask("few", FEW)
-            found.append(Figure(f"{what}, p50", "ms", ask("many", many), None, "", few, f"of {FEW:,}"))
+            with timed(what):
+                few = ask("few", FEW)
+                found.append(Figure(f"{what}, p50", "ms", ask("many", many), few, f"of {FEW:,}"))
         found.append(Figure("the daemon's memory at its highest meanwhile", "MB", peak_of(process)))
         process.stop()
+        print("  taking it all away ...", flush=True)
     return found
