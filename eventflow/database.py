@@ -61,7 +61,7 @@ class Database:
     ``read(query)`` runs on a separate connection in a reader's thread and sees all that was acknowledged. ``look(query)`` is for a row or two by
     their key: it runs here and now, on the event loop, because the way to a thread and back costs ten times as much as the query.
     ``write_along(change)`` is for a change that nobody waits for: it joins the transaction of the next ``write``, before it, and has one of its
-    own if none comes within 5 ms. Changes and queries must not keep the connection.
+    own if none comes within 20 ms. Changes and queries must not keep the connection.
 
     After a fault of the disk the next group is tried as if nothing had been. Where the file is damaged all of them raise ``StateDamaged``.
     ``connection`` is the class of its connections.

@@ -12,19 +12,11 @@ T = TypeVar("T")
 class Batcher(Generic[T]):
     """``add`` hands an item in; ``store`` gets all items of a moment together, one call at a time, in order. ``store`` must deal with its own
     errors: it is nobody's await. ``drained`` returns when everything handed in so far has been stored; ``emptied`` is called each time.
-    ``collect`` is how long a moment lasts, where nobody waits for what is stored: it returns when it is over or the event is set.
     """
 
-    def __init__(
-        self,
-        store: Callable[[list[T]], Awaitable[None]],
-        emptied: Callable[[], None],
-        collect: Callable[[asyncio.Event], Awaitable[object]] | None = None,
-    ) -> None:
+    def __init__(self, store: Callable[[list[T]], Awaitable[None]], emptied: Callable[[], None]) -> None:
         self._store = store
         self._emptied = emptied
-        self._collect = collect
-        self._hurry = asyncio.Event()
         self._items: list[T] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -40,23 +32,15 @@ class Batcher(Generic[T]):
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
-    def hurry(self) -> None:
-        """Collect no longer, until all there is has been stored."""
-        self._hurry.set()
-
     async def drained(self) -> None:
         while self._flushing is not None:
-            self.hurry()
             await asyncio.shield(self._flushing)
 
     async def _flush(self) -> None:
         try:
             while self._items:
-                if self._collect is not None:
-                    await self._collect(self._hurry)
                 items, self._items = self._items, []
                 await self._store(items)
         finally:
             self._flushing = None
-            self._hurry.clear()
             self._emptied()

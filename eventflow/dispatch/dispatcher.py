@@ -28,9 +28,6 @@ log = logging.getLogger("eventflow.dispatch")
 LARGEST_EVENT = 1024 * 1024
 WAKE_LIMIT = 512
 STORE_AGAIN_AFTER = 1.0
-#: So long the ledger's rows of synchronous invocations are collected. Their callers have their answers and wait for no row, but for the disk and
-#: the interpreter that each transaction takes.
-RECORD_SECONDS = 0.02
 #: So much may be on its way to disk at once; whoever emits more is told to wait.
 MOST_ARRIVING = 65_536
 MOST_ARRIVING_BYTES = 64 * 1024 * 1024
@@ -72,7 +69,7 @@ class Dispatcher:
         self._arriving = self._arriving_bytes = 0
         self._emitted: dict[str, float] = {}  # when each function was last emitted to, in monotonic seconds
         self._settling = Batcher(self._settle, self._tell_progress)
-        self._recording = Batcher(self._record, self._tell_progress, lambda hurry: clock.wait(hurry, RECORD_SECONDS))
+        self._recording = Batcher(self._record, self._tell_progress)
         self._wakes: dict[str, float] = {}
         self._crowded: set[str] = set()
         self._alarm = Alarm(clock, clock.now, self._ring)
@@ -133,7 +130,6 @@ class Dispatcher:
     async def quiesce(self) -> None:
         """Return when ``idle``. For tests: whoever waits here must know that nothing new keeps coming."""
         while not self.idle:
-            self._recording.hurry()
             self._progress.clear()
             await self._progress.wait()
 
