@@ -75,5 +75,5 @@ SCRIPT = """
 
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_every_session_of_a_process_does_it_whenever_botocore_came(when: str) -> None:
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(SCRIPT), when], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(SCRIPT), when], capture_output=True, text=True, timeout=120, check=False)
     assert ran.stdout == "abc.execute-api.us-east-1.amazonaws.com /prod/@connections/x%3D True\n" * 2, ran.stderr
