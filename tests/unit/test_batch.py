@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from eventflow.dispatch.batch import Batcher
-from tests.patience import PATIENCE
 
 
 class Bench:
@@ -24,10 +23,6 @@ class Bench:
 
     def count(self) -> None:
         self.emptied += 1
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), PATIENCE))
 
 
 async def turns() -> None:
