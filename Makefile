@@ -32,8 +32,8 @@ demo: $(VENV)/.with-demo ## Run the thumbnail sample on a dozen photographs; KEE
 run: $(VENV)/.with-gateway ## Run a web sample, then open http://127.0.0.1:8080/: make run SAMPLE=chat
 	@$(BIN)/eventflow run samples/$(SAMPLE)/app.py
 
-test: $(VENV)/.with-test ## Run the tests, as many at a time as there are processors
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
+test: $(VENV)/.with-test ## Run the tests, several at a time
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
 	@$(BIN)/python -m pytest -m slow $(TESTS)

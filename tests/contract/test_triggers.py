@@ -268,7 +268,7 @@ def strangers_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
     offline = ["--no-build-isolation", "--no-index"] if wheels_can_be_built_here() else []
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", *offline, "--target", str(place), str(source)]
-    installed = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    installed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert installed.returncode == 0, installed.stdout + installed.stderr
     return place
 
@@ -277,7 +277,7 @@ def strangers_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_strangers_trigger_is_found_and_keeps_the_contract(strangers_place: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(strangers_place), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SAMPLE / "tests")]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=110, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " passed" in ran.stdout
 

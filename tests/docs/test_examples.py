@@ -46,7 +46,19 @@ from tests.patience import DAEMON, PATIENCE
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Pages that take longer than a few seconds, because their commands are many or wait for something.
-SLOW = {"cli.md", "guarantees.md", "guide.md", "operations.md", "s3.md", "sqs.md", "testing.md"}
+SLOW = {
+    "cli.md",
+    "client.md",
+    "dynamodb.md",
+    "gateway-limits.md",
+    "guarantees.md",
+    "guide.md",
+    "openapi.md",
+    "operations.md",
+    "s3.md",
+    "sqs.md",
+    "testing.md",
+}
 FENCE = re.compile(r"^(?P<note><!-- [^\n]* -->\n+)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# (\S+\.(?:py|toml))\n")
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

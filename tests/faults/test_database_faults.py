@@ -212,7 +212,7 @@ def run_child(tmp_path: Path, disk: BadDisk, *arguments: str) -> str:
     script.write_text(textwrap.dedent(CHILD))
     command = [sys.executable, "-u", str(script), str(tmp_path / "x.db"), *arguments]
     path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, capture_output=True, text=True, env={**path, **disk.variables}, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env={**path, **disk.variables}, timeout=120, check=False)
     assert done.returncode == -9, done.stderr
     return done.stdout
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,33 +60,43 @@ def test_ready_stop_and_ready_again(tmp_path: Path) -> None:
         assert process.stop() == 0
         assert not process.facts_path.exists()
         assert not [pid for pid in children if alive(pid)]
+        lines = [json.loads(line) for line in process.log.read_text().splitlines()]  # as it is no terminal
+        assert {"time", "level", "logger", "message"} <= set(lines[0])
+        assert lines[-1]["message"] == "stopped"
         process.start()
         assert process.client("lambda").invoke(FunctionName="work", Payload=b'{"n": 2}')["StatusCode"] == 200
         assert process.rows("handled") == ["1", "2"]
 
 
-def test_secrets_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
-    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
-        process.start()
-        for name in ("credentials.json", "daemon.json"):
-            assert stat.S_IMODE((process.state / name).stat().st_mode) == 0o600
-        with pytest.raises(OSError, match="401"):
-            urllib.request.urlopen(f"{process.facts['url']}/_eventflow/status", timeout=PATIENCE)
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    folder = tmp_path_factory.mktemp("running")
+    with daemon(folder, code(folder, HANDLED)) as process:
+        yield process.start()
 
 
-def test_a_second_daemon_on_the_same_state_is_refused_by_pid(tmp_path: Path) -> None:
-    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
-        process.start()
-        second = subprocess.run(
-            [sys.executable, "-m", "eventflow", "run", str(process.app), "--state", str(process.state), "--port", "0"],
-            capture_output=True,
-            text=True,
-            timeout=DAEMON,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert f"belongs to a running daemon (pid {process.facts['pid']}, app {process.app})" in second.stderr
-        assert process.client("lambda").invoke(FunctionName="work", Payload=b'{"n": 1}')["StatusCode"] == 200
+def test_the_state_and_its_secrets_are_their_owner_s_alone(running: DaemonProcess) -> None:
+    for file in (running.state / "credentials.json", running.facts_path, *running.state.glob("eventflow.db*")):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    with pytest.raises(OSError, match="401"):
+        urllib.request.urlopen(f"{running.facts['url']}/_eventflow/status", timeout=PATIENCE)
+
+
+def test_without_routes_no_port_is_opened(running: DaemonProcess) -> None:
+    assert "gateway" not in running.facts
+
+
+def test_a_second_daemon_on_the_same_state_is_refused_by_pid(running: DaemonProcess) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "eventflow", "run", str(running.app), "--state", str(running.state), "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=DAEMON,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"belongs to a running daemon (pid {running.facts['pid']}, app {running.app})" in second.stderr
+    assert running.client("lambda").invoke(FunctionName="work", Payload=b'{"n": 1}')["StatusCode"] == 200
 
 
 def test_sigterm_lets_running_functions_finish_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -323,25 +334,14 @@ def test_a_broken_app_is_refused_with_its_traceback(tmp_path: Path) -> None:
         assert "eventflow/" not in text.split("Traceback")[1]
 
 
-def test_the_log_is_json_lines_when_it_is_no_terminal(tmp_path: Path) -> None:
-    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
-        process.start()
-        process.stop()
-        lines = [json.loads(line) for line in process.log.read_text().splitlines()]
-        assert {"time", "level", "logger", "message"} <= set(lines[0])
-        assert lines[-1]["message"] == "stopped"
-
-
-def test_the_zygote_is_started_again(tmp_path: Path) -> None:
-    with daemon(tmp_path, code(tmp_path, HANDLED)) as process:
-        process.start()
-        before = children_of(process.facts["pid"])
-        for pid in before:
-            kill(pid)
-        process.until(lambda: set(children_of(process.facts["pid"])) - set(before), "another zygote")
-        client = process.client("lambda")
-        process.until(lambda: invoked(client), "functions run again")
-        assert process.rows("handled")[-1] == "7"
+def test_the_zygote_is_started_again(running: DaemonProcess) -> None:
+    before = children_of(running.facts["pid"])
+    for pid in before:
+        kill(pid)
+    running.until(lambda: set(children_of(running.facts["pid"])) - set(before), "another zygote")
+    client = running.client("lambda")
+    running.until(lambda: invoked(client), "functions run again")
+    assert running.rows("handled")[-1] == "7"
 
 
 def invoked(client: object) -> bool:

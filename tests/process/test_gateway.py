@@ -86,7 +86,7 @@ def get(process: DaemonProcess, path: str) -> tuple[int, str]:
         return client.get(path)
 
 
-def test_functions_answer_and_what_becomes_of_those_that_do_not(tmp_path: Path) -> None:
+def test_functions_answer_and_what_becomes_of_those_that_do_not_and_of_requests_under_way_at_a_stop(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
         process.start("--gateway-port", "0")
         assert get(process, "/version") == (200, "1")
@@ -105,13 +105,18 @@ def test_functions_answer_and_what_becomes_of_those_that_do_not(tmp_path: Path) 
         assert sorted(status for status, _body in found) == [200, 503, 503, 503], "one runs at a time, and the others are told so"
         assert process.facts["gateway"] in process.cli("status").stdout
         assert json.loads(process.cli("status", "--json").stdout)["gateway"] == process.facts["gateway"]
-        assert process.stop() == 0
+        is_let_end(process)
 
 
-def test_without_routes_no_port_is_opened(tmp_path: Path) -> None:
-    with daemon(tmp_path, "@app.function()\ndef f(event, context): pass\n") as process:
-        process.start()
-        assert "gateway" not in process.facts
+def is_let_end(process: DaemonProcess) -> None:
+    """A stop waits for a request that is under way."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(get(process, "/slow")))
+    thread.start()
+    process.until(lambda: (process.folder / "started").exists(), "the request is under way")
+    assert process.stop() == 0
+    thread.join()
+    assert found == [(200, "slow")]
 
 
 @pytest.mark.slow
@@ -141,18 +146,6 @@ def test_no_request_fails_while_functions_are_loaded_again(tmp_path: Path) -> No
                 thread.join()
         assert {status for status, _body in answers} == {200}
         assert answers[-1] == (200, "3"), "the former application goes on when the changed one is refused"
-
-
-def test_a_stop_lets_requests_end(tmp_path: Path) -> None:
-    with daemon(tmp_path, CODE) as process:
-        process.start("--gateway-port", "0")
-        found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(get(process, "/slow")))
-        thread.start()
-        process.until(lambda: (tmp_path / "started").exists(), "the request is under way")
-        assert process.stop() == 0
-        thread.join()
-        assert found == [(200, "slow")]
 
 
 @pytest.mark.slow
@@ -187,7 +180,9 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
             assert client.get("/version") == (200, "1")
 
 
-@pytest.mark.parametrize("wrong", [lambda cert, key: key.write_text("nonsense"), lambda cert, key: cert.unlink()])
+@pytest.mark.parametrize(
+    "wrong", [lambda cert, key: key.write_text("nonsense"), pytest.param(lambda cert, key: cert.unlink(), marks=pytest.mark.slow)]
+)
 def test_a_certificate_that_is_none_is_told(tmp_path: Path, certificate: tuple[Path, Path], wrong: Callable[[Path, Path], None]) -> None:
     wrong(*certificate)
     (tmp_path / "app").mkdir()

@@ -73,6 +73,7 @@ def test_a_killed_completion_is_done_or_is_not(tmp_path: Path, monkeypatch: pyte
         ] == []
 
 
+@pytest.mark.slow
 def test_a_later_put_is_not_undone_by_asking_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTFLOW_TEST_KILL_AT", f"upload.placed 1 {tmp_path / 'mark'}")
     with daemon(tmp_path, CODE) as process:

@@ -1,7 +1,6 @@
 """A state directory that was copied (a backup, another disk) is whole where it is: it does not lead back, and nothing fires a second time."""
 
 import shutil
-import stat
 from pathlib import Path
 
 from tests.process.daemon_process import daemon
@@ -35,11 +34,3 @@ def test_a_copied_state_directory_goes_on_by_itself(tmp_path: Path) -> None:
         assert process.stop() == 0
         assert process.rows("handled") in (["api", "hand", "new"], ["hand", "api", "new"])
         assert not before.exists()
-
-
-def test_what_is_in_the_state_is_its_owner_s_alone(tmp_path: Path) -> None:
-    with daemon(tmp_path, "app.queue('jobs')") as process:
-        process.start()
-        for file in process.state.glob("eventflow.db*"):
-            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
-        assert process.stop() == 0

@@ -12,6 +12,7 @@ import pytest
 from watchdog import events as fs
 
 from eventflow.clock import SystemClock
+from tests.patience import PATIENCE
 from triggers import watching
 from triggers.bucket_session import topmost
 from triggers.inotify import IN_CREATE, IN_Q_OVERFLOW, EventsLost, Inotify, InotifyEmitter, Notice, WatchRefused, notices_in
@@ -290,7 +291,7 @@ def test_a_watcher_that_is_stopped_while_it_reads_a_tree_leaves_nothing_open(tmp
     def add(self, path, mask, real=Inotify.add):
         if path.endswith("/tree"):
             reading.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE)
         return real(self, path, mask)
 
     async def scenario():

@@ -15,6 +15,7 @@ from eventflow.bulk import Bulk
 from eventflow.client import MOST_BYTES, MOST_EVENTS, Client, DaemonError, FunctionError, NotAccepted
 from eventflow.connection import Address, Connection, Refused, Unreachable
 from eventflow.errors import SettingError
+from tests.patience import PATIENCE
 
 
 class FakeClock:
@@ -295,7 +296,7 @@ def server(*answers: bytes | None) -> Iterator[tuple[str, list[bytes], list[int]
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked, came
     finally:
-        thread.join(10)
+        thread.join(PATIENCE)
         listening.close()
 
 

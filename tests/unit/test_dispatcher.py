@@ -23,6 +23,7 @@ from eventflow.journals.sqlite import SqliteJournal
 from eventflow.outcome import Outcome, Status
 from eventflow.target import owner_of
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.patience import PATIENCE
 from triggers import Bucket
 
 FAILURE = Outcome(Status.FUNCTION_ERROR, b'{"errorType":"E","errorMessage":"boom"}', "E", "boom")
@@ -79,7 +80,7 @@ class Bench:
 
     async def settle(self) -> bool:
         if self.runner.open and not self.dispatcher.idle:
-            await asyncio.wait_for(self.dispatcher.quiesce(), 20)
+            await asyncio.wait_for(self.dispatcher.quiesce(), PATIENCE)
             return True
         return False
 
@@ -333,7 +334,7 @@ def test_a_dispatcher_stops_on_a_full_disk_and_its_events_run_again(tmp_path: Pa
         stopping = asyncio.create_task(bench.dispatcher.stop(2))
         for _ in range(5):
             await bench.clock.advance("1s")
-        assert await asyncio.wait_for(stopping, 5) == 1
+        assert await asyncio.wait_for(stopping, PATIENCE) == 1
         assert (await bench.event(id))["state"] == "ready"
 
     on_bench(tmp_path, work)
@@ -387,7 +388,7 @@ def test_a_stopping_dispatcher_gives_out_no_work(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         assert bench.dispatcher.take("f", 1) == []
         bench.dispatcher.ended(taken[0], SUCCESS)
-        assert await asyncio.wait_for(stopping, 5) == 0
+        assert await asyncio.wait_for(stopping, PATIENCE) == 0
 
     on_bench(tmp_path, work)
 

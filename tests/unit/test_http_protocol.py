@@ -8,6 +8,7 @@ import pytest
 
 from eventflow.http_protocol import Protocol
 from eventflow.http_server import HttpServer
+from tests.patience import PATIENCE
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]
@@ -48,7 +49,7 @@ def spoken(app: App, script: Script, protocol: type[Protocol] = Protocol) -> Any
         server.serve(app)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
         try:
-            return await asyncio.wait_for(script(reader, writer), 10)
+            return await asyncio.wait_for(script(reader, writer), PATIENCE)
         finally:
             writer.close()
             await server.close()

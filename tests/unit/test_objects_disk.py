@@ -11,6 +11,7 @@ import pytest
 from eventflow.errors import ServiceError
 from eventflow.services.objects import disk as disks
 from eventflow.services.objects.disk import Disk, Sync
+from tests.patience import PATIENCE
 
 
 def put(folder: int, name: str, sync: Sync) -> str:
@@ -80,7 +81,7 @@ def test_nobody_waits_for_threads_that_are_gone(tmp_path: Path) -> None:
     async def after_the_end() -> None:
         disk = Disk()
         disk.close()
-        await asyncio.wait_for(disk.together(tmp_path, put, 0, "a"), 5)
+        await asyncio.wait_for(disk.together(tmp_path, put, 0, "a"), PATIENCE)
 
     with pytest.raises(RuntimeError):
         asyncio.run(after_the_end())

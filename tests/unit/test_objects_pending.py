@@ -20,6 +20,7 @@ from eventflow.services.objects.recovery import is_part
 from eventflow.services.objects.stored import Attributes
 from eventflow.services.objects.writer import Writing
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.patience import PATIENCE
 
 TEXT = Writing(Attributes("text/plain", metadata={"of": "ours"}))
 
@@ -35,7 +36,7 @@ async def count(world: World) -> int:
 
 
 async def until_empty(world: World) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await count(world):  # noqa: ASYNC110 - what happens by itself tells nobody
             await asyncio.sleep(0.01)
 

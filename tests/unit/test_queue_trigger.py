@@ -13,6 +13,7 @@ from busy_target import BusyTarget
 from queue_bench import REGION, Bench, run
 
 from eventflow import EventflowError, Outcome, SettingError, Status, StorageError, Throttled
+from tests.patience import PATIENCE
 from triggers.queue import Queue
 
 QUEUE = "orders"
@@ -63,7 +64,7 @@ class Place:
             yield task
         finally:
             task.cancel()
-            await asyncio.wait({task}, timeout=5)
+            await asyncio.wait({task}, timeout=PATIENCE)
             if not task.cancelled() and task.exception() is not None:
                 raise task.exception()
 
@@ -468,7 +469,7 @@ def test_a_failing_source_ends_the_run_with_its_own_error() -> None:
         await at.bench.queues.delete(REGION, QUEUE)
         await at.clock.settle()
         with pytest.raises(EventflowError, match="QueueDoesNotExist"):
-            await asyncio.wait_for(running, 5)
+            await asyncio.wait_for(running, PATIENCE)
         await at.clock.advance(5)
         assert any("may come again" in report for report in at.target.reports) or at.batches == [["a"]]
 

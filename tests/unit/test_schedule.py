@@ -17,13 +17,14 @@ from eventflow import SettingError, StorageError
 from eventflow.testing.recording_target import RecordingTarget
 from eventflow.testing.virtual_clock import VirtualClock
 from eventflow.timetable import parse_timetable, parse_zone
+from tests.patience import PATIENCE
 from triggers.schedule import Schedule
 
 HOURLY = "cron(0 * * * ? *)"
 
 
 def drive(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(coroutine, 20))
+    asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
 
 
 def target_at(start: str = "2026-01-01T00:00:00Z") -> tuple[RecordingTarget, VirtualClock]:

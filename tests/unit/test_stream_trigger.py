@@ -15,6 +15,7 @@ from eventflow import App, EventflowError, Outcome, SettingError, Status, Thrott
 from eventflow.database import Database
 from eventflow.services.tables import Tables
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.patience import PATIENCE
 from triggers.lane import LARGEST_PAYLOAD, Entry, Lane, reported
 from triggers.stream import Stream
 
@@ -84,7 +85,7 @@ class Place:
             yield task
         finally:
             task.cancel()
-            await asyncio.wait({task}, timeout=5)
+            await asyncio.wait({task}, timeout=PATIENCE)
             if not task.cancelled():
                 task.result()
 

@@ -22,6 +22,7 @@ from eventflow.services.tables import Tables, trimming
 from eventflow.services.tables.streamreads import RETENTION, Stream
 from eventflow.services.tables.streamwriter import SPAN
 from eventflow.testing.virtual_clock import VirtualClock
+from tests.patience import PATIENCE
 
 REGION = "us-east-1"
 DAY = 24 * 3600
@@ -291,13 +292,13 @@ def test_who_waits_is_woken_by_the_commit_and_by_nothing_else(tmp_path: Path) ->
         await asyncio.sleep(0.02)
         assert not reading.done()
         await bench.put("a")
-        records, closed = await asyncio.wait_for(reading, 5)
+        records, closed = await asyncio.wait_for(reading, PATIENCE)
         assert [record["dynamodb"]["Keys"]["id"]["S"] for record in records] == ["a"]
         assert not closed
         reading = asyncio.create_task(source.read(records[-1]["dynamodb"]["SequenceNumber"], 10, 60.0))
         await asyncio.sleep(0.02)
         await bench.tables.delete_table(REGION, {"TableName": "orders"})
-        assert await asyncio.wait_for(reading, 5) == ([], True)
+        assert await asyncio.wait_for(reading, PATIENCE) == ([], True)
 
     run(scenario, tmp_path / "state.db")
 
@@ -310,7 +311,7 @@ def test_no_change_is_missed_between_a_look_and_the_wait(tmp_path: Path) -> None
         seen: list[str] = []
         place = await source.edge(latest=False)
         while len(seen) < 200:
-            records, _closed = await asyncio.wait_for(source.read(place, 7, 1e9), 10)
+            records, _closed = await asyncio.wait_for(source.read(place, 7, 1e9), PATIENCE)
             seen += [record["dynamodb"]["Keys"]["id"]["S"] for record in records]
             place = records[-1]["dynamodb"]["SequenceNumber"]
         await writing

@@ -8,6 +8,7 @@ from eventflow.supervisor import Supervisor
 from eventflow.target import owner_of
 from eventflow.testing.virtual_clock import VirtualClock
 from eventflow.trigger import Target, Trigger
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def test_a_trigger_that_fails_while_it_stops_is_not_started_again() -> None:
         clock = VirtualClock()
         supervisor, history = Supervisor(clock), []
         await supervisor.run(wanted(history, FailsWhileItStops("a")))
-        await asyncio.wait_for(supervisor.stop(), 5)
+        await asyncio.wait_for(supervisor.stop(), PATIENCE)
         assert history == ["start a1", "end a1"]
         assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 

@@ -11,12 +11,13 @@ import pytest
 
 from eventflow.errors import EventflowError, SettingError
 from eventflow.testing.virtual_clock import VirtualClock, parse_duration
+from tests.patience import PATIENCE
 
 NEW_YEAR = 1_767_225_600.0
 
 
 def drive(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(coroutine, 20))
+    asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
 
 
 @pytest.mark.parametrize(
@@ -276,6 +277,6 @@ def test_another_thread_moves_the_clock_of_a_running_loop() -> None:
     beating.cancel()
     clock.advance_from_thread(loop, "1m")
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
+    thread.join(PATIENCE)
     loop.close()
     assert beats == [60, 120, 180]
