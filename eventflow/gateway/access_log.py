@@ -52,6 +52,7 @@ class Lines:
         self._writing: asyncio.Task[None] | None = None
         self._told_at = -TELL_AFTER
         self._untold = 0
+        self._lost = 0  # since lines could last be written
         #: How many lines were lost, since the start.
         self.dropped = 0
 
@@ -67,6 +68,7 @@ class Lines:
     def drop(self, count: int, why: object) -> None:
         self.dropped += count
         self._untold += count
+        self._lost += count
         now = self._clock.monotonic()
         if now - self._told_at >= TELL_AFTER:
             log.warning("%d lines of access logs are lost: %s", self._untold, why)
@@ -93,10 +95,18 @@ class Lines:
                 await asyncio.get_running_loop().run_in_executor(None, self._files.put, destination.file, b"".join(lines))
             else:
                 await self._write_events(destination.log_group, destination.file, [line[:-1].decode("ascii") for line in lines])
+            self._tell_of_the_end()
         except Exception as error:  # a log never takes down what it tells of
             self.drop(len(lines), error)
         finally:
             self._waiting -= sum(map(len, lines))
+
+    def _tell_of_the_end(self) -> None:
+        """That lines can be written again is told once, with how many were lost meanwhile: nobody else would tell of the last of them."""
+        if self._lost:
+            log.warning("lines of access logs are written again; %d were lost, %d since the start", self._lost, self.dropped)
+            self._lost = self._untold = 0
+            self._told_at = -TELL_AFTER
 
     async def _write_events(self, group: str, stream: str, messages: list[str]) -> None:
         groups = self._groups

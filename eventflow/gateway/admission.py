@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from eventflow.gateway.throttle import Limit, Refusals, TokenBucket, admitted
 from eventflow.services.api_keys import ApiKeys
 from eventflow.trigger import ApiRoute
 
+log = logging.getLogger("eventflow.gateway")
+
+MOST_LISTED = 5
 KEY_SOURCES = ("HEADER", "AUTHORIZER")
 KEY_HEADER = "x-api-key"
 
@@ -56,6 +60,7 @@ class Admission:
         self._book = self._next = Book()
         self._last: Api | None = None
         self._unmatched: set[tuple[str, str]] = set()
+        self._shut: list[str] = []
 
     def load(self, apis: Sequence[Api]) -> None:
         for api in apis:
@@ -65,6 +70,7 @@ class Admission:
         plans = read_plans(resources, self._account, keys, [(api.name, api.stage.name) for api in apis if api.protocol == "REST"])
         self._next = Book(keys, plans, {digest(key.value): key for key in keys.values()})
         self._last = next((api for api in reversed(apis) if api.protocol != SOCKETS), None)
+        self._shut = []
         self._unmatched = {(plan.name, key) for plan in plans.values() for key in plan.methods}
 
     def step(self, api: Api, route: ApiRoute) -> Step | None:
@@ -90,6 +96,11 @@ class Admission:
 
     def took_up(self) -> None:
         self._book = self._next
+        if self._shut:
+            log.warning(
+                "No usage plan has an API key for %s: every request is answered 403. Declare app.api_key(...) and app.usage_plan(..., keys=[...]).",
+                listed(self._shut),
+            )
         self._store.keep(name for name, key in self._book.keys.items() if key.generated)
 
     def describe(self) -> list[dict[str, object]]:
@@ -137,6 +148,8 @@ class Admission:
                 if plan.limit is not None:
                     buckets.append(self._bucket(plan.limit, "plan", plan.name, key))
                 passes[key] = Pass(plan, tuple(buckets))
+        if not passes:
+            self._shut.append(f"{route.key} of the {api}")
         return passes
 
     def _bucket(self, limit: Limit, *what: str) -> TokenBucket:
@@ -234,6 +247,11 @@ class AuthorizedKeyCheck(KeyCheck):
 
     def presented(self, request: Request, findings: Findings) -> str | None:
         return findings.usage_key
+
+
+def listed(routes: Sequence[str]) -> str:
+    more = f" and {len(routes) - MOST_LISTED} more" if len(routes) > MOST_LISTED else ""
+    return ", ".join(routes[:MOST_LISTED]) + more
 
 
 def requires_key(api: Api, route: ApiRoute) -> bool:

@@ -7,8 +7,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from eventflow.errors import SettingError
+from eventflow.gateway.linear_patterns import NotLinear, TooCostly, searching
+from eventflow.gateway.schema_keywords import bounded
 
 #: AWS's schemas are of draft 4; those that come from OpenAPI 3.1 say that they are of 2020-12.
 DRAFT_4, DRAFT_2020 = "http://json-schema.org/draft-04/schema#", "https://json-schema.org/draft/2020-12/schema"
@@ -74,12 +77,27 @@ class Models:
         chosen = jsonschema.Draft202012Validator if dialect == DRAFT_2020 else jsonschema.Draft4Validator
         try:
             chosen.check_schema(schema)
-            for pattern in patterns(schema):
-                re.compile(pattern)
         except Exception as error:  # the library's own SchemaError, and what its meta-schemas stumble over
             path = "/".join(map(str, getattr(error, "absolute_path", ())))
             raise SettingError(f"{self._where}: {what} is no JSON schema: {getattr(error, 'message', error)} (at /{path}).") from error
-        return chosen
+        for pattern in patterns(schema):
+            self._check_pattern(what, pattern)
+        for reference in local_references(schema):
+            if not leads_somewhere(schema, reference):
+                raise SettingError(f"{self._where}: {what}: $ref {reference!r} leads nowhere in it.")
+        if has(schema, "unevaluatedProperties") and any(has(one, "patternProperties") for one in (schema, *self.schemas.values())):
+            raise SettingError(f"{self._where}: {what}: unevaluatedProperties is refused beside patternProperties; say additionalProperties.")
+        return bounded(chosen)
+
+    def _check_pattern(self, what: str, pattern: str) -> None:
+        try:
+            searching(pattern)
+        except re.error as error:
+            raise SettingError(f"{self._where}: {what}: the pattern {pattern!r} is no regular expression: {error}.") from error
+        except NotLinear as error:
+            raise SettingError(
+                f"{self._where}: {what}: the pattern {pattern!r} is refused: {error}. A client could send a text that takes hours to be compared."
+            ) from error
 
     def _linked(self, schema: Any, depth: int = 0) -> Any:
         """The schema with its references to models in the form that the library looks them up by."""
@@ -101,7 +119,7 @@ class Models:
             return reference
         found = REFERENCE.fullmatch(reference)
         if found is None or found[1] not in self.schemas:
-            raise SettingError(f"{self._where}: $ref {reference!r} leads to no model; models has: {', '.join(sorted(self.schemas))}.")
+            raise SettingError(f"{self._where}: $ref {reference!r} leads to no model; models has: {', '.join(sorted(self.schemas)) or 'none'}.")
         return URN + found[1]
 
 
@@ -122,6 +140,39 @@ def patterns(schema: Any) -> Iterator[str]:
             yield from patterns(value)
 
 
+def has(schema: Any, keyword: str) -> bool:
+    """Whether a keyword is anywhere in a schema."""
+    if isinstance(schema, Mapping):
+        return keyword in schema or any(has(one, keyword) for one in schema.values())
+    return isinstance(schema, list) and any(has(one, keyword) for one in schema)
+
+
+def local_references(schema: Any) -> Iterator[str]:
+    """What a schema refers to in itself."""
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str) and schema["$ref"].startswith("#"):
+            yield schema["$ref"]
+        for one in schema.values():
+            yield from local_references(one)
+    elif isinstance(schema, list):
+        for one in schema:
+            yield from local_references(one)
+
+
+def leads_somewhere(schema: Any, reference: str) -> bool:
+    """Whether a JSON pointer, as a fragment of an address, leads to a schema."""
+    found = schema
+    for part in unquote(reference[1:]).split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, Mapping) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isdigit() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return False
+    return isinstance(found, Mapping | bool)
+
+
 def library(where: str, name: str) -> Any:
     try:
         return importlib.import_module(name)
@@ -133,7 +184,7 @@ def accepts(validator: Validator, body: bytes) -> bool:
     """Whether a body is JSON that the schema allows."""
     try:
         return bool(validator.is_valid(json.loads(body.decode(), parse_constant=refuse)))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, TooCostly):
         return False
 
 

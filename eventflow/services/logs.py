@@ -80,8 +80,13 @@ class LogStore:
             while len(self._files) > MOST_OPEN:
                 os.close(self._files.popitem(last=False)[1])
         self._files.move_to_end(function)
-        while data:
-            data = data[os.write(file, data) :]
+        left = data
+        try:
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            os.ftruncate(file, os.fstat(file).st_size - len(data) + len(left))  # half a line would be the beginning of the next one
+            raise
         if os.fstat(file).st_size >= LARGEST_FILE:
             self._rotate(function)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,54 @@ def test_lines_that_cannot_be_written_are_dropped_counted_and_told(tmp_path: Pat
         assert caplog.text.count("lines of access logs are lost: [Errno 28] No space left on device") == 1
 
     asyncio.run(run())
+
+
+def test_that_lines_are_written_again_is_told_with_how_many_were_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Full(LogStore):
+        full = True
+
+        def put(self, name: str, lines: bytes) -> None:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            super().put(name, lines)
+
+    async def run() -> None:
+        clock = VirtualClock()
+        store = Full(tmp_path / "access", clock)
+        waiting = Lines(clock, store, None, "us-east-1")
+        for full in (True, True, True, False, False, True, False):
+            store.full = full
+            waiting.put(Destination("http-x"), b"line\n")
+            await waiting.written()
+        assert waiting.dropped == 4
+        assert store.read_raw("http-x")[0] == [b"line\n"] * 3
+        store.close()
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records] == [
+        "1 lines of access logs are lost: [Errno 28] No space left on device",
+        "lines of access logs are written again; 3 were lost, 3 since the start",
+        "1 lines of access logs are lost: [Errno 28] No space left on device",
+        "lines of access logs are written again; 1 were lost, 4 since the start",
+    ]
+
+
+def test_half_a_line_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, write = LogStore(tmp_path / "access", VirtualClock()), os.write
+    store.put("http-x", b"first\n")
+
+    def half(file: int, data: bytes) -> int:
+        if len(data) < 8:
+            raise OSError(28, "No space left on device")
+        return write(file, data[:4])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OSError, match="No space"):
+        store.put("http-x", b"the second\n")
+    monkeypatch.setattr(os, "write", write)
+    store.put("http-x", b"third\n")
+    assert store.read_raw("http-x")[0] == [b"first\n", b"third\n"]
+    store.close()
 
 
 def test_what_waits_for_a_slow_disk_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,27 @@ def shop(declare: Callable[[App], Any], **options: Any) -> App:
     return app
 
 
+def test_routes_that_no_key_opens_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """AWS deploys them, and answers 403."""
+    with gateway(shop(lambda app: None)) as server:
+        assert ask(server, GOLD) == 403
+    (told,) = [record.message for record in caplog.records if "No usage plan" in record.message]
+    assert told == (
+        "No usage plan has an API key for GET /items of the REST API 'default', GET /orders of the REST API 'default': every request is answered "
+        "403. Declare app.api_key(...) and app.usage_plan(..., keys=[...])."
+    )
+    caplog.clear()
+    with gateway(shop(lambda app: app.usage_plan("basic", keys=["gold"]))):
+        assert "No usage plan" not in caplog.text
+
+
+def test_methods_of_a_plan_are_checked_whatever_api_comes_last() -> None:
+    app = shop(lambda app: app.usage_plan("p", keys=["gold"], methods={"GET /none": (1, 1)}))
+    app.websocket_api("last")
+    with pytest.raises(SettingError, match="none of its APIs has the route 'GET /none'"), gateway(app):
+        pass
+
+
 def ask(server: GatewayServer, key: str | None, path: str = "/prod/items") -> int:
     return server.get(path, **({} if key is None else {"x_api_key": key})).status
 

@@ -153,7 +153,10 @@ def test_a_name_that_is_the_host_of_another_api_is_refused() -> None:
     app = App("namesakes")
     app.rest_api("shop")
     app.http_api("rest-shop")
-    with pytest.raises(SettingError, match=r"The HTTP API 'rest-shop' and the REST API 'shop' would both be at the host rest-shop\.execute-api"), gateway(app):
+    with (
+        pytest.raises(SettingError, match=r"The HTTP API 'rest-shop' and the REST API 'shop' would both be at the host rest-shop\.execute-api"),
+        gateway(app),
+    ):
         pass
 
 

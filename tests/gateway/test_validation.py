@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,4 +153,63 @@ def test_http_apis_validate_nothing() -> None:
     app.http_api(models=MODELS)
     app.on(Http("GET /x"), name="x")(lambda event, context: None)
     with pytest.raises(SettingError, match="HTTP API 'default': models is refused: only REST APIs validate requests"), gateway(app):
+        pass
+
+
+SLOW = {
+    "pattern": ({"type": "object", "properties": {"a": {"pattern": "^(x+x+)+y$"}}}, {"a": "x" * 15_000}),
+    "names by pattern": ({"patternProperties": {"^(x+x+)+y$": {}}, "additionalProperties": False}, {"x" * 15_000: 1}),
+    "what is the same": ({"type": "array", "uniqueItems": True, "minItems": 10**6}, [{"a": number} for number in range(9_000)]),
+    "numbers of one hash": ({"type": "array", "uniqueItems": True, "minItems": 10**6}, [number * (2**61 - 1) for number in range(9_000)]),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_no_body_holds_up_the_daemon(name: str) -> None:
+    schema, body = SLOW[name]
+    with gateway(shop(Rest("POST /x", validator="body", models=schema))) as server:
+        begin = time.process_time()
+        assert post(server, "/x", body) == 400
+        assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "body", "status"),
+    [
+        ({"uniqueItems": True}, [1, True, "1", [1], {"a": 1}, {"a": True}, None, 1.5], 200),
+        ({"uniqueItems": True}, [1, 1.0], 400),
+        ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], 400),
+        ({"uniqueItems": False}, [1, 1], 200),
+        (
+            {"patternProperties": {"^n_": {"type": "number"}}, "properties": {"a": {}}, "additionalProperties": {"type": "string"}},
+            {"n_a": 1, "a": 1, "b": ""},
+            200,
+        ),
+        ({"patternProperties": {"^n_": {"type": "number"}}, "properties": {"a": {}}, "additionalProperties": {"type": "string"}}, {"n_a": "1"}, 400),
+        ({"patternProperties": {"^n_": {"type": "number"}}, "properties": {"a": {}}, "additionalProperties": {"type": "string"}}, {"b": 1}, 400),
+        ({"patternProperties": {"^n_": {}}, "additionalProperties": False}, {"n_a": 1, "m": 1}, 400),
+        ({"pattern": "^(?=.*[A-Z])(?=.*[0-9]).{4,}$"}, '"abC4"', 200),
+        ({"pattern": "^(?=.*[A-Z])(?=.*[0-9]).{4,}$"}, '"abcd"', 400),
+        ({"pattern": "b"}, 5, 200),
+        ({"definitions": {"a": {"type": "string"}}, "properties": {"b": {"$ref": "#/definitions/a"}}}, {"b": 1}, 400),
+    ],
+)
+def test_keywords_mean_what_they_mean_elsewhere(schema: Any, body: Any, status: int) -> None:
+    with gateway(shop(Rest("POST /x", validator="body", models=schema))) as server:
+        assert post(server, "/x", body) == status
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"pattern": r"(a)\1"}, r"the pattern '\(a\)\\\\1' is refused: it has a back reference\. A client"),
+        ({"patternProperties": {"a(?=b)": {}}}, r"is refused: it has a condition on what is around, other than \(\?=\.\.\.\) at the start"),
+        ({"patternProperties": {"(": {}}}, r"the pattern '\(' is no regular expression: missing \)"),
+        ({"$ref": "#/definitions/no"}, "'#/definitions/no' leads nowhere in it"),
+        ({"items": [{"$ref": "#/items/1"}]}, "'#/items/1' leads nowhere in it"),
+        ({"$ref": "Missing"}, "leads to no model; models has: Item, Price"),
+    ],
+)
+def test_schemas_that_would_fail_or_hang_later_are_refused(schema: Any, why: str) -> None:
+    with pytest.raises(SettingError, match=why), gateway(shop(Rest("POST /x", validator="body", models=schema))):
         pass

@@ -21,6 +21,7 @@ from eventflow.gateway.authorizers.policies import Decision, Malformed, method_a
 from eventflow.gateway.authorizers.settings import LambdaSettings
 from eventflow.gateway.authorizers.verdicts import Verdict, read_verdict
 from eventflow.gateway.functions import Invoke
+from eventflow.gateway.linear_patterns import TooCostly
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Addition, Findings, Refusal
 from eventflow.outcome import Status
@@ -116,7 +117,7 @@ class LambdaStep:
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Addition | Refusal | None:
         identity = [source(request, route) or "" for source in self._sources]
-        if not all(identity) or (self._settings.validation is not None and not self._settings.validation.fullmatch(identity[0])):
+        if not all(identity) or not self._is_valid(identity):
             return Refusal("UNAUTHORIZED")
         arn = self._arn(request, route)
         began = self._clock.monotonic()
@@ -135,6 +136,12 @@ class LambdaStep:
             return addition(verdict, route.api, round((self._clock.monotonic() - began) * 1000))
         explicit = decision is Decision.DENY and route.api.protocol != "HTTP"
         return Refusal("ACCESS_DENIED", message=EXPLICIT if explicit else None, log={"authorizer.error": decision.value})
+
+    def _is_valid(self, identity: Sequence[str]) -> bool:
+        try:
+            return self._settings.validation is None or self._settings.validation.matches(identity[0])
+        except TooCostly:
+            return False
 
     def _arn(self, request: Request, route: Route) -> str:
         if route.api.protocol == "WEBSOCKET":

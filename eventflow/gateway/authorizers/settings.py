@@ -10,6 +10,7 @@ from typing import Any
 
 from eventflow.errors import SettingError
 from eventflow.gateway.authorizers.fetching import checked_url
+from eventflow.gateway.linear_patterns import LinearPattern, NotLinear
 from eventflow.trigger import Resource
 
 #: Names that need no declaration, and can be none's.
@@ -50,7 +51,7 @@ class LambdaSettings:
     payload: str
     simple: bool
     ttl: int
-    validation: re.Pattern[str] | None
+    validation: LinearPattern | None
 
 
 Settings = JwtSettings | LambdaSettings
@@ -132,15 +133,19 @@ def lambda_settings(where: str, name: str, options: Mapping[str, Any]) -> Lambda
     return LambdaSettings(name, function, kind, sources, payload, simple, ttl, validation_of(where, kind, options.get("validation")))
 
 
-def validation_of(where: str, kind: str, text: object) -> re.Pattern[str] | None:
+def validation_of(where: str, kind: str, text: object) -> LinearPattern | None:
     if text is None:
         return None
     if kind != "token" or not isinstance(text, str):
         raise SettingError(f"{where}: validation={text!r} is refused: it is a regular expression, of a token authorizer alone.")
     try:
-        return re.compile(text)
+        return LinearPattern(text, whole=True)
     except re.error as error:
         raise SettingError(f"{where}: validation={text!r} is refused: it is no regular expression: {error}.") from error
+    except NotLinear as error:
+        raise SettingError(
+            f"{where}: validation={text!r} is refused: {error}. A client could send a token that takes hours to be compared."
+        ) from error
 
 
 def texts(value: object) -> tuple[str, ...]:

@@ -57,11 +57,11 @@ def of_document(name: str, given: Any, options: Mapping[str, Any], functions: Co
     ``options`` win over what the document says; ``functions`` are those that there are. Raises SettingError with the JSON pointer of what cannot be
     had here. A template's ``DefinitionBody`` is such a value, once what it refers to is resolved."""
     protocol, _, api = name.partition("/")
-    where = f"{protocol} API {api!r}: " + (f"{given}#" if isinstance(given, str) else "openapi#")
+    where = f"{protocol} API {api!r}: " + (given if isinstance(given, str) else "openapi")
     if protocol not in PROTOCOLS:
         raise SettingError(f"{protocol} API {api!r}: openapi is refused: HTTP and REST APIs are made of documents.")
     value = read_file(where, Path(given)) if isinstance(given, str) else given
-    return Reader(Place(where, value, value), protocol, api, functions).resources(options)
+    return Reader(Place(f"{where}#", value, value), protocol, api, functions).resources(options)
 
 
 def read_file(where: str, path: Path) -> Any:
@@ -206,7 +206,7 @@ class Reader:
         integration = options["integration"]
         if self._functions is not None and integration["type"] == "function" and integration["function"] not in self._functions:
             raise place.at("uri").refused(
-                f"the application has no function {integration['function']!r}; it has: {', '.join(sorted(self._functions))}"
+                f"the application has no function {integration['function']!r}; it has: {', '.join(sorted(self._functions)) or 'none'}"
             )
         return options
 
