@@ -1,7 +1,6 @@
 """The idle daemon with the thumbnail sample, scaled to zero: memory and processor time of all its processes, and how long a start takes."""
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -90,14 +89,6 @@ def start_seconds() -> float:
         running(daemon_command(folder), folder, (Path(folder) / "state" / "daemon.json").exists) as (_pid, seconds),
     ):
         return seconds
-
-
-def processor_seconds_of_start() -> float:
-    """The same in processor time, which other work on the machine disturbs less."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start_seconds()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
 
 def bare_start() -> float:

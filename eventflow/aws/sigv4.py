@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from eventflow.aws.remembered import LONGEST_REMEMBERED, REMEMBERED
 from eventflow.aws.request import Request
 from eventflow.clock import Clock
 
@@ -28,10 +29,8 @@ DATE = re.compile(r"\d{8}T\d{6}Z")
 AUTHORIZATION = re.compile(r"\s*AWS4-HMAC-SHA256\s+(.*)", re.DOTALL)
 #: An address that is its own canonical form: nothing to encode, no empty and no dot segments.
 PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
-#: How many beginnings of Authorization headers are remembered, and the longest. Only what a text says is kept, never whether it is right: a stranger
-#: who fills it gains nothing.
-REMEMBERED = 256
-LONGEST_REMEMBERED = 512
+#: Stands for the signature in headers whose beginnings are remembered. Only what a text says is kept, never whether it is right: a stranger who fills
+#: the memory gains nothing.
 BLANK = "0" * 64
 #: Enough for every (day, region, service) of a few keys; a stranger cannot fill it, since only known keys are derived from.
 SIGNING_KEYS = 256

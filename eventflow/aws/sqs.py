@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from eventflow.aws.operation import Call, operation, operations_of
+from eventflow.aws.remembered import remembered
 from eventflow.errors import ServiceError
 from eventflow.services.queues import Queues, message_attributes
 from eventflow.services.queues.attributes import LARGEST_MESSAGE, REFUSED
@@ -17,8 +18,6 @@ from eventflow.services.queues.message_attributes import TRACE, TRACE_SHAPE
 from eventflow.services.queues.sends import Outgoing, Sent
 
 MOST_ENTRIES = 10
-#: So many addresses of queues are remembered in parts, and how long each may be.
-REMEMBERED, LONGEST_REMEMBERED = 256, 512
 ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 SYSTEM_ATTRIBUTES = frozenset(
     (
@@ -36,7 +35,6 @@ SYSTEM_ATTRIBUTES = frozenset(
 )
 #: For the page of what is there.
 REFUSED_ATTRIBUTES = (*(f"Attributes.{name}" for name in REFUSED), "Attributes.SqsManagedSseEnabled=true")
-UNFAIR = "a `MessageGroupId` on a standard queue is kept and told, and does not change the order (AWS's fair queues)"
 
 Params = dict[str, Any]
 Answer = Mapping[str, Any]
@@ -123,7 +121,7 @@ class SqsService:
 
     # Messages.
 
-    @operation("SendMessage", partly=UNFAIR)
+    @operation("SendMessage")
     async def send_message(self, call: Call, params: Params) -> Answer:
         message = self._outgoing(call, params)
         (outcome,) = await self._queues.send(call.region, self._queue(params), [message])
@@ -131,7 +129,7 @@ class SqsService:
             raise outcome
         return sent_members(outcome, params)
 
-    @operation("SendMessageBatch", partly=UNFAIR)
+    @operation("SendMessageBatch")
     async def send_message_batch(self, call: Call, params: Params) -> Answer:
         entries = checked_entries(params)
         messages = [tried(partial(self._outgoing, call, entry)) for entry in entries]
@@ -187,7 +185,7 @@ class SqsService:
     def _queue(self, params: Params) -> str:
         """The name in a QueueUrl. Its host does not matter: daemons are reached under many."""
         address = params["QueueUrl"]
-        parts = parts_of(address) if len(address) <= LONGEST_REMEMBERED else parts_of.__wrapped__(address)
+        parts = parts_of(address)
         if not address.startswith(("http://", "https://", "/")) or len(parts) < 2:
             raise ServiceError(
                 "InvalidAddress", f"The address {address} is not valid for this endpoint: a queue's is http://<host>/<account>/<name>."
@@ -215,7 +213,7 @@ class SqsService:
         )
 
 
-@lru_cache(REMEMBERED)
+@remembered
 def parts_of(address: str) -> tuple[str, ...]:
     """The parts of an address' path, decoded."""
     return tuple(unquote(part) for part in urlsplit(address).path.split("/") if part)

@@ -82,7 +82,7 @@ class RecordingTarget:
     After ``crash_after(n)`` the n-th write from then on (of an event or of the cursor) is kept but never acknowledged: ``crashed`` turns true, the
     trigger hangs there, and whoever runs it cancels it: what a ``kill -9`` at the worst moment leaves behind. Sources of real services go into
     ``buckets``, ``queues``, ``buses`` and ``streams`` by name (of a stream, by its ARN too);
-    messages that were sent are in ``sent``, with their queue, and events of other functions, with ``function:`` and the name.
+    messages that were sent are in ``sent``, with their queue, and events of other functions (a repeated id once), with ``function:`` and the name.
     """
 
     clock: Clock
@@ -104,6 +104,7 @@ class RecordingTarget:
     def __post_init__(self) -> None:
         self._disk = MemoryDisk()
         self._memory = MemoryCursor(self._disk)
+        self._sent_events: dict[tuple[str, str], str] = {}
         self.cursor: Cursor = self._memory
 
     @property
@@ -176,8 +177,17 @@ class RecordingTarget:
 
     async def emit_to(self, function: str, payload: Any, *, id: str | None = None) -> str:
         encoded = encode(payload)
-        await self._disk.write(lambda: self.sent.append((f"function:{function}", encoded)))
-        return self.clock.new_id()
+
+        def keep() -> str:
+            if id is not None and (function, id) in self._sent_events:
+                return self._sent_events[function, id]
+            self.sent.append((f"function:{function}", encoded))
+            request_id = self.clock.new_id()
+            if id is not None:
+                self._sent_events[function, id] = request_id
+            return request_id
+
+        return await self._disk.write(keep)
 
 
 def encode(value: Any) -> str:

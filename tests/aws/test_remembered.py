@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -16,12 +17,12 @@ from hypothesis import strategies as st
 
 from eventflow.aws.protocols import uri
 from eventflow.aws.protocols.refusal import UnknownOperation
+from eventflow.aws.protocols.scalars import timestamp_writer
+from eventflow.aws.remembered import LONGEST_REMEMBERED, REMEMBERED, remembered
 from eventflow.aws.request import Request, joined
 from eventflow.aws.sigv4 import (
     BLANK,
-    LONGEST_REMEMBERED,
     PLAIN_PATH,
-    REMEMBERED,
     Reason,
     Refused,
     SigningKey,
@@ -65,6 +66,40 @@ def reason(verifier: Verifier, request: Request, payload: str = PAYLOAD) -> Reas
 
 def with_header(request: Request, name: str, value: str) -> Request:
     return Request(request.method, request.path, request.query_string, {**request.headers, name: value})
+
+
+def test_short_texts_are_remembered_and_neither_long_ones_nor_mistakes() -> None:
+    asked: list[str] = []
+
+    @remembered
+    def read(text: str) -> str:
+        asked.append(text)
+        if text == "bad":
+            raise ValueError
+        return text.upper()
+
+    short, long = "x" * LONGEST_REMEMBERED, "x" * (LONGEST_REMEMBERED + 1)
+    assert [read(short), read(short), read(long), read(long)] == [short.upper()] * 2 + [long.upper()] * 2
+    assert asked == [short, long, long]
+    for number in range(REMEMBERED):
+        read(str(number))
+    read(short)
+    assert asked[-1] == short  # forgotten meanwhile
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            read("bad")
+    assert asked[-2:] == ["bad", "bad"]
+
+
+def test_texts_of_times_are_remembered_once_for_all_shapes_of_a_form() -> None:
+    assert timestamp_writer("ISO8601") is timestamp_writer("iso8601")
+    moments = [
+        datetime(2026, 1, 1, 12, tzinfo=UTC),
+        datetime(2026, 1, 1, 12),
+        datetime(2026, 1, 1, 13, tzinfo=timezone(timedelta(hours=1))),
+        1767268800,
+    ]
+    assert {timestamp_writer("iso8601")(moment) for moment in moments * 2} == {"2026-01-01T12:00:00.000Z"}
 
 
 def test_a_signature_may_come_again_and_nothing_like_it() -> None:

@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 import pytest
 
 from eventflow import SettingError, Target, Trigger
+from eventflow.clock import SystemClock
 from eventflow.testing import trigger_contract
+from eventflow.testing.recording_target import RecordingTarget
 from eventflow.testing.trigger_contract import TriggerContract
 
 
@@ -180,3 +182,14 @@ def test_each_fault_fails_the_test_that_is_about_it(name: str, make: str | type[
     with pytest.raises((AssertionError, TypeError)) as failed:
         getattr(contract, name)()
     assert words in str(failed.value)
+
+
+def test_what_is_sent_to_other_functions_is_kept_once_for_each_id() -> None:
+    async def scenario() -> None:
+        target = RecordingTarget(SystemClock())
+        first = await target.emit_to("late", {"n": 1}, id="a")
+        assert await target.emit_to("late", {"n": 2}, id="a") == first
+        assert len({first, await target.emit_to("other", 3, id="a"), await target.emit_to("late", 4), await target.emit_to("late", 4)}) == 4
+        assert target.sent == [("function:late", '{"n": 1}'), ("function:other", "3"), ("function:late", "4"), ("function:late", "4")]
+
+    asyncio.run(scenario())

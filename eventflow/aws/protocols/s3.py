@@ -6,7 +6,6 @@ import base64
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from botocore.model import ServiceModel, Shape
@@ -15,6 +14,7 @@ from eventflow.aws.protocols.modeled import status_of
 from eventflow.aws.protocols.refusal import BadDocument, Unreadable
 from eventflow.aws.protocols.rest_xml import RestXml, XmlCodec
 from eventflow.aws.protocols.xml_writer import DECLARATION, element, escape
+from eventflow.aws.remembered import remembered
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
 from eventflow.errors import ServiceError
@@ -104,7 +104,7 @@ def host_id(request_id: str) -> str:
     return base64.b64encode(f"eventflow/{request_id}".encode()).decode("ascii")
 
 
-@lru_cache(maxsize=256)
+@remembered
 def bucket_in(host_header: str) -> str | None:
     """The bucket of a host-style address: ``bucket.localhost:4566``, ``bucket.s3.anything``; None for path-style ones and IP addresses."""
     host = host_header.rpartition(":")[0] if re.search(r":\d+$", host_header) else host_header

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from botocore.model import Shape
@@ -92,7 +92,13 @@ def timestamp_reader(form: str) -> ReadText:
 
 
 def timestamp_writer(form: str) -> WriteText:
-    write = TIMESTAMP_WRITERS[form.lower()]
+    return remembering_writer(form.lower())
+
+
+@cache
+def remembering_writer(form: str) -> WriteText:
+    """One for all shapes of a form: what is remembered does not grow with their number."""
+    write = TIMESTAMP_WRITERS[form]
     return lru_cache(TIMESTAMPS_KEPT)(lambda value: write(moment_of(value)))
 
 
