@@ -24,6 +24,7 @@ MESSAGES = (
     " AND coalesce(received_at, sent_at) NOT BETWEEN :now - :window AND :now"
 )
 GROUPS = "UPDATE queue_groups SET available_at = available_at - :step WHERE available_at > :now"
+TENANTS = "UPDATE queue_tenants SET available_at = available_at - :step WHERE available_at > :now"
 DEDUPLICATION = "UPDATE queue_deduplication SET sent_at = sent_at - :step WHERE sent_at > :now"
 QUEUES = "SELECT region, name FROM queues"
 
@@ -89,5 +90,6 @@ def set_back(connection: sqlite3.Connection, now: float, step: float) -> tuple[M
     times = {"now": round(now * 1000), "step": round(step * 1000), "window": round(2 * LOOK_EVERY * 1000)}
     messages = connection.execute(MESSAGES, times).rowcount
     connection.execute(GROUPS, times)
+    connection.execute(TENANTS, times)
     connection.execute(DEDUPLICATION, times)
     return Moved(retries, messages), connection.execute(QUEUES).fetchall()

@@ -41,6 +41,10 @@ WEIGHED = "(SELECT coalesce(sum(bytes), 0) FROM table_items WHERE table_id = tab
 #: Of an index that is gone, rows may be left that are swept up later.
 LOST_ENTRIES = "table_entries WHERE item_id NOT IN (SELECT id FROM table_items) AND index_id IN (SELECT id FROM table_indexes)"
 BODILESS = "queue_messages WHERE id NOT IN (SELECT id FROM queue_bodies)"
+MESSAGES = "(SELECT count(*) FROM queue_messages m WHERE m.queue = queues.id)"
+GROUPED = "queue_messages WHERE group_id IS NOT NULL AND deduplication_id IS"
+LOST_GROUPS = f"{GROUPED} NOT NULL AND (queue, group_id) NOT IN (SELECT queue, group_id FROM queue_groups)"
+LOST_TENANTS = f"{GROUPED} NULL AND (queue, group_id) NOT IN (SELECT queue, group_id FROM queue_tenants)"
 RULES = (
     Rule(
         "events in a state that there is not (made ready: they run again)",
@@ -69,6 +73,24 @@ RULES = (
     json_rule("tables", "definition", "tables whose definition is no JSON"),
     json_rule("table_items", "body", "items that are no JSON"),
     Rule("messages without a body", f"SELECT count(*) FROM {BODILESS}", (f"DELETE FROM {BODILESS}",)),
+    Rule(
+        "queues that count their messages wrongly (counted again)",
+        f"SELECT count(*) FROM queues LEFT JOIN queue_totals t ON t.queue = queues.id WHERE t.messages IS NOT {MESSAGES}",
+        ("DELETE FROM queue_totals", f"INSERT INTO queue_totals (queue, messages) SELECT id, {MESSAGES} FROM queues"),
+        removes=False,
+    ),
+    Rule(
+        "message groups that nobody would be served from (opened)",
+        f"SELECT count(*) FROM (SELECT DISTINCT queue, group_id FROM {LOST_GROUPS})",
+        (f"INSERT INTO queue_groups SELECT queue, group_id, MAX(visible_at), 0 FROM {LOST_GROUPS} GROUP BY queue, group_id",),
+        removes=False,
+    ),
+    Rule(
+        "tenants that nobody would be served from (let in)",
+        f"SELECT count(*) FROM (SELECT DISTINCT queue, group_id FROM {LOST_TENANTS})",
+        (f"INSERT INTO queue_tenants SELECT queue, group_id, MIN(visible_at), 0 FROM {LOST_TENANTS} GROUP BY queue, group_id",),
+        removes=False,
+    ),
     Rule("index entries without their item", f"SELECT count(*) FROM {LOST_ENTRIES}", (f"DELETE FROM {LOST_ENTRIES}",)),
     Rule(
         "tables that count their items wrongly (counted again)",

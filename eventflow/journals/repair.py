@@ -14,7 +14,7 @@ from pathlib import Path
 
 from eventflow.database import components, create_private, migrations, statements
 from eventflow.errors import StorageError
-from eventflow.journals.check import RULES, Report, check
+from eventflow.journals.check import NO_SUCH, RULES, Report, check
 from eventflow.journals.pages import INTERIOR_INDEX, LEAF_INDEX, LEAF_TABLE, Cell, Fits, Pages, Reading, Trees, Unreadable, Value
 
 SCHEMA_ROOT = 1
@@ -319,7 +319,12 @@ class Salvage:
     def _agree(self) -> None:
         execute = self._target.execute
         for rule in RULES:
-            count = execute(rule.broken).fetchone()[0]
+            try:
+                count = execute(rule.broken).fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if not str(error).startswith(NO_SUCH):
+                    raise
+                continue  # a file of an earlier version: what the rule is about is not there yet
             if count:
                 self._result.notes.append(f"{count} {rule.what}{': removed' if rule.removes else ''}")
                 for cure in rule.cures:

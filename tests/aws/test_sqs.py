@@ -308,6 +308,14 @@ def test_a_receive_is_repeated_by_its_attempt_id(sqs: Any) -> None:
     assert "Messages" not in sqs.receive_message(QueueUrl=queue, ReceiveRequestAttemptId="other")
 
 
+def test_a_group_s_backlog_holds_up_no_other_group(sqs: Any, queue: str) -> None:
+    for group, number in (("A", 10), ("A", 10), ("B", 5)):
+        entries = [{"Id": str(index), "MessageBody": group, "MessageGroupId": group} for index in range(number)]
+        assert "Failed" not in sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, MessageSystemAttributeNames=["MessageGroupId"])["Messages"]
+    assert sorted(message["Attributes"]["MessageGroupId"] for message in received) == ["A"] * 5 + ["B"] * 5
+
+
 def test_a_trace_in_the_request_goes_with_the_message(server: Any, sqs: Any, queue: str) -> None:
     sqs.meta.events.register("before-call.sqs.SendMessage", lambda params, **_: params["headers"].update({"X-Amzn-Trace-Id": TRACE}))
     sqs.send_message(QueueUrl=queue, MessageBody="x")

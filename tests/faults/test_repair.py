@@ -288,6 +288,13 @@ def test_an_empty_file_is_told(tmp_path: Path) -> None:
         ("DELETE FROM queue_bodies WHERE id = 2", "without a body", "SELECT count(*) = 0 FROM queue_messages WHERE id = 2"),
         ("DELETE FROM queues WHERE name = 'orders.fifo'", "belongs to no row of queues", "SELECT count(*) = 0 FROM queue_groups"),
         ("UPDATE tables SET items = 7", "count their items wrongly", "SELECT items = 503 FROM tables WHERE name = 'images'"),
+        ("UPDATE queue_totals SET messages = 7", "count their messages wrongly", "SELECT sum(messages) = 4 FROM queue_totals"),
+        ("DELETE FROM queue_groups", "nobody would be served from (opened)", "SELECT group_id = 'shop' FROM queue_groups"),
+        (
+            "UPDATE queue_messages SET deduplication_id = NULL WHERE id = 4",
+            "nobody would be served from (let in)",
+            "SELECT group_id = 'shop' FROM queue_tenants",
+        ),
         ("DELETE FROM table_items WHERE table_id = 2", "without their item", "SELECT count(*) = 0 FROM table_entries"),
     ],
 )

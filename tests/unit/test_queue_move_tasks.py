@@ -224,7 +224,7 @@ def test_a_step_walks_indexes_alone() -> None:
             return bench.database.read(lambda connection: " | ".join(row[3] for row in connection.execute(explain, bindings)))
 
         following = await plan(redriven.NEXT_UNGROUPED, 1, 0, 0, 0, 10) + await plan(redriven.NEXT_GROUPED, 1, 0, 0, 0, 10)
-        assert "queue_messages_ungrouped (queue=? AND visible_at<?)" in following
+        assert "queue_messages_ungrouped (queue=? AND group_id=? AND visible_at<?)" in following
         assert "queue_messages_grouped (queue=? AND visible_at<?)" in following
         of_group = await plan(redriven.NEXT_OF_GROUP, 1, "g", 0, 0, 10)
         assert "queue_messages_by_group (queue=? AND group_id=?" in of_group

@@ -203,13 +203,13 @@ def test_a_receive_moves_many_to_the_dead_letter_queue_in_several_transactions(k
         await bench.send("sound", name=source, **options)
         moved = []
 
-        def note(connection: Any, queue: Any, *others: Any) -> Any:
-            found = receive(connection, queue, *others)
-            moved.append(found[1])
+        def note(taker: receives.Taker, limit: int) -> Any:
+            found = take(taker, limit)
+            moved.append(taker.moved)
             return found
 
-        receive = receives.receive
-        monkeypatch.setattr(receives, "receive", note)
+        take = receives.Taker.take
+        monkeypatch.setattr(receives.Taker, "take", note)
         assert await bench.bodies(1, name=source) == ["sound"]
         assert moved == [4, 4, 2]
         assert await bench.bodies(name=dead) == poison
@@ -479,16 +479,16 @@ def test_receiving_walks_the_visibility_index_alone() -> None:
             return " | ".join(row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statement, bindings))  # type: ignore[attr-defined]
 
         visible = await bench.database.read(lambda c: plan(c, VISIBLE, (1, 0, 0, 10)))
-        assert "queue_messages_ungrouped (queue=? AND visible_at<?)" in visible
+        assert "queue_messages_ungrouped (queue=? AND group_id=? AND visible_at<?)" in visible
         assert "TEMP B-TREE" not in visible
         tenant = await bench.database.read(lambda c: plan(c, VISIBLE_OF_TENANT, (1, "g", 0, 0, 10)))
-        assert "queue_messages_by_tenant (queue=? AND group_id=? AND visible_at<?)" in tenant
+        assert "queue_messages_by_tenant (queue=? AND deduplication_id=? AND group_id=? AND visible_at<?)" in tenant
         assert "TEMP B-TREE" not in tenant
         group = await bench.database.read(lambda c: plan(c, VISIBLE_OF_GROUP, (1, "g", 0, 10)))
         assert "queue_messages_by_group (queue=? AND group_id=?)" in group
         assert "TEMP B-TREE" not in group
         upcoming = await bench.database.read(lambda c: plan(c, NEXT_VISIBLE, (1, 0)))
-        assert "COVERING INDEX queue_messages_ungrouped (queue=? AND visible_at>?)" in upcoming
+        assert "COVERING INDEX queue_messages_ungrouped (queue=? AND group_id=? AND visible_at>?)" in upcoming
 
     run(scenario)
 

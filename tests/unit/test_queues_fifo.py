@@ -221,6 +221,49 @@ def test_a_new_delay_holds_for_messages_already_there() -> None:
     run(scenario)
 
 
+def test_a_shorter_delay_wakes_who_waits() -> None:
+    async def scenario(bench: Bench) -> None:
+        await fifo(bench, DelaySeconds="60")
+        await send(bench, "a1", "a2")
+        assert await bench.counts(NAME) == (0, 0, 2)
+        waiting = asyncio.ensure_future(bench.bodies(name=NAME, wait=20))
+        await bench.clock.advance(5)
+        await bench.queues.set_attributes(REGION, NAME, {"DelaySeconds": "10"})
+        await bench.clock.advance(4)
+        assert not waiting.done()
+        await bench.clock.advance(1)
+        assert await waiting == ["a1", "a2"]
+        assert await bench.counts(NAME) == (0, 2, 0)
+
+    run(scenario)
+
+
+def test_a_new_delay_is_set_without_touching_a_message() -> None:
+    async def scenario(bench: Bench) -> None:
+        await fifo(bench)
+        await send(bench, "a1", "b1", "c1")
+        before = await bench.database.read(lambda connection: connection.total_changes)
+        await bench.queues.set_attributes(REGION, NAME, {"DelaySeconds": "60"})
+        assert await bench.database.read(lambda connection: connection.total_changes) == before + 1  # the queue's own row
+
+    run(scenario)
+
+
+def test_a_message_that_was_received_is_not_delayed_again() -> None:
+    async def scenario(bench: Bench) -> None:
+        await fifo(bench, VisibilityTimeout="5")
+        await send(bench, "a1", "b1")
+        assert await bodies(bench, 1) == ["a1"]
+        await bench.queues.set_attributes(REGION, NAME, {"DelaySeconds": "60"})
+        assert await bench.counts(NAME) == (0, 1, 1)
+        await bench.clock.advance(5)
+        assert await bodies(bench) == ["a1"]
+        await bench.clock.advance(55)
+        assert await bodies(bench) == ["a1", "b1"]
+
+    run(scenario)
+
+
 def test_the_dead_letter_queue_keeps_group_and_order_and_frees_the_rest() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.create("dead.fifo", FifoQueue="true")

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from hypothesis import settings
@@ -29,6 +30,7 @@ class ModelMessage:
     visible_at: float
     group: str = ""
     receives: int = 0
+    fresh: bool = True  # never received, and so held up by a FIFO queue's delay
     key: int | None = None  # of the row, once a receive has told it: a message that was moved is another one
 
 
@@ -44,6 +46,7 @@ class QueueMachine(RuleBasedStateMachine):
     """``messages`` is the model: every message that was not deleted, in the order of arrival."""
 
     fifo = False
+    delay = 0  # of the FIFO queue, in seconds
     receipts = Bundle("receipts")
 
     def __init__(self) -> None:
@@ -101,7 +104,7 @@ class QueueMachine(RuleBasedStateMachine):
         for one, message in zip(received, expected, strict=True):
             assert message.key in (None, one.receipt.id)
             message.key = one.receipt.id
-            message.receives += 1
+            message.receives, message.fresh = message.receives + 1, False
             message.visible_at = self.now + (VISIBILITY if visibility is None else visibility)
             assert one.system["ApproximateReceiveCount"] == str(message.receives)
         return multiple(*received)
@@ -121,18 +124,26 @@ class QueueMachine(RuleBasedStateMachine):
 
     def in_turn(self) -> list[ModelMessage]:
         order = {message.body: number for number, message in enumerate(self.messages)}
-        visible = [message for message in self.messages if message.visible_at <= self.now]
+        visible = [message for message in self.messages if self.opens(message) <= self.now]
         if not self.fifo:
             return sorted(visible, key=lambda message: (message.visible_at, message.receives, order[message.body]))
-        closed = {message.group for message in self.messages if message.visible_at > self.now}
-        return [message for group in self.groups_in_turn() if group not in closed for message in self.messages if message.group == group]
+        in_flight = {message.group for message in self.messages if not message.fresh and message.visible_at > self.now}
+        return [message for group in self.groups_in_turn() if group not in in_flight for message in self.first_of(group)]
+
+    def opens(self, message: ModelMessage) -> float:
+        return message.visible_at + (self.delay if message.fresh else 0)
+
+    def first_of(self, group: str) -> list[ModelMessage]:
+        """The group's messages as far as the first that is delayed."""
+        of_group = [message for message in self.messages if message.group == group]
+        return list(takewhile(lambda message: self.opens(message) <= self.now, of_group))
 
     def groups_in_turn(self) -> list[str]:
         """The group that has been open for the longest goes first: it opened when the last of its messages came back, or the first one came."""
         opened: dict[str, float] = {}
         for message in self.messages:
-            if message.group not in opened or message.receives:
-                opened[message.group] = max(opened.get(message.group, 0.0), message.visible_at)
+            if message.group not in opened or not message.fresh:
+                opened[message.group] = max(opened.get(message.group, 0.0), self.opens(message))
         return sorted(opened, key=lambda group: (opened[group], group))
 
     @rule(received=receipts)
@@ -180,8 +191,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        hidden = [message for message in self.messages if message.visible_at > self.now]
-        in_flight = sum(message.receives > 0 for message in hidden)
+        hidden = [message for message in self.messages if self.opens(message) > self.now]
+        in_flight = sum(not message.fresh for message in hidden)
         visible = len(self.messages) - len(hidden)
         assert self.do(self.bench.counts(self.name)) == (visible, in_flight, len(hidden) - in_flight)
 
@@ -192,6 +203,12 @@ class QueueMachine(RuleBasedStateMachine):
 
 class FifoMachine(QueueMachine):
     fifo = True
+
+    @rule(delay=st.integers(0, 20))
+    def set_delay(self, delay: int) -> None:
+        """It holds for the messages that are there, too."""
+        self.do(self.bench.queues.set_attributes(REGION, self.name, {"DelaySeconds": str(delay)}))
+        self.delay = delay
 
     @rule(target=QueueMachine.receipts, attempt_id=st.sampled_from("xy"), limit=st.integers(1, 10), visibility=st.sampled_from((5, 400)))
     def receive_under_an_id(self, attempt_id: str, limit: int, visibility: int) -> Any:
@@ -209,7 +226,7 @@ class FifoMachine(QueueMachine):
         messages = self.expected(limit)
         assert [one.body for one in received] == [message.body for message in messages]
         for one, message in zip(received, messages, strict=True):
-            message.key, message.receives, message.visible_at = one.receipt.id, message.receives + 1, self.now + visibility
+            message.key, message.receives, message.fresh, message.visible_at = one.receipt.id, message.receives + 1, False, self.now + visibility
         if messages:
             receives = [message.receives for message in messages]
             self.attempts[attempt_id] = ModelAttempt(self.now, self.now + visibility, messages, receives)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventflow.errors import ServiceError, SettingError
-from eventflow.services.queues import messages as queue_messages
 from eventflow.services.queues import records as queue_records
 from eventflow.services.queues import tags as queue_tags
 from eventflow.services.queues.attributes import checked_for_change, checked_for_creation, is_fifo
@@ -59,8 +58,6 @@ def change(connection: sqlite3.Connection, account: str, queue: Queue, attribute
         return
     check_redrive(connection, account, queue.region, queue.name, {name: kept[name] for name in attributes if name in kept})
     queue_records.change(connection, queue, kept, now)
-    if queue.fifo and "DelaySeconds" in attributes:
-        queue_messages.delay_again(connection, queue_records.find(connection, queue.region, queue.name))
 
 
 def check_redrive(connection: sqlite3.Connection, account: str, region: str, name: str, kept: Mapping[str, str]) -> None:

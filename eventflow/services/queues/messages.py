@@ -18,23 +18,21 @@ ANY_EXPIRED = "SELECT 1 FROM queue_messages INDEXED BY queue_messages_by_age WHE
 EXPIRE = """
 DELETE FROM queue_messages WHERE id IN (SELECT id FROM queue_messages WHERE queue = ? AND sent_at <= ? ORDER BY sent_at LIMIT ?) RETURNING group_id
 """
-DELAY_AGAIN = "UPDATE queue_messages SET visible_at = sent_at + ? WHERE queue = ? AND receives = 0"
 NEWEST = "SELECT MAX(id) FROM queue_messages"
 PURGE = """
 DELETE FROM queue_messages
 WHERE id IN (SELECT id FROM queue_messages INDEXED BY queue_messages_by_age WHERE queue = ? AND id <= ? LIMIT ?) RETURNING group_id
 """
-#: The covering index alone is walked; the expired, mostly none, are found by age and taken off.
-COUNTS = """
-SELECT COUNT(*), 0, 0 FROM queue_messages INDEXED BY queue_messages_by_visibility WHERE queue = :queue AND visible_at <= :now
-UNION ALL
-SELECT 0, COALESCE(SUM(receives > 0), 0), COALESCE(SUM(receives = 0), 0)
-FROM queue_messages INDEXED BY queue_messages_by_visibility WHERE queue = :queue AND visible_at > :now
-UNION ALL
-SELECT -COALESCE(SUM(visible_at <= :now), 0), -COALESCE(SUM(visible_at > :now AND receives > 0), 0),
-       -COALESCE(SUM(visible_at > :now AND receives = 0), 0)
-FROM queue_messages INDEXED BY queue_messages_by_age WHERE queue = :queue AND sent_at <= :oldest
+TOTAL = "SELECT messages FROM queue_totals WHERE queue = ?"
+EXPIRED = "SELECT COUNT(*) FROM queue_messages INDEXED BY queue_messages_by_age WHERE queue = ? AND sent_at <= ?"
+#: The covering indexes alone are walked, and of them what is hidden: at most 120,000 in flight, and those sent in the last 15 minutes with a delay.
+HIDDEN = " UNION ALL ".join(
+    f"""
+SELECT COALESCE(SUM(receives > 0 AND visible_at > :now), 0), COALESCE(SUM(receives = 0), 0) FROM queue_messages INDEXED BY {index}
+WHERE queue = :queue AND {condition} AND visible_at > :now - :delay AND sent_at > :oldest
 """
+    for index, condition in (("queue_messages_ungrouped", "group_id IS NULL"), ("queue_messages_grouped", "group_id IS NOT NULL"))
+)
 
 
 def delete(connection: sqlite3.Connection, queue: Queue, handle: str, now: int) -> None:
@@ -48,7 +46,8 @@ def delete(connection: sqlite3.Connection, queue: Queue, handle: str, now: int) 
         raise invalid_value("ReceiptHandle", handle, "The receipt handle has expired.")
     if receives == receipt.receives:
         connection.execute(DELETE, (receipt.id,))
-        message_groups.refresh(connection, queue.id, [group] if queue.fifo else [])
+        if queue.fifo or visible_at <= now:  # a tenant waits for no message in flight
+            message_groups.refresh(connection, queue, [group], now)
 
 
 def change_visibility(connection: sqlite3.Connection, queue: Queue, handle: str, seconds: int, now: int) -> None:
@@ -69,7 +68,7 @@ def change_visibility(connection: sqlite3.Connection, queue: Queue, handle: str,
             "VisibilityTimeout", seconds, f"Total VisibilityTimeout for the message is beyond the limit [{LONGEST_VISIBILITY} seconds]."
         )
     connection.execute(HIDE, (until, receipt.id))
-    message_groups.refresh(connection, queue.id, [group] if queue.fifo else [])
+    message_groups.refresh(connection, queue, [group], now)
 
 
 def expire(connection: sqlite3.Connection, queue: Queue, now: int, limit: int) -> int:
@@ -77,14 +76,8 @@ def expire(connection: sqlite3.Connection, queue: Queue, now: int, limit: int) -
     if connection.execute(ANY_EXPIRED, (queue.id, queue.oldest(now))).fetchone() is None:
         return 0
     removed = connection.execute(EXPIRE, (queue.id, queue.oldest(now), limit)).fetchall()
-    message_groups.refresh(connection, queue.id, {group for (group,) in removed} if queue.fifo else ())
+    message_groups.refresh(connection, queue, {group for (group,) in removed}, now)
     return len(removed)
-
-
-def delay_again(connection: sqlite3.Connection, queue: Queue) -> None:
-    """On a FIFO queue a new DelaySeconds also holds for the messages already there (AWS: "Amazon SQS delay queues")."""
-    connection.execute(DELAY_AGAIN, (1000 * queue.number("DelaySeconds"), queue.id))
-    message_groups.refresh_all(connection, queue.id)
 
 
 def newest(connection: sqlite3.Connection) -> int:
@@ -92,15 +85,23 @@ def newest(connection: sqlite3.Connection) -> int:
     return connection.execute(NEWEST).fetchone()[0] or 0
 
 
-def purge(connection: sqlite3.Connection, queue: Queue, newest: int, limit: int) -> int:
+def purge(connection: sqlite3.Connection, queue: Queue, newest: int, limit: int, now: int) -> int:
     """Delete up to ``limit`` of the messages that came no later than ``newest``; how many that were."""
     removed = connection.execute(PURGE, (queue.id, newest, limit)).fetchall()
-    message_groups.refresh(connection, queue.id, {group for (group,) in removed} if queue.fifo else ())
+    message_groups.refresh(connection, queue, {group for (group,) in removed}, now)
     return len(removed)
 
 
+def hidden(connection: sqlite3.Connection, queue: Queue, now: int) -> tuple[int, int]:
+    """How many messages are in flight, and delayed; those past the retention period count no more."""
+    values = {"now": now, "queue": queue.id, "delay": queue.delay, "oldest": queue.oldest(now)}
+    in_flight, delayed = (sum(column) for column in zip(*connection.execute(HIDDEN, values), strict=True))
+    return in_flight, delayed
+
+
 def counts(connection: sqlite3.Connection, queue: Queue, now: int) -> tuple[int, int, int]:
-    """How many messages are visible, in flight and delayed; those past the retention period count no more."""
-    rows = connection.execute(COUNTS, {"now": now, "queue": queue.id, "oldest": queue.oldest(now)}).fetchall()
-    visible, hidden, delayed = (sum(column) for column in zip(*rows, strict=True))
-    return visible, hidden, delayed
+    """How many messages are visible, in flight and delayed."""
+    total = connection.execute(TOTAL, (queue.id,)).fetchone()[0]
+    expired = connection.execute(EXPIRED, (queue.id, queue.oldest(now))).fetchone()[0]
+    in_flight, delayed = hidden(connection, queue, now)
+    return total - expired - in_flight - delayed, in_flight, delayed

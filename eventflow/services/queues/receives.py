@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from eventflow.services.queues import message_attributes, message_groups
+from eventflow.services.queues import message_attributes, message_groups, tenants
 from eventflow.services.queues import records as queue_records
 from eventflow.services.queues.message_attributes import MessageAttributes
 from eventflow.services.queues.message_groups import sequence_text
@@ -20,20 +20,27 @@ COLUMNS = (
     "id, message_id, receives, earlier_receives, sent_at, first_received_at, sender, group_id, deduplication_id, source_arn, body, attributes, trace"
 )
 VISIBLE = f"""
-SELECT {COLUMNS} FROM queue_messages INDEXED BY queue_messages_by_visibility CROSS JOIN queue_bodies USING (id)
-WHERE queue = ? AND visible_at <= ? AND sent_at > ? ORDER BY visible_at, receives, id LIMIT ?
+SELECT {COLUMNS} FROM queue_messages INDEXED BY queue_messages_ungrouped CROSS JOIN queue_bodies USING (id)
+WHERE queue = ? AND group_id IS NULL AND visible_at <= ? AND sent_at > ? ORDER BY visible_at, receives, sent_at, id LIMIT ?
+"""
+VISIBLE_OF_TENANT = f"""
+SELECT {COLUMNS} FROM queue_messages INDEXED BY queue_messages_by_tenant CROSS JOIN queue_bodies USING (id)
+WHERE queue = ? AND group_id = ? AND deduplication_id IS NULL AND visible_at <= ? AND sent_at > ? ORDER BY visible_at, receives, sent_at, id LIMIT ?
 """
 VISIBLE_OF_GROUP = f"""
 SELECT {COLUMNS}, visible_at FROM queue_messages INDEXED BY queue_messages_by_group CROSS JOIN queue_bodies USING (id)
-WHERE queue = ? AND group_id = ? AND sent_at > ? ORDER BY id LIMIT ?
+WHERE queue = ? AND group_id = ? AND deduplication_id IS NOT NULL AND sent_at > ? ORDER BY id LIMIT ?
 """
 BY_ID = f"SELECT {COLUMNS} FROM queue_messages CROSS JOIN queue_bodies USING (id) WHERE id = ?"
-NEXT_VISIBLE = "SELECT MIN(visible_at) FROM queue_messages WHERE queue = ? AND visible_at > ?"
+NEXT_VISIBLE = (
+    "SELECT MIN(visible_at) FROM queue_messages INDEXED BY queue_messages_ungrouped WHERE queue = ? AND group_id IS NULL AND visible_at > ?"
+)
 TAKE = """
 UPDATE queue_messages SET receives = receives + 1, visible_at = ?, received_at = ?, first_received_at = COALESCE(first_received_at, ?) WHERE id = ?
 """
 UNDO_TAKE = """
-UPDATE queue_messages SET receives = receives - 1, visible_at = ?, first_received_at = CASE WHEN receives > 1 THEN first_received_at END
+UPDATE queue_messages SET receives = receives - 1, first_received_at = CASE WHEN receives > 1 THEN first_received_at END,
+    visible_at = CASE WHEN receives > 1 OR deduplication_id IS NULL THEN ? ELSE sent_at END
 WHERE queue = ? AND id = ? AND receives = ?
 """
 MOVE = """
@@ -74,13 +81,10 @@ class Received:
         return message
 
 
-def receive(connection: sqlite3.Connection, queue: Queue, limit: int, visibility: int, arn: str, now: int) -> tuple[list[Received], int]:
-    """Up to ``limit`` messages that are visible now, hidden for ``visibility`` seconds from here on. Those that were received too often go to
-    the dead-letter queue instead, in this same transaction; the second value says how many did. After ``MOST_BURIED`` of them there may be more to
-    receive. ``arn`` is this queue's own."""
-    taker = Taker(connection, queue, visibility, dead_letter_queue(connection, queue), arn, now)
-    received = taker.take_groups(limit) if queue.fifo else taker.take(limit)
-    return received, taker.moved
+def taker(connection: sqlite3.Connection, queue: Queue, visibility: int, arn: str, now: int, in_flight: Callable[[], int]) -> Taker:
+    """What receives from a queue, whose own ARN is ``arn``. Messages are hidden for ``visibility`` seconds from ``now`` on; ``in_flight`` tells how
+    many of the queue's messages are, about."""
+    return Taker(connection, queue, visibility, dead_letter_queue(connection, queue), arn, now, in_flight)
 
 
 def dead_letter_queue(connection: sqlite3.Connection, queue: Queue) -> Queue | None:
@@ -91,7 +95,7 @@ def dead_letter_queue(connection: sqlite3.Connection, queue: Queue) -> Queue | N
 
 @dataclass(slots=True)
 class Taker:
-    """One receive under way. ``moved`` counts the messages that went to the dead-letter queue."""
+    """One receive under way. ``moved`` counts the messages that went to the dead-letter queue, ``pending`` says that there may be more to receive."""
 
     connection: sqlite3.Connection
     queue: Queue
@@ -99,33 +103,66 @@ class Taker:
     dead_letter: Queue | None
     arn: str
     now: int
+    in_flight: Callable[[], int]
     moved: int = 0
+    pending: bool = False
 
     def take(self, limit: int) -> list[Received]:
+        """Up to ``limit`` messages that are visible now, hidden from here on. Those that were received too often go to the dead-letter queue instead,
+        in this same transaction, at most ``MOST_BURIED``."""
+        if self.queue.fifo:
+            found = self._take_groups(limit)
+        elif tenants.any_group(self.connection, self.queue.id):
+            found = self._take_fairly(limit)
+        else:
+            found = self._take_of_tenant(tenants.UNGROUPED, limit)
+        self.pending = self.pending or self.moved >= MOST_BURIED
+        return found
+
+    def _take_fairly(self, limit: int) -> list[Received]:
+        self.pending = not tenants.awake(self.connection, self.queue.id, self.now)
+        found: list[Received] = []
+        while (room := limit - len(found)) > 0 and self.moved < MOST_BURIED:
+            groups = tenants.in_turn(self.connection, self.queue.id, self.now, room, self.in_flight() + len(found))
+            before = len(found), self.moved
+            for group in groups:
+                found += self._take_of_tenant(group, min(max(1, room // len(groups)), limit - len(found)))
+                tenants.served(self.connection, self.queue.id, group, self.now)
+            # What is received with no visibility timeout is visible again at once: each group is served once a receive.
+            if before == (len(found), self.moved) or not self.visibility:
+                break
+        return found
+
+    def _take_of_tenant(self, group: str, limit: int) -> list[Received]:
+        now, oldest = self.now, self.queue.oldest(self.now)
         while self.moved < MOST_BURIED:
-            rows = self.connection.execute(VISIBLE, (self.queue.id, self.now, self.queue.oldest(self.now), limit)).fetchall()
+            if group == tenants.UNGROUPED:
+                rows = self.connection.execute(VISIBLE, (self.queue.id, now, oldest, limit)).fetchall()
+            else:
+                rows = self.connection.execute(VISIBLE_OF_TENANT, (self.queue.id, group, now, oldest, limit)).fetchall()
             if not self._bury(rows):
                 return [self._taken(row) for row in rows]
         return []
 
-    def take_groups(self, limit: int) -> list[Received]:
+    def _take_groups(self, limit: int) -> list[Received]:
         found: list[Received] = []
         served: set[str] = set()
         while len(found) < limit and self.moved < MOST_BURIED:
-            groups = message_groups.open_groups(self.connection, self.queue.id, self.now, len(served) + 1)
+            groups = message_groups.open_groups(self.connection, self.queue, self.now, len(served) + 1)
             group = next((group for group in groups if group not in served), None)
             if group is None:
                 break
-            found += self._take_of(group, limit - len(found))
+            found += self._take_of_group(group, limit - len(found))
             # A group received with no visibility timeout is open again at once: it is served once a receive.
             served.add(group)
-            message_groups.refresh(self.connection, self.queue.id, [group])
+            message_groups.refresh(self.connection, self.queue, [group], self.now)
         return found
 
-    def _take_of(self, group: str, limit: int) -> list[Received]:
+    def _take_of_group(self, group: str, limit: int) -> list[Received]:
         while self.moved < MOST_BURIED:
             rows = self.connection.execute(VISIBLE_OF_GROUP, (self.queue.id, group, self.queue.oldest(self.now), limit)).fetchall()
-            visible = list(takewhile(lambda row: row[-1] <= self.now, rows))  # a delayed message holds up those behind it
+            # A delayed message holds up those behind it.
+            visible = list(takewhile(lambda row: row[-1] + (0 if row[2] else self.queue.delay) <= self.now, rows))
             if not self._bury(visible):
                 return [self._taken(row) for row in visible]
         return []
@@ -137,7 +174,7 @@ class Taker:
             return 0
         dead = [row for row in rows if row[2] >= policy.maximum]
         for row in dead:
-            move(self.connection, row[0], self.dead_letter, self.arn, self.now)
+            move(self.connection, row[0], row[7], self.dead_letter, self.arn, self.now)
         self.moved += len(dead)
         return len(dead)
 
@@ -173,26 +210,25 @@ def receive_again(connection: sqlite3.Connection, queue: Queue, receipts: Iterab
         connection.execute(HIDE, (now + 1000 * visibility, receipt.id))
         row = connection.execute(BY_ID, (receipt.id,)).fetchone()
         found.append(received_of(queue, row, receipt.receives, now))
-    message_groups.refresh(connection, queue.id, {one.system["MessageGroupId"] for one in found})
+    message_groups.refresh(connection, queue, {one.system["MessageGroupId"] for one in found}, now)
     return found
 
 
-def move(connection: sqlite3.Connection, key: int, target: Queue, source_arn: str, now: int) -> None:
-    """Put a message at the end of another queue. It keeps its identity and, on a standard queue, its age (retention counts from the first send)."""
+def move(connection: sqlite3.Connection, key: int, group: str | None, target: Queue, source_arn: str, now: int) -> None:
+    """Put a message, of this group if it has one, at the end of another queue. It keeps its identity and, on a standard queue, its age (retention
+    counts from the first send)."""
     moved = connection.execute(MOVE, (target.id, now, target.fifo, now, source_arn, key)).lastrowid
     connection.execute(MOVE_BODY, (moved, key))
     connection.execute(DELETE, (key,))
-    if target.fifo:
-        group = connection.execute("SELECT group_id FROM queue_messages WHERE id = ?", (moved,)).fetchone()[0]
-        message_groups.joined(connection, target.id, group, now)
+    message_groups.joined(connection, target, group, now, now)
 
 
 def next_change(connection: sqlite3.Connection, queue: Queue, now: int) -> int | None:
     """When the next message becomes visible by itself, if one will."""
     if queue.fifo:
-        return message_groups.next_opening(connection, queue.id, now)
-    instant: int | None = connection.execute(NEXT_VISIBLE, (queue.id, now)).fetchone()[0]
-    return instant
+        return message_groups.next_opening(connection, queue, now)
+    instants = connection.execute(NEXT_VISIBLE, (queue.id, now)).fetchone()[0], tenants.next_opening(connection, queue.id, now)
+    return min((instant for instant in instants if instant is not None), default=None)
 
 
 def give_back(connection: sqlite3.Connection, queue: Queue, received: Iterable[Received], now: int) -> None:
@@ -201,4 +237,4 @@ def give_back(connection: sqlite3.Connection, queue: Queue, received: Iterable[R
     for one in received:
         connection.execute(UNDO_TAKE, (now, queue.id, one.receipt.id, one.receipt.receives))
         groups.add(one.system.get("MessageGroupId"))
-    message_groups.refresh(connection, queue.id, [group for group in groups if group is not None] if queue.fifo else ())
+    message_groups.refresh(connection, queue, groups, now)

@@ -68,6 +68,11 @@ class Queue:
     def deduplicates_by_group(self) -> bool:
         return self.kept.get("DeduplicationScope") == "messageGroup"
 
+    @property
+    def delay(self) -> int:
+        """What a FIFO queue's DelaySeconds adds now, in milliseconds, to the instant of a message that was never received."""
+        return 1000 * self.number("DelaySeconds") if self.fifo else 0
+
     def attributes(self) -> dict[str, str]:
         return with_defaults(self.kept, fifo=self.fifo)
 

@@ -18,15 +18,22 @@ from eventflow.services.queues.redrive import QUEUE_ARN
 NO_SOURCE = "CouldNotDetermineMessageSource"
 NO_QUEUE = "AWS.SimpleQueueService.NonExistentQueue"
 
-NEXT = """
-SELECT id, source_arn, group_id FROM queue_messages INDEXED BY queue_messages_by_visibility
-WHERE queue = ? AND visible_at <= ? AND sent_at > ? AND id <= ? ORDER BY visible_at, receives, id LIMIT ?
+#: A standard queue is emptied of the messages without a group first, then of the others.
+NEXT_UNGROUPED, NEXT_GROUPED = (
+    f"""
+SELECT id, source_arn, group_id FROM queue_messages INDEXED BY {index}
+WHERE queue = ? AND {condition} AND visible_at <= ? AND sent_at > ? AND id <= ? ORDER BY {order} LIMIT ?
 """
+    for index, condition, order in (
+        ("queue_messages_ungrouped", "group_id IS NULL", "visible_at, receives, sent_at, id"),
+        ("queue_messages_grouped", "group_id IS NOT NULL", "visible_at, receives, sent_at, group_id, id"),
+    )
+)
 #: A FIFO queue is emptied group by group, each in its order. A group of which a consumer holds something stays.
-OPEN_GROUPS = "SELECT group_id FROM queue_groups WHERE queue = ? AND available_at <= ?"
+OPEN_GROUPS = "SELECT group_id FROM queue_groups WHERE queue = ? AND fresh = ? AND available_at <= ?"
 NEXT_OF_GROUP = """
-SELECT id, source_arn, group_id, visible_at FROM queue_messages INDEXED BY queue_messages_by_group
-WHERE queue = ? AND group_id = ? AND id <= ? AND sent_at > ? ORDER BY id LIMIT ?
+SELECT id, source_arn, group_id, visible_at, receives FROM queue_messages INDEXED BY queue_messages_by_group
+WHERE queue = ? AND group_id = ? AND deduplication_id IS NOT NULL AND id <= ? AND sent_at > ? ORDER BY id LIMIT ?
 """
 #: The message as a new one: its own id, age and receives; what it says stays.
 MOVE = """
@@ -57,7 +64,7 @@ def move(
 ) -> Outcome:
     """Move up to ``limit`` messages that came no later than ``newest``."""
     outcome = Outcome()
-    groups: set[str] = set()
+    groups: set[str | None] = set()
     targets: dict[str, Queue | None] = {}
     for key, source_arn, group, *_ in waiting(connection, source, newest, limit, now):
         arn = destination_arn or source_arn
@@ -74,21 +81,24 @@ def move(
         outcome.queues.add((target.region, target.name))
         outcome.moved += 1
         groups.add(group)
-    if source.fifo:
-        message_groups.refresh(connection, source.id, groups)
+    message_groups.refresh(connection, source, groups, now)
     return outcome
 
 
 def waiting(connection: sqlite3.Connection, source: Queue, newest: int, limit: int, now: int) -> list[tuple[Any, ...]]:
     if source.fifo:
         return list(islice(in_order(connection, source, newest, limit, now), limit))
-    return connection.execute(NEXT, (source.id, now, source.oldest(now), newest, limit)).fetchall()
+    found: list[tuple[Any, ...]] = []
+    for statement in (NEXT_UNGROUPED, NEXT_GROUPED):
+        found += connection.execute(statement, (source.id, now, source.oldest(now), newest, limit - len(found))).fetchall()
+    return found
 
 
 def in_order(connection: sqlite3.Connection, source: Queue, newest: int, limit: int, now: int) -> Iterator[tuple[Any, ...]]:
-    for (group,) in connection.execute(OPEN_GROUPS, (source.id, now)):
-        found = connection.execute(NEXT_OF_GROUP, (source.id, group, newest, source.oldest(now), limit))
-        yield from takewhile(lambda row: row[3] <= now, found)  # a delayed message holds up those behind it
+    for fresh, delay in ((False, 0), (True, source.delay)):
+        for (group,) in connection.execute(OPEN_GROUPS, (source.id, fresh, now - delay)):
+            found = connection.execute(NEXT_OF_GROUP, (source.id, group, newest, source.oldest(now), limit))
+            yield from takewhile(lambda row: row[3] + (0 if row[4] else source.delay) <= now, found)  # a delayed one holds up those behind it
 
 
 def queue_of(connection: sqlite3.Connection, account: str, arn: str) -> Queue | None:
@@ -100,5 +110,4 @@ def put(connection: sqlite3.Connection, key: int, target: Queue, group: str | No
     moved = connection.execute(MOVE, (target.id, now, now, message_id, key)).lastrowid
     connection.execute(MOVE_BODY, (moved, key))
     connection.execute(DELETE, (key,))
-    if target.fifo and group is not None:
-        message_groups.joined(connection, target.id, group, now)
+    message_groups.joined(connection, target, group, now, now)

@@ -105,12 +105,12 @@ def send(connection: sqlite3.Connection, queue: Queue, message: Outgoing, messag
 
 
 def store(connection: sqlite3.Connection, queue: Queue, message: Outgoing, message_id: str, now: int, duplicate_id: str | None = None) -> int:
-    visible_at = now + 1000 * (queue.number("DelaySeconds") if message.delay is None or queue.fifo else message.delay)
+    delay = 0 if queue.fifo else queue.number("DelaySeconds") if message.delay is None else message.delay  # a FIFO queue's own counts at each look
+    visible_at = now + 1000 * delay
     row = (queue.id, visible_at, now, message_id, message.sender, message.group, duplicate_id)
     key = connection.execute(INSERT, row).lastrowid or 0
     connection.execute(INSERT_BODY, (key, message.body, message_attributes.to_json(message.attributes), message.trace))
-    if queue.fifo and message.group is not None:
-        message_groups.joined(connection, queue.id, message.group, visible_at)
+    message_groups.joined(connection, queue, message.group, visible_at, now)
     faultpoint.reach("message.stored")
     return key
 

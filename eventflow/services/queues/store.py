@@ -326,7 +326,7 @@ class Queues:
         return found[:limit], queue_pages.token_after(found[limit - 1])
 
     async def _purge(self, queue: Queue, newest: int) -> None:
-        while await self._database.write(lambda connection: queue_messages.purge(connection, queue, newest, PURGE_STEP)) == PURGE_STEP:
+        while await self._database.write(lambda connection: queue_messages.purge(connection, queue, newest, PURGE_STEP, self._now())) == PURGE_STEP:
             pass
 
     async def _look(self, region: str, take: Callable[[sqlite3.Connection], Look]) -> Look:
@@ -361,16 +361,19 @@ class Queues:
                 return Look(queue, queue_receives.receive_again(connection, queue, receipts, seconds, now))
         if queue_messages.expire(connection, queue, now, SWEEP) == SWEEP:
             return Look(queue, [], pending=True)
-        room = self._in_flight.room(connection, queue.id, wish.limit, now)
+        room = self._in_flight.room(connection, queue, wish.limit, now)
         full = room == 0 and not queue.fifo  # a FIFO queue at its limit only seems empty
-        received, moved = queue_receives.receive(connection, queue, room, seconds, self.arn(wish.region, wish.name), now)
-        self._in_flight.took(queue.id, len(received))
+        taker = queue_receives.taker(
+            connection, queue, seconds, self.arn(wish.region, wish.name), now, partial(self._in_flight.about, connection, queue, now)
+        )
+        received = taker.take(room)
+        self._in_flight.took(queue, len(received))
         if wish.attempt_id is not None and received:
             receipts = [one.receipt for one in received]
             queue_attempts.remember(connection, queue, wish.attempt_id, receipts, now + 1000 * seconds, now)
-        if not received and moved >= queue_receives.MOST_BURIED:
-            return Look(queue, [], moved=True, pending=True)
-        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), moved > 0, full=full)
+        if not received and taker.pending:
+            return Look(queue, [], moved=taker.moved > 0, pending=True)
+        return Look(queue, received, None if received else queue_receives.next_change(connection, queue, now), taker.moved > 0, full=full)
 
     async def _each(self, region: str, name: str, steps: Sequence[Callable[[sqlite3.Connection, Queue, int], None]]) -> list[ServiceError | None]:
         def change(connection: sqlite3.Connection) -> list[ServiceError | None]:
