@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.patience import PATIENCE
 from tests.process.web_sample import SAMPLES, WebSample, web_sample
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance"
@@ -32,12 +33,12 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebSample]:
 
 
 def live(sample: WebSample) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{sample.port}/live")
+    return connect(f"ws://127.0.0.1:{sample.port}/live", open_timeout=PATIENCE)
 
 
 def heard(connection: ClientConnection, kind: str) -> Any:
     """The next message of that type."""
-    while (message := json.loads(connection.recv(20)))["type"] != kind:
+    while (message := json.loads(connection.recv(PATIENCE)))["type"] != kind:
         pass
     return message
 
@@ -143,7 +144,7 @@ def test_a_list_comes_in_pages(items: WebSample) -> None:
 def test_everybody_hears_of_changes_in_their_order(items: WebSample) -> None:
     with live(items) as ann, live(items) as bob:
         ann.send('{"action": "ping"}')
-        assert json.loads(ann.recv(20)) == {"type": "pong"}
+        assert json.loads(ann.recv(PATIENCE)) == {"type": "pong"}
         made = [items.request("POST", "/items", json.dumps({"name": name}).encode()).json for name in ("Tea", "Milk")]
         items.request("DELETE", f"/items/{made[0]['id']}")
         for one in (ann, bob):

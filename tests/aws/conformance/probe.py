@@ -21,7 +21,8 @@ KNOWN = {
     "CopySource": {"Bucket": "probe-bucket", "Key": "probe-key"},
     "QueueUrl": f"http://localhost/{ACCOUNT}/probe",
 }
-PATIENCE = 0.2
+#: Seconds until a call that is not refused, and waits for something, is left.
+PATIENCE = 1.0
 #: How a refusal reads where the service has no error of its own for it.
 REFUSAL = re.compile("not supported|does not support|eventflow has no|eventflow does not|not (?:kept|enforced|offered) (?:here|by this service)")
 DEEPEST = 4
