@@ -137,68 +137,54 @@ class ApiRef:
 
 
 @dataclass(frozen=True)
-class ApiKeyRef:
+class OptionsRef:
+    """A part of the application of which is kept what was said: ``options`` are plain JSON values."""
+
+    kind: ClassVar[str]
+    #: The option that may name a file: it is made absolute from the application's folder, an address is left as it is.
+    file: ClassVar[str] = ""
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resource(self, root: Path) -> Resource:
+        options, file = dict(self.options), self.options.get(self.file)
+        if isinstance(file, str) and "://" not in file:
+            options[self.file] = str(root / Path(file).expanduser())
+        return Resource(self.kind, self.name, options)
+
+
+@dataclass(frozen=True)
+class ApiKeyRef(OptionsRef):
     """An API key of the application. ``options`` say where its value comes from, or hold it: they are never shown."""
 
     kind: ClassVar[str] = "api_key"
-    name: str
+    file: ClassVar[str] = "file"
     options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
-    def __str__(self) -> str:
-        return self.name
-
-    def resource(self, root: Path) -> Resource:
-        """The resource, with the file of its value made absolute from the application's folder ``root``."""
-        options = dict(self.options)
-        if "file" in options:
-            options["file"] = str(root / Path(options["file"]).expanduser())
-        return Resource(self.kind, self.name, options)
-
 
 @dataclass(frozen=True)
-class UsagePlanRef:
-    """A usage plan of the application; ``options`` are what was said of it, as plain JSON values."""
+class UsagePlanRef(OptionsRef):
+    """A usage plan of the application."""
 
     kind: ClassVar[str] = "usage_plan"
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def resource(self, root: Path) -> Resource:
-        return Resource(self.kind, self.name, dict(self.options))
 
 
 @dataclass(frozen=True)
-class RouteRef:
+class RouteRef(OptionsRef):
     """A route of an API that leads to no function: ``name`` is protocol, API and key, ``options`` hold the ``integration``."""
 
     kind: ClassVar[str] = "route"
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    def resource(self, root: Path) -> Resource:
-        return Resource(self.kind, self.name, dict(self.options))
 
 
 @dataclass(frozen=True)
-class AuthorizerRef:
-    """An authorizer of the application, for routes and APIs; ``options`` are plain JSON values, ``type`` (``jwt`` or ``lambda``) among them."""
+class AuthorizerRef(OptionsRef):
+    """An authorizer of the application, for routes and APIs; ``type`` (``jwt`` or ``lambda``) is among the ``options``."""
 
     kind: ClassVar[str] = "authorizer"
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def resource(self, root: Path) -> Resource:
-        """The resource; a file with keys is made absolute from the application's folder ``root``."""
-        options, jwks = dict(self.options), self.options.get("jwks")
-        if isinstance(jwks, str) and "://" not in jwks:
-            options["jwks"] = str(root / Path(jwks).expanduser())
-        return Resource(self.kind, self.name, options)
+    file: ClassVar[str] = "jwks"
 
 
 Reference = BucketRef | TableRef | QueueRef | BusRef | ApiRef | ApiKeyRef | UsagePlanRef | RouteRef | AuthorizerRef

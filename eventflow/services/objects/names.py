@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import abstractmethod
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -28,7 +29,29 @@ SMALLEST_WATCHED = 8 * 1024
 PACK = 2000
 
 
-class PackedNames(Sequence[bytes]):
+class SortedNames(Sequence[bytes]):
+    """Sorted names, however they are kept: ``at`` gives that of a place, ``size`` is the bytes of memory that they take."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int: ...
+
+    @abstractmethod
+    def at(self, place: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(place, slice):
+            return [self.at(number) for number in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        return self.at(place)
+
+
+class PackedNames(SortedNames):
     """Many sorted names in two pieces of memory: as objects of their own they would take four times as much."""
 
     def __init__(self, names: Sequence[bytes]) -> None:
@@ -41,25 +64,16 @@ class PackedNames(Sequence[bytes]):
 
     @property
     def size(self) -> int:
-        """Bytes of memory."""
         return len(self._text) + self._ends.itemsize * len(self._ends)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, place: int) -> bytes: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        if not 0 <= place < len(self):
-            raise IndexError(place)
+    def at(self, place: int) -> bytes:
         return self._text[self._ends[place] : self._ends[place + 1]]
 
 
-class ChunkedNames(Sequence[bytes]):
+class ChunkedNames(SortedNames):
     """Sorted names in several packs, of which a change replaces those that it touches. It is never changed itself: who goes through it may go on."""
 
     def __init__(self, packs: Sequence[PackedNames]) -> None:
@@ -72,21 +86,12 @@ class ChunkedNames(Sequence[bytes]):
 
     @property
     def size(self) -> int:
-        """Bytes of memory."""
         return sum(pack.size for pack in self._packs)
 
     def __len__(self) -> int:
         return self._starts[-1]
 
-    @overload
-    def __getitem__(self, place: int) -> bytes: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        if not 0 <= place < len(self):
-            raise IndexError(place)
+    def at(self, place: int) -> bytes:
         number = bisect_right(self._starts, place) - 1
         return self._packs[number][place - self._starts[number]]
 
