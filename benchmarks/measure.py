@@ -48,4 +48,5 @@ def show(figures: Sequence[Figure]) -> None:
         names = "; ".join(name for name in (figure.peer_name, figure.limit_name) if name)
         print(f"{figure.what:52} {figure.ours:12,.2f} {peer:>12} {to_peer:>7} {limit:>12} {to_limit:>7}  {figure.unit}; {names}")
         for other in figure.peers:
-            print(f"{'':52} {'':12} {other.value:12,.2f} {figure.ours / other.value:7.2f} {'':12} {'':7}  {figure.unit}; {other.name}")
+            ratio = f"{figure.ours / other.value:.2f}" if other.value else "-"
+            print(f"{'':52} {'':12} {other.value:12,.2f} {ratio:>7} {'':12} {'':7}  {figure.unit}; {other.name}")

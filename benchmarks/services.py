@@ -1,10 +1,12 @@
 """The data services over HTTP: requests as boto3 signs them, sent by wrk, to a daemon that verifies and stores, and to others that do neither.
 
-Each workload is a few hundred different requests that are sent again and again. Runs only when it is named: it takes some minutes.
+Each workload is a few hundred different requests that are sent again and again. Runs only when it is named: it takes ten minutes.
 """
 
 import json
 import shutil
+import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +18,11 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks import service_peers
-from benchmarks.measure import Figure, Value, percentile
+from benchmarks.echo import echo_server
+from benchmarks.measure import RUNS, Figure, Value, percentile
 from benchmarks.wrk import Load, Raw, Target, load, medians, script
 from tests.process.daemon_process import daemon
 
@@ -146,9 +150,9 @@ def filled(place: Place, name: str) -> str:
 
 
 def receive_message(place: Place) -> list[Raw]:
-    """A message that was received is there again after two seconds, so that there are always some."""
+    """A message that was received is there again after a second, so that there are always some."""
     url = filled(place, "received")
-    return place.raw("sqs", "receive_message", [{"QueueUrl": url, "VisibilityTimeout": 2}] * 4)
+    return place.raw("sqs", "receive_message", [{"QueueUrl": url, "VisibilityTimeout": 1}] * 4)
 
 
 def delete_message(place: Place) -> list[Raw]:
@@ -214,10 +218,35 @@ def ours(folder: Path) -> Iterator[Place]:
 
 def loads(workload: Workload, places: list[Place], folder: Path, clients: int) -> list[Load]:
     """The medians of several runs of each place, taken in turn."""
-    if not workload.again:
-        return [load(Target(place.url, script(folder / "once.lua", workload.requests(place))), clients, workload.seconds) for place in places]
-    targets = [Target(place.url, script(folder / f"{place.name}.lua", workload.requests(place))) for place in places]
-    return medians(targets, clients, workload.seconds)
+    if workload.again:
+        return medians([target(workload, place, folder) for place in places], clients, workload.seconds)
+    runs = [[load(target(workload, place, folder), clients, workload.seconds) for _ in range(RUNS)] for place in places]
+    return [Load(*map(statistics.median, zip(*each, strict=True))) for each in runs]
+
+
+def target(workload: Workload, place: Place, folder: Path) -> Target:
+    return Target(place.url, script(folder / f"{place.name}.lua", workload.requests(place)))
+
+
+def answering(workload: Workload, places: list[Place], folder: Path) -> list[Place]:
+    """Ours, and of the others those that answer this as they should: after minutes nothing is to end because one does not."""
+    found = places[:1]
+    for place in places[1:]:
+        try:
+            if workload.again:
+                load(target(workload, place, folder), CLIENTS, 1)
+            found.append(place)
+        except (AssertionError, BotoCoreError, ClientError, subprocess.SubprocessError) as error:
+            print(f"skipped: {place.name}, {workload.name}: {str(error)[:200]}", flush=True)
+    return found
+
+
+def limits(place: Place, folder: Path) -> tuple[Load, Load]:
+    """What the same server does with such requests when it only sends them back: for one client, and for many."""
+    with echo_server() as url:
+        bare = Target(url, script(folder / "echo.lua", put_item(place)))
+        (one,), (many,) = medians([bare], 1), medians([bare], CLIENTS)
+    return one, many
 
 
 def through_boto3(place: Place) -> dict[str, float]:
@@ -253,10 +282,11 @@ def figures() -> list[Figure]:
         for place, services in served.items():
             for service in services:
                 MAKE[service](place)
+        limit = limits(mine, folder)
         for workload in WORKLOADS:
-            places = [place for place, services in served.items() if workload.service in services]
+            places = answering(workload, [place for place, services in served.items() if workload.service in services], folder)
             one, many = loads(workload, places, folder, 1), loads(workload, places, folder, CLIENTS)
-            found += rows(workload.name, places, one, many)
+            found += rows(workload.name, places, (one, many), limit)
             print(f"  {workload.name}: {many[0].rate:,.0f}/s", flush=True)
         boto = {place.name: through_boto3(place) for place in (mine, *peers) if {"dynamodb", "s3"} <= services_of(place)}
     for name, milliseconds in boto["eventflow"].items():
@@ -265,12 +295,14 @@ def figures() -> list[Figure]:
     return found
 
 
-def rows(name: str, places: list[Place], one: list[Load], many: list[Load]) -> list[Figure]:
+def rows(name: str, places: list[Place], loads: tuple[list[Load], list[Load]], limits: tuple[Load, Load]) -> list[Figure]:
+    (one, many), (one_bare, many_bare) = loads, limits
     latency = tuple(Value(place.name, load.p50) for place, load in zip(places[1:], one[1:], strict=True))
     rate = tuple(Value(place.name, load.rate) for place, load in zip(places[1:], many[1:], strict=True))
+    limit = "bare echo on the same server"
     return [
-        Figure(f"{name}, one client, p50", "ms", one[0].p50, peers=latency),
-        Figure(f"{name}, {CLIENTS} clients", "requests/s", many[0].rate, peers=rate),
+        Figure(f"{name}, one client, p50", "ms", one[0].p50, limit=one_bare.p50, limit_name=limit, peers=latency),
+        Figure(f"{name}, {CLIENTS} clients", "requests/s", many[0].rate, limit=many_bare.rate, limit_name=limit, peers=rate),
     ]
 
 

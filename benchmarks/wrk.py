@@ -62,6 +62,12 @@ def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
     return Load(milliseconds(latency), float(rate[1]), milliseconds(slowest))
 
 
+def warm(target: Target, connections: int, seconds: int) -> None:
+    """Requests that count for nothing: some servers start a process for each of their first ones, and answer late or not at all meanwhile."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(target.script), target.url]
+    subprocess.run(command, capture_output=True, check=True, timeout=seconds + 60)
+
+
 def medians(targets: Sequence[Target], connections: int, seconds: int = SECONDS) -> list[Load]:
     """The medians of several runs of each, taken in turn: what the machine does beside this then falls on all of them."""
     for target in targets:
