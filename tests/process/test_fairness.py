@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from eventflow.runtime.growth import STARTS
+from tests.patience import PATIENCE
 from tests.process.spine import Spine, with_spine
 
-#: What these tests must notice is B waiting for A, which takes a minute.
-PATIENCE = 40.0
 CODE = """
 import os, time
-@app.function()
+# What must be noticed is B waiting for A, which takes ten minutes.
+@app.function(timeout=60)
 def b(event, context):
     return event
 @app.function(retries=0)
 def fails(event, context):
     raise ValueError("always")
-@app.function(timeout=60, retries=0, reserved_concurrency=6)
+@app.function(timeout=900, retries=0, reserved_concurrency=6)
 def hangs(event, context):
-    time.sleep(60)
-@app.function(timeout=60)
+    time.sleep(600)
+@app.function(timeout=900)
 def floods(event, context):
     line = b"x" * 199 + b"\\n"
     while True:
