@@ -80,6 +80,13 @@ class HttpIntegration:
         self._authority = parts.netloc.rpartition("@")[2]
         self._path = parts.path or "/"
         self._query = parts.query
+        self._tls: ssl.SSLContext | None = None
+
+    async def _context(self) -> ssl.SSLContext | None:
+        """Made once: it reads the certificates of all authorities."""
+        if self._secure and self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        return self._tls
 
     async def __call__(self, request: Request, route: Route, findings: Findings) -> Answer | Refusal:
         if any(climbs(value) for value in request.parameters.values()):
@@ -87,8 +94,7 @@ class HttpIntegration:
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(route.timeout):
-                context = ssl.create_default_context() if self._secure else None
-                reader, writer = await asyncio.open_connection(self._host, self._port, ssl=context)
+                reader, writer = await asyncio.open_connection(self._host, self._port, ssl=await self._context())
                 writer.write(self._head(request, route) + request.body)
                 await writer.drain()
                 head = Head()

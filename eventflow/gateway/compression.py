@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import re
 import zlib
 from typing import TYPE_CHECKING
 
+from eventflow.errors import Overloaded
 from eventflow.gateway.request import Request
 from eventflow.gateway.seams import Answer, Findings, Integration, Refusal
 
@@ -18,7 +18,7 @@ LARGEST_SIZE = 10 * 1024 * 1024
 #: Larger bodies are compressed in a thread.
 LARGEST_AT_ONCE = 64 * 1024
 LEVEL = 6
-CODING = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([\d.]+))?\s*")
+DIGITS = frozenset("0123456789.")
 
 
 class Compressing:
@@ -59,12 +59,14 @@ def wanted(accepted: str) -> str | None:
     """The coding that a client likes best of those there are."""
     best, found = 0.0, None
     for one in accepted.split(","):
-        match = CODING.fullmatch(one)
-        if match is None:
+        name, weighed, parameter = one.partition(";")
+        key, _, weight = parameter.partition("=")
+        if weighed and (key.strip().lower() != "q" or not set(weight.strip()) <= DIGITS):
             continue
-        coding = "gzip" if match[1] in ("*", "x-gzip") else match[1].lower()
+        coding = name.strip().lower()
+        coding = "gzip" if coding in ("*", "x-gzip") else coding
         try:
-            quality = float(match[2] or 1)
+            quality = float(weight) if weighed else 1.0
         except ValueError:
             continue
         if coding in ("gzip", "deflate") and (quality > best or (quality == best and coding == "gzip")):
@@ -85,6 +87,11 @@ async def decompress(request: Request) -> Refusal | None:
         return Refusal("BAD_REQUEST_BODY")
     if body is None:
         return Refusal("REQUEST_TOO_LARGE")
+    if request.share is not None:
+        try:
+            request.share.take(len(body))  # a few kilobytes may have become megabytes
+        except Overloaded:
+            return Refusal("OVERLOADED", ((b"retry-after", b"1"),))
     request.body, request.unpacked = body, True
     return None
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Headers = Sequence[tuple[bytes, bytes]]
-#: A parameter of an element of Forwarded (RFC 7239): a token or a quoted string.
-PARAMETER = re.compile(r'\s*([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^";,\s]*))\s*')
 MOST_HOPS = 32
 
 
@@ -70,10 +67,17 @@ def forwarded(text: str) -> list[Client]:
     """The hops of a Forwarded header, the client's first."""
     hops = []
     for element in split_quoted(text, ","):
-        found = {match[1].lower(): match[2] if match[2] is not None else match[3] for match in PARAMETER.finditer(element)}
+        found = dict(parameter(one) for one in split_quoted(element, ";"))
         if "for" in found:
             hops.append(Client(bare(found["for"]), scheme_of(found.get("proto")), found.get("host")))
     return hops
+
+
+def parameter(text: str) -> tuple[str, str]:
+    """A parameter of an element of Forwarded (RFC 7239): a token or a quoted string."""
+    name, _, value = text.partition("=")
+    value = value.strip()
+    return name.strip().lower(), value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def x_forwarded(headers: Headers) -> list[Client]:

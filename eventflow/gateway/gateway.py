@@ -128,6 +128,7 @@ class Gateway:
                 result = await checked(request, route, route.early, findings) if route.early else NOTHING
                 if result is NOTHING:
                     with self._bodies.share() as share:
+                        request.share = share
                         result = await read_body(request, receive, share) or NOTHING
                         if result is NOTHING and route.steps:
                             result = await checked(request, route, route.steps, findings)
@@ -270,6 +271,14 @@ async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send, *
     ``silent`` answer has no body, whatever the function yields."""
     gone = asyncio.ensure_future(departure(receive))
     closer = getattr(stream, "aclose", None)
+    task, over = asyncio.current_task(), False
+    assert task is not None
+
+    def leave(_gone: object) -> None:
+        if not over:
+            task.cancel()  # whoever makes the pieces may be silent for long, and would be waited for
+
+    gone.add_done_callback(leave)
     try:
         async for piece in stream:
             if gone.done():
@@ -278,10 +287,14 @@ async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send, *
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await asyncio.sleep(0)  # neither a ready piece nor a send into a connection that is gone ever waits
         await send({"type": "http.response.body", "body": b""})
+    except asyncio.CancelledError:
+        if not gone.done() or task.uncancel():
+            raise
     except Exception as error:
         # The head is gone already: what is not completed, the server closes.
         log.warning("an answer broke off: %s", error or type(error).__name__)
     finally:
+        over = True
         gone.cancel()
         if closer is not None:
             await closer()

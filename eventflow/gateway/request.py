@@ -13,11 +13,12 @@ from eventflow.gateway.forwarding import Network, client_of
 from eventflow.gateway.tracing import is_trace
 
 if TYPE_CHECKING:
-    from eventflow.gateway.apis import Stage
+    from eventflow.body_budget import Share
 
 #: A text as a JSON string in ASCII; the C function that json.dumps uses.
 quoted = json.encoder.encode_basestring_ascii
 #: RFC 3986, 3.2.2 and 3.2.3.
+LONGEST_HOST = 255 + len(":65535")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
 
 
@@ -51,9 +52,9 @@ class Request:
         "route_path",
         "scheme",
         "scope",
+        "share",
         "source_ip",
         "source_port",
-        "stage",
         "started",
         "unpacked",
     )
@@ -93,7 +94,7 @@ class Request:
         self.mount = ""
         self.named = b""  # the header that names the request in its answer
         self.parameters: Mapping[str, str] = {}
-        self.stage: Stage | None = None
+        self.share: Share | None = None  # of the budget that its body is held in
         self._header_map: dict[str, str] | None = None
         self._trace: str | None = None
 
@@ -140,8 +141,12 @@ class Request:
         return parse_qsl(self.query, keep_blank_values=True, encoding="utf-8", errors="replace") if self.query else []
 
 
-@functools.lru_cache(maxsize=1024)
 def domain_of(host: str) -> str | None:
     """The name or address in a Host header, an IPv6 address with its brackets; None for what is no host."""
+    return remembered_domain(host) if len(host) <= LONGEST_HOST else None
+
+
+@functools.lru_cache(maxsize=1024)
+def remembered_domain(host: str) -> str | None:
     found = HOST.fullmatch(host)
     return found[1].lower() if found is not None else None

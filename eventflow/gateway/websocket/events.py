@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from eventflow.gateway.events import Writer, both
+from eventflow.gateway.events import LONGEST_REMEMBERED, Writer, both
 from eventflow.gateway.request import Request, quoted
 
 #: These describe the connection between client and gateway.
@@ -130,9 +130,13 @@ class Events:
         return context
 
 
-@lru_cache(maxsize=256)
 def cased(name: bytes) -> str:
     """``Sec-WebSocket-Key`` for ``sec-websocket-key``."""
+    return remembered_case(name) if len(name) <= LONGEST_REMEMBERED else name.decode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def remembered_case(name: bytes) -> str:
     return "-".join([SPELLED.get(part) or part[:1].upper() + part[1:] for part in name.decode("latin-1").split("-")])
 
 
