@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -270,6 +270,34 @@ def test_after_a_power_cut_before_the_rename_the_put_is_carried_out(tmp_path: Pa
     assert left(tmp_path) == HERS
 
 
+@pytest.mark.parametrize("hand", [None, b"by hand"])
+def test_after_a_kill_before_the_rename_the_put_is_carried_out_unless_a_hand_came_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hand: bytes | None
+) -> None:
+    class Killed(BaseException):
+        """SIGKILL."""
+
+    def dies(*args: object) -> None:
+        raise Killed
+
+    async def work(world: World) -> None:
+        await world.put("d/k", b"old")
+        await world.objects.flush()
+        monkeypatch.setattr(BucketDirectory, "place", dies)
+        monkeypatch.setattr("eventflow.services.objects.pending.PendingBodies.take_back", dies)
+        monkeypatch.setattr("eventflow.services.objects.incoming.Incoming.discard", dies)
+        with pytest.raises(Killed):
+            await world.put("d/k", BODY, TEXT)
+        if hand is not None:
+            world.by_hand("d/k", hand)
+
+    in_world(tmp_path, work)
+    monkeypatch.undo()
+    found = left(tmp_path)
+    assert found is not None
+    assert found[0] == (hand or BODY)
+
+
 def test_a_file_that_cannot_have_its_name_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(world: World) -> None:
         def full(*args: object, **options: object) -> None:
@@ -340,6 +368,42 @@ def test_a_file_that_cannot_be_written_anew_keeps_its_row_and_is_tried_again(tmp
         assert (await world.objects.head(BUCKET, "d/k")).attributes.metadata == {"of": "ours"}
 
     in_world(tmp_path, work)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "moved away"])
+def test_a_bucket_that_is_gone_keeps_no_other_s_objects_in_the_state_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
+    async def work(world: World) -> None:
+        await world.objects.ensure_bucket("other")
+        await world.objects.put("other", "k", one(BODY))
+        await world.put("d/k", BODY, TEXT)
+        bodies = world.objects._pending
+        with monkeypatch.context() as patch:
+
+            def fails(paths: object) -> bool:
+                raise OSError(errno.EIO, "Input/output error")
+
+            patch.setattr(pending, "sync_file_systems", fails)
+            await bodies._flush_along()
+        if gone == "deleted":
+            await world.objects.delete("other", "k")
+            await world.objects.delete_bucket("other")
+        else:
+            (tmp_path / "state/buckets/other").rename(tmp_path / "away")
+        await bodies._flush_along()
+        left = await world.database.read(lambda connection: connection.execute("SELECT bucket FROM pending_bodies").fetchall())
+        assert left == ([] if gone == "deleted" else [("other",)])
+        assert bodies._placed.keys() == bodies._doubtful
+        if gone == "moved away":
+            (tmp_path / "away").rename(tmp_path / "state/buckets/other")
+            await bodies._flush_along()
+        assert await count(world) == 0
+        assert bodies._held == 0
+
+    in_world(tmp_path, work)
+
+
+async def one(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def test_where_no_whole_file_system_can_be_synced_each_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

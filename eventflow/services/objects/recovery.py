@@ -17,6 +17,7 @@ from eventflow.services.objects.directory import FileState, closing
 from eventflow.services.objects.disk import Disk, to_the_end
 from eventflow.services.objects.etags import md5_of
 from eventflow.services.objects.index import FILE, REMOVED, ObjectIndex, Row, moved
+from eventflow.services.objects.keys import is_folder
 from eventflow.services.objects.locks import KeyLocks
 from eventflow.services.objects.pending import Pending, PendingBodies
 
@@ -81,17 +82,21 @@ class Recovery:
         if is_superseded(newest, state, rows):
             return newest.pending
         if newest.boot is not None and newest.boot == self._pending.boot:
-            # A kill alone: the kernel has it all. Without the temporary the file had its name already; what is there now is meant to be.
-            if await self._disk.run(bucket.directory.temporary_state, newest.temporary) == newest.pending.state:
+            # A kill alone: the kernel has it all. Without the temporary the file had its name already; what is there now is meant to be. With it
+            # nobody was told of the put, and what somebody has done to the file since is the last word.
+            untouched = is_folder(key) or (str(state) if state else None) == newest.standing
+            if untouched and await self._disk.run(bucket.directory.temporary_state, newest.temporary) == newest.pending.state:
                 await self._disk.run(bucket.directory.place, newest.temporary, key, None)
             return newest.pending
-        bodies = [await self._body(left.pending) for left in lefts]
+        bodies = [await self._body(left.pending) or b"" for left in lefts]
         if await self._disk.run(is_lost, bucket, key, lefts, rows, bodies):
             return await self._write(newest.pending, bodies[-1])
         return newest.pending
 
-    async def _body(self, pending: Pending) -> bytes:
-        return await self._database.read(lambda connection: bytes(connection.execute(SELECT_BODY, (pending.id,)).fetchone()[0]))
+    async def _body(self, pending: Pending) -> bytes | None:
+        """The body; None where it went with the bucket that it was of."""
+        row = await self._database.read(lambda connection: connection.execute(SELECT_BODY, (pending.id,)).fetchone())
+        return None if row is None else bytes(row[0])
 
     async def write_anew(self, pending: Pending) -> Pending:
         """Make the file of an object once more from its body, if it is still there as it was written."""
@@ -99,9 +104,10 @@ class Recovery:
 
     async def _write_anew(self, pending: Pending) -> Pending:
         async with self._locks.key(pending.bucket.name, pending.key):
-            if await self._disk.run(pending.bucket.directory.state, pending.key) != pending.state:
+            body = await self._body(pending)
+            if body is None or await self._disk.run(pending.bucket.directory.state, pending.key) != pending.state:
                 return pending
-            return await self._write(pending, await self._body(pending))
+            return await self._write(pending, body)
 
     async def _write(self, pending: Pending, body: bytes) -> Pending:
         directory, before = pending.bucket.directory, pending.state
