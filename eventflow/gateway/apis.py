@@ -17,6 +17,8 @@ from eventflow.trigger import ApiRoute, Resource
 
 SOCKETS = "WEBSOCKET"
 URL = "URL"
+#: In the host of an API, behind its id or name.
+EXECUTE_API = ".execute-api."
 #: Where function URLs are on a host that cannot have names below it.
 URL_PATH = "/_url"
 DEFAULT_API = "default"

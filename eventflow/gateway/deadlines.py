@@ -1,9 +1,16 @@
-"""Time limits of many short things at once: one timer for all that share a limit, where asyncio would set and cancel one for each."""
+"""Time limits: of many short things at once, with one timer for all that share a limit, where asyncio would set and cancel one for each; and of one
+thing on the Clock."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
+from typing import TypeVar
+
+from eventflow.clock import Clock
+
+T = TypeVar("T")
 
 
 class Deadlines:
@@ -59,3 +66,21 @@ class Deadline:
         self._deadlines.end(self)
         if self.passed and self.task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise TimeoutError from error
+
+
+async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
+    """Raises TimeoutError, and cancels the work then; also when the caller itself is cancelled."""
+    task = asyncio.ensure_future(work)
+
+    def give_up() -> None:
+        task.cancel()
+
+    timer = clock.call_later(seconds, give_up)
+    try:
+        await asyncio.wait({task})
+    finally:
+        timer.cancel()
+        task.cancel()
+    if task.cancelled():
+        raise TimeoutError
+    return task.result()

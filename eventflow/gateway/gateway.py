@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
 from eventflow.errors import Overloaded
-from eventflow.gateway.apis import SOCKETS, Api, Route
+from eventflow.gateway.apis import EXECUTE_API, SOCKETS, Api, Route
 from eventflow.gateway.forwarding import Network
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
@@ -24,7 +24,6 @@ log = logging.getLogger("eventflow.gateway")
 LARGEST_BODY = 10 * 1024 * 1024
 #: How much of an unwanted body is read and forgotten; beyond that the connection is closed.
 MOST_DRAINED = 256 * 1024
-EXECUTE_API = ".execute-api."
 FUNCTION_URL = ".lambda-url."
 MANAGEMENT = "/@connections/"
 DRAIN_SECONDS = 2.0

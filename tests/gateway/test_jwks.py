@@ -19,10 +19,10 @@ import pytest
 from eventflow import App, SettingError
 from eventflow.cli.status import authorizer_state
 from eventflow.clock import SystemClock
-from eventflow.gateway.authorizers.deadlines import within
 from eventflow.gateway.authorizers.fetching import Fetcher, FetchFailed, checked_url
 from eventflow.gateway.authorizers.keys import FILE, REMOTE, KeySource, key_source
 from eventflow.gateway.authorizers.tokens import InvalidKeys, read_keys
+from eventflow.gateway.deadlines import within
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.certificates import identity
 from tests.gateway.issuer import AUDIENCE, EC, OTHER_RSA, RSA, Issuer, public_set

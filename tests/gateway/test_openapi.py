@@ -417,13 +417,14 @@ def test_an_upgraded_schema_takes_what_it_took(schema: Any, value: Any) -> None:
 def test_the_command_line_exports_without_a_daemon(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
         'import boto3\nfrom eventflow import App\nfrom triggers import Http, Rest\n\nprint("noise")\ntable = boto3.resource("dynamodb").Table("x")\n'
-        'app = App("cli")\n\n@app.on(Http("GET /a"))\n@app.on(Rest("GET /b"))\ndef handler(event, context): ...\n'
+        'app = App("cli")\napp.rest_api(stages={"prod": {}, "v2": {"base_path": "/two"}})\n\n'
+        '@app.on(Http("GET /a"))\n@app.on(Rest("GET /b"))\ndef handler(event, context): ...\n'
     )
     command = [sys.executable, "-m", "eventflow", "export", "openapi", str(tmp_path / "app.py")]
     several = subprocess.run(command, capture_output=True, text=True, check=False)
     assert several.returncode == 1
-    assert "It has: http/default, rest/default" in several.stderr
+    assert "It has: rest/default, http/default" in several.stderr
     done = subprocess.run([*command, "--api", "rest/default"], capture_output=True, text=True, check=True)
     found = valid(json.loads(done.stdout))
-    assert found["servers"] == [{"url": "http://127.0.0.1:8080/prod"}]
+    assert found["servers"] == [{"url": "http://127.0.0.1:8080/prod"}, {"url": "http://127.0.0.1:8080/two"}]
     assert "noise" in done.stderr

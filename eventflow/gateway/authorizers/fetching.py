@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 import httptools
 
 from eventflow.clock import Clock
-from eventflow.gateway.authorizers.deadlines import within
 from eventflow.gateway.authorizers.threads import Threads
+from eventflow.gateway.deadlines import within
 
 LARGEST_DOCUMENT = 1024 * 1024
 LARGEST_HEAD = 64 * 1024

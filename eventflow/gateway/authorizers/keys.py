@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from eventflow.clock import Clock
-from eventflow.gateway.authorizers.deadlines import within
 from eventflow.gateway.authorizers.fetching import LARGEST_DOCUMENT, Fetcher, FetchFailed, checked_url
 from eventflow.gateway.authorizers.tokens import InvalidKeys, Key, read_keys, strict_json
+from eventflow.gateway.deadlines import within
 
 log = logging.getLogger("eventflow.gateway")
 

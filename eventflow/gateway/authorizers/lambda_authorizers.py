@@ -14,12 +14,12 @@ from eventflow.clock import Clock
 from eventflow.dispatch.dispatcher import RecursionStopped, UnknownFunction
 from eventflow.errors import StorageError, Throttled
 from eventflow.gateway.apis import Api, Route
-from eventflow.gateway.authorizers.deadlines import within
 from eventflow.gateway.authorizers.identity_sources import Source
 from eventflow.gateway.authorizers.lambda_events import EventOf
 from eventflow.gateway.authorizers.policies import Decision, Malformed, method_arn
 from eventflow.gateway.authorizers.settings import LambdaSettings
 from eventflow.gateway.authorizers.verdicts import Verdict, read_verdict
+from eventflow.gateway.deadlines import within
 from eventflow.gateway.functions import Invoke
 from eventflow.gateway.linear_patterns import TooCostly
 from eventflow.gateway.request import Request

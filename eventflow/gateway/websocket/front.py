@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import Api, Route
+from eventflow.gateway.apis import EXECUTE_API, Api, Route
 from eventflow.gateway.request import Request
 from eventflow.gateway.websocket.events import domain_of
 from eventflow.gateway.websocket.selection import DEFAULT_EXPRESSION, Selection
@@ -16,7 +16,6 @@ CONNECT, DISCONNECT, DEFAULT = "$connect", "$disconnect", "$default"
 RESPONSE = "route_response_selection_expression"
 #: AWS: ten minutes without a message, two hours in all ("Amazon API Gateway quotas", WebSocket APIs).
 LONGEST_IDLE, LONGEST_LIFE = 600.0, 7200.0
-EXECUTE_API = ".execute-api."
 MOST_ROUTES = 300
 
 API_OPTIONS = frozenset(("route_selection_expression", "idle_timeout", "connection_lifetime"))
