@@ -157,6 +157,7 @@ payloads = st.sampled_from([None, None, None, None, None, "right", "right", "wro
 
 
 @example(b'{"TableName":"t","Key":' + b'{"M":{"a":' * 200 + b"{}" + b"}}" * 200 + b"}", "DynamoDB_20120810.GetItem", {}, None, 1)
+@example(b'{"TableName":"t","Key":{"a":' + b'{"M":{"a":' * 400 + b"{}" + b"}}" * 400 + b"}}", "DynamoDB_20120810.GetItem", {}, None, 1)
 @example(b'{"TableName":"t","Key":{}}', "DynamoDB_20120810.GetItem", {"Content-MD5": "AAAA"}, "right", 1)
 @example(b"[" * 30_000, "DynamoDB_20120810.GetItem", {}, None, 1)
 @example(b'{"a":' * 9_000, "DynamoDB_20120810.GetItem", {}, None, 1)

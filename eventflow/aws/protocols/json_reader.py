@@ -38,6 +38,19 @@ def load_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def document_reader(read: ReadJson) -> Callable[[bytes], Any]:
+    """A function from a body to what ``read`` makes of its JSON object. Raises Unreadable."""
+
+    def read_document(body: bytes) -> Any:
+        value = load_object(body)
+        try:
+            return read(value)
+        except RecursionError as error:  # the decoder takes more levels than shapes that contain themselves can be followed for
+            raise BadDocument("The body is nested too deep to be read.") from error
+
+    return read_document
+
+
 def decoded(text: str) -> Any:
     """What a JSON document says: most begin and end without white space, which the decoder would look for twice."""
     try:

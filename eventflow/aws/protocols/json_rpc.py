@@ -9,7 +9,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, StructureShape
 
 from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
-from eventflow.aws.protocols.json_reader import JsonReaders, load_object
+from eventflow.aws.protocols.json_reader import JsonReaders, document_reader
 from eventflow.aws.protocols.json_writer import JsonWriters, dump, dump_with
 from eventflow.aws.protocols.modeled import ErrorShapes, blamed, status_of, text_member
 from eventflow.aws.protocols.query_codes import query_code
@@ -49,8 +49,8 @@ class JsonRpc:
         shape = operation.input_shape
         if shape is None:
             return lambda request, match, body: {}
-        read = self._readers.of(shape)
-        return lambda request, match, body: read(load_object(body))
+        read = document_reader(self._readers.of(shape))
+        return lambda request, match, body: read(body)
 
     def writer(self, operation: OperationModel) -> WriteReply:
         headers = {"content-type": self._content_type}

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.model import ServiceModel, Shape, StructureShape
 
-from eventflow.aws.protocols.json_reader import JsonReaders, load_object
+from eventflow.aws.protocols.json_reader import JsonReaders, document_reader
 from eventflow.aws.protocols.json_rpc import missing_sentence
 from eventflow.aws.protocols.json_writer import JsonWriters, dump
 from eventflow.aws.protocols.modeled import ErrorShapes, status_of, text_member
@@ -25,12 +25,10 @@ class JsonCodec:
         self._readers, self.writers = JsonReaders(), JsonWriters()
 
     def read_members(self, shape: StructureShape, members: Mapping[str, Shape]) -> Callable[[bytes], dict[str, Any]]:
-        read = self._readers.structure(shape, members)
-        return lambda body: read(load_object(body))
+        return document_reader(self._readers.structure(shape, members))
 
     def read_payload(self, shape: Shape) -> Callable[[bytes], Any]:
-        read = self._readers.of(shape)
-        return lambda body: read(load_object(body))
+        return document_reader(self._readers.of(shape))
 
     def write_members(self, operation: str, members: Mapping[str, Shape]) -> Callable[[Mapping[str, Any]], bytes]:
         write = self.writers.structure(members)
