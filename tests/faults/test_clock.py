@@ -1,17 +1,16 @@
 """A clock that jumps: an hour back, a day forward, a machine that slept."""
 
 import asyncio
-import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from eventflow.clock_watch import ClockWatch
 from eventflow.composition import Core
 from eventflow.database import Database
-from eventflow.errors import StorageError
 from eventflow.function import Function
 from eventflow.journals import history
 from eventflow.services.queues.sends import Outgoing
@@ -20,6 +19,7 @@ from eventflow.testing.virtual_clock import VirtualClock, quiet
 
 HOUR, DAY = 3_600.0, 86_400.0
 REGION = "us-east-1"
+T = TypeVar("T")
 
 
 class World:
@@ -66,10 +66,30 @@ class World:
             await asyncio.gather(self._watching, return_exceptions=True)
 
 
+class Observed(Database):
+    """Tells how many are waiting for it."""
+
+    busy = 0
+
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        self.busy += 1
+        try:
+            return await super().write(change)
+        finally:
+            self.busy -= 1
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        self.busy += 1
+        try:
+            return await super().read(query)
+        finally:
+            self.busy -= 1
+
+
 def in_world(path: Path, work: Callable[[World], Awaitable[None]], start: str = "2026-03-01T12:00:00Z") -> None:
     async def main() -> None:
         clock = VirtualClock(start)
-        database = Database(path / "clock.db")
+        database = Observed(path / "clock.db")
         core = Core(database, clock, buckets=path / "buckets", account="000000000000", region=REGION)
         await core.open()
         world = World(core, clock)
@@ -82,10 +102,9 @@ def in_world(path: Path, work: Callable[[World], Awaitable[None]], start: str = 
         async def quiesce() -> bool:
             busy = not core.dispatcher.idle
             await core.dispatcher.quiesce()
-            for _step in range(4):  # the watch reads, writes and looks again: the database's threads do not show in the loop
-                with contextlib.suppress(StorageError):
-                    await database.write(lambda _connection: None)
-                await database.read(lambda _connection: None)
+            await quiet()
+            while database.busy:  # the watch reads, writes and looks again: the database's threads do not show in the loop
+                await asyncio.sleep(0.001)
                 await quiet()
             return busy
 
