@@ -100,10 +100,11 @@ def test_a_route_refuses_what_is_too_much_and_says_when_to_come_again() -> None:
 
 
 def test_rest_apis_refuse_with_awss_error_type() -> None:
-    with gateway(app_with(Rest("GET /slow", throttle=(1, 1)))) as server:
+    with gateway(app_with(Rest("GET /slow", throttle=(0.02, 1)))) as server:
         server.get("/prod/slow")
         refused = server.get("/prod/slow")
-        assert (refused.status, refused["x-amzn-errortype"], refused["retry-after"]) == (429, "TooManyRequestsException", "1")
+        assert (refused.status, refused["x-amzn-errortype"]) == (429, "TooManyRequestsException")
+        assert 1 <= int(refused["retry-after"] or "") <= 50
 
 
 def test_routes_without_a_function_have_limits_too() -> None:
@@ -153,7 +154,7 @@ def test_a_refused_load_changes_no_bucket() -> None:
 def test_who_is_refused_is_answered_before_the_body_is_sent() -> None:
     with (
         gateway(app_with(Http("POST /upload", throttle={"rate": 0, "burst": 0}))) as server,
-        socket.create_connection(("127.0.0.1", server.port), 10) as link,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as link,
     ):
         link.sendall(b"POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n")
         link.sendall(b"x" * 400_000)
