@@ -202,10 +202,7 @@ async def perform(service: Service, spoken: SpokenService, call: Call, request: 
     elif not dialect.names_operation_in_body:
         body = await admitted.whole()
         check_whole(body, promised)
-    answer = await implementation(call, operation.read(request, match, body))
-    reply = operation.write(answer or {}, call.request_id)
-    reply.status = call.status or reply.status
-    return reply
+    return await operation.perform(implementation, call, request, match, body)
 
 
 def chosen(service: Service, spoken: SpokenService, name: str) -> tuple[WireOperation, Operation]:

@@ -83,9 +83,7 @@ class ExpressJson:
         call.operation = goal.operation.name
         dialect = goal.spoken.dialect
         try:
-            answer = await goal.implementation(call, goal.operation.read(claim.request, goal.match, body))
-            reply = goal.operation.write(answer or {}, call.request_id)
-            reply.status = call.status or reply.status
+            reply = await goal.operation.perform(goal.implementation, call, claim.request, goal.match, body)
         except Exception as error:
             reply = told(error, dialect, call)
         return finished(reply, dialect, call)

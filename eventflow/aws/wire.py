@@ -10,7 +10,8 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 
-from eventflow.aws.protocols.dialect import Dialect, ReadRequest, WriteReply
+from eventflow.aws.operation import Call, Operation
+from eventflow.aws.protocols.dialect import Dialect, Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.json_rpc import JsonRpc
 from eventflow.aws.protocols.query import Query, is_form
 from eventflow.aws.protocols.rest import is_streaming
@@ -31,6 +32,13 @@ class WireOperation:
     checksummed: bool
     read: ReadRequest
     write: WriteReply
+
+    async def perform(self, implementation: Operation, call: Call, request: Request, match: Match, body: bytes) -> Reply:
+        """Read the parameters, run the implementation, write its answer."""
+        answer = await implementation(call, self.read(request, match, body))
+        reply = self.write(answer or {}, call.request_id)
+        reply.status = call.status or reply.status
+        return reply
 
 
 class SpokenService:

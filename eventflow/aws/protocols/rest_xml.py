@@ -34,23 +34,14 @@ class XmlCodec:
         return lambda body: read([load_xml(body)])
 
     def write_members(self, operation: str, members: Mapping[str, Shape]) -> Callable[[Mapping[str, Any]], bytes]:
-        write = self._writers.members(members)
-        root = self._roots.get(operation, f"{operation}Result")
-
-        def write_document(answer: Mapping[str, Any]) -> bytes:
-            out = [f"{DECLARATION}<{root}{self._namespace}>"]
-            write(answer, out)
-            out.append(f"</{root}>")
-            return "".join(out).encode()
-
-        return write_document
+        return self._document(self._roots.get(operation, f"{operation}Result"), self._writers.members(members))
 
     def write_payload(self, name: str, shape: Shape) -> Callable[[Any], bytes]:
-        root = shape.serialization.get("name", self._roots.get(name, name))
-        write_members = self._writers.members(shape.members) if isinstance(shape, StructureShape) else None
-        if write_members is None:
+        if not isinstance(shape, StructureShape):
             raise NotImplementedError(f"The payload {name} is neither a structure nor raw, which the endpoint does not write.")
+        return self._document(shape.serialization.get("name", self._roots.get(name, name)), self._writers.members(shape.members))
 
+    def _document(self, root: str, write_members: Callable[[Mapping[str, Any], list[str]], None]) -> Callable[[Mapping[str, Any]], bytes]:
         def write_document(value: Mapping[str, Any]) -> bytes:
             out = [f"{DECLARATION}<{root}{self._namespace}>"]
             write_members(value, out)
