@@ -76,7 +76,7 @@ def complete(value: Mapping[str, Any], headers: list[tuple[bytes, bytes]], conte
     elif isinstance(body, str):
         content = decoded(body) if encoded is True else body.encode(errors="replace")
     elif loose:
-        content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
     else:
         raise Malformed(f"body is a text, and not {type(body).__name__}; json.dumps makes one")
     for name, _value in headers:
@@ -109,7 +109,9 @@ def fields(headers: Any) -> list[tuple[bytes, bytes]]:
         return []
     if not isinstance(headers, dict):
         raise Malformed(f"headers is an object, and not {type(headers).__name__}")
-    return [(field_name(name), field_value(name, value)) for name, value in headers.items() if name.lower().encode() not in CONNECTION]
+    return [
+        (field_name(name), field_value(name, value)) for name, value in headers.items() if name.lower().encode(errors="replace") not in CONNECTION
+    ]
 
 
 def field_name(name: str) -> bytes:
@@ -128,4 +130,4 @@ def field_value(name: str, value: Any) -> bytes:
     try:
         return value.strip(" \t").encode("latin-1")
     except UnicodeEncodeError:
-        return value.strip(" \t").encode()
+        return value.strip(" \t").encode(errors="replace")

@@ -77,7 +77,8 @@ class Route:
 class Api:
     """One stage of an API, which all the same is called an API where there is one stage. ``id`` is AWS's ten characters, the same after every start
     and for all stages; ``staged`` is whether the API was declared with several. ``options`` are those that plugs claim; ``access_log`` is one of
-    them, made. ``resources`` is all that the application declares."""
+    them, made. ``resources`` is all that the application declares; ``entrance`` has the steps for connections to a WebSocket API that has no route
+    for them."""
 
     protocol: str
     name: str
@@ -93,6 +94,7 @@ class Api:
     resources: Sequence[Resource] = ()
     table: RouteTable[Route] = field(default_factory=lambda: RouteTable(()))
     staged: bool = False
+    entrance: Route | None = None
 
     @property
     def mount(self) -> str | None:
@@ -233,6 +235,10 @@ def check_claimed(api: Api, routes: Iterable[tuple[str, ApiRoute]], plugs: Seque
 
 
 def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration, function: str | None, plugs: Sequence[Plug]) -> None:
+    api.routes.append(made_route(api, where, declared, integration, function, plugs))
+
+
+def made_route(api: Api, where: str, declared: ApiRoute, integration: Integration, function: str | None, plugs: Sequence[Plug]) -> Route:
     try:
         key = RouteKey.parse(declared.key) if api.protocol != SOCKETS else RouteKey("", declared.key, ())
     except SettingError as error:
@@ -244,7 +250,7 @@ def add_route(api: Api, where: str, declared: ApiRoute, integration: Integration
     options = {option: value for option, value in declared.options.items() if option != "timeout"}
     early = tuple(step for step in steps if getattr(step, "early", False))
     late = tuple(step for step in steps if step not in early)
-    api.routes.append(Route(api, declared.key, key.method, key.path, integration, timeout, late, early, options, function))
+    return Route(api, declared.key, key.method, key.path, integration, timeout, late, early, options, function)
 
 
 def finish(api: Api, plugs: Sequence[Plug]) -> None:

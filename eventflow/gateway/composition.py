@@ -10,7 +10,7 @@ from typing import Any
 from eventflow.errors import SettingError
 from eventflow.function import STREAMED
 from eventflow.gateway.access_log import ApiLog
-from eventflow.gateway.apis import SOCKETS, URL, Api, add_route, check_claimed, finish, make_apis
+from eventflow.gateway.apis import SOCKETS, URL, Api, add_route, check_claimed, finish, made_route, make_apis
 from eventflow.gateway.authorizers.plug import Authorizers
 from eventflow.gateway.authorizers.settings import IAM
 from eventflow.gateway.backend import HttpIntegration, MockIntegration
@@ -28,7 +28,7 @@ from eventflow.gateway.streaming import StreamingIntegration
 from eventflow.gateway.table import Table
 from eventflow.gateway.validation import RequestValidation
 from eventflow.gateway.websocket.events import domain_of
-from eventflow.gateway.websocket.front import DISCONNECT
+from eventflow.gateway.websocket.front import CONNECT, DISCONNECT
 from eventflow.trigger import ApiRoute, Resource, Trigger
 
 Accept = Callable[[asyncio.Transport, Scope, list[tuple[bytes, bytes]]], None]
@@ -122,6 +122,9 @@ class GatewayService:
                     integration = Compressing(integration, api.minimum_compression_size)
                 add_route(api, one.where, one.route, integration, one.function, self._plugs)
         for api in apis:
+            if api.protocol == SOCKETS and all(route.key != CONNECT for route in api.routes):
+                unasked = ApiRoute(SOCKETS, api.name, CONNECT)
+                api.entrance = made_route(api, f"The {api}", unasked, MockIntegration(str(api), {}), None, self._plugs)
             finish(api, self._plugs)
         if self._sockets is not None:
             self._sockets.load([api for api in apis if api.protocol == SOCKETS])

@@ -11,6 +11,7 @@ from eventflow.body_budget import BodyBudget, Share
 from eventflow.clock import Clock
 from eventflow.errors import Overloaded
 from eventflow.gateway.apis import EXECUTE_API, SOCKETS, Api, Route
+from eventflow.gateway.deadlines import Deadlines
 from eventflow.gateway.forwarding import Network
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request
@@ -45,6 +46,7 @@ class Gateway:
         self._bodies = bodies or BodyBudget()
         self._sockets = sockets
         self._table = EMPTY
+        self._body_deadlines = Deadlines(BODY_SECONDS)
 
     @property
     def table(self) -> Table:
@@ -128,7 +130,7 @@ class Gateway:
                 if result is NOTHING:
                     with self._bodies.share() as share:
                         request.share = share
-                        result = await read_body(request, receive, share) or NOTHING
+                        result = await read_body(request, receive, share, self._body_deadlines) or NOTHING
                         if result is NOTHING and route.steps:
                             result = await checked(request, route, route.steps, findings)
                         if result is NOTHING:
@@ -167,7 +169,7 @@ class Gateway:
 NOTHING = Answer(0)
 
 
-async def read_body(request: Request, receive: Receive, share: Share) -> Refusal | None:
+async def read_body(request: Request, receive: Receive, share: Share, deadlines: Deadlines) -> Refusal | None:
     """Read the body whole; a Refusal where it is too large."""
     length = b""
     chunked = False
@@ -176,13 +178,13 @@ async def read_body(request: Request, receive: Receive, share: Share) -> Refusal
             length = value
         elif name == b"transfer-encoding":
             chunked = True
-    if not length and not chunked:
+    if not chunked and not length.strip(b"0"):
         request.complete = True
         return None
     if length and len(length) < 20 and int(length) > LARGEST_BODY:
         return Refusal("REQUEST_TOO_LARGE")
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        with deadlines.begin():
             body = await pieces_of(request, receive, share)
     except TimeoutError:
         return Refusal("REQUEST_TOO_SLOW")

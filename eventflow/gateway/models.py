@@ -184,7 +184,7 @@ def accepts(validator: Validator, body: bytes) -> bool:
     """Whether a body is JSON that the schema allows."""
     try:
         return bool(validator.is_valid(json.loads(body.decode(), parse_constant=refuse)))
-    except (ValueError, RecursionError, TooCostly):
+    except (ValueError, RecursionError, TooCostly, ArithmeticError):  # the last are the library's, of numbers that no float can be
         return False
 
 

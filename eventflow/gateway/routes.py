@@ -162,7 +162,7 @@ class RouteTable(Generic[T]):
                 if self._serves(node.here, method):
                     return node.here, values
                 continue
-            if self._serves(node.greedy, method) and parts[depth] != "" and (greedy is None or depth > greedy[0]):
+            if node.greedy.methods and self._serves(node.greedy, method) and parts[depth] != "" and (greedy is None or depth > greedy[0]):
                 greedy = depth, node.greedy, [*values, "/".join(parts[depth:])]
             if node.variable is not None and parts[depth] != "":
                 waiting.append((node.variable, depth + 1, [*values, parts[depth]]))

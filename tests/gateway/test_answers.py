@@ -34,6 +34,10 @@ TEXT = (b"content-type", b"text/plain; charset=utf-8")
         ({"statusCode": 200, "headers": {"Content-Length": "5", "Transfer-Encoding": "chunked", "Connection": "close"}}, 200, [TEXT], b""),
         ({"statusCode": 200, "headers": {"x-name": "Zo\u00eb \u2713"}}, 200, [(b"x-name", "Zo\u00eb \u2713".encode()), TEXT], b""),
         ({"statusCode": 200, "extra": "members are passed over"}, 200, [TEXT], b""),
+        # Half of a surrogate pair, which a function may repeat of what a client sent: no text in UTF-8.
+        ({"statusCode": 200, "body": "\ud800"}, 200, [TEXT], b"?"),
+        ({"statusCode": 200, "body": {"a": "\ud800"}}, 200, [TEXT], b'{"a":"?"}'),
+        ({"statusCode": 200, "headers": {"x-name": "a\ud800"}}, 200, [(b"x-name", b"a?"), TEXT], b""),
     ],
 )
 def test_format_2(value: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -138,3 +142,9 @@ def test_no_response_makes_a_header_that_is_none(value: Any, read: Any) -> None:
     for name, content in answer.headers:
         assert FIELD_NAME.fullmatch(name.decode())
         assert not set(content) & {0, 10, 13}
+
+
+def test_a_header_whose_name_is_no_text_is_malformed() -> None:
+    for answer in (answer_1, answer_2):
+        with pytest.raises(Malformed, match="no name of a header"):
+            answer(json.dumps({"statusCode": 200, "headers": {"x-\ud800": "a"}}).encode())

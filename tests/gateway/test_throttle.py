@@ -17,7 +17,7 @@ from eventflow.gateway.throttle import LONGEST_WAIT, MOST_WAITING, PACE, Limit, 
 from eventflow.testing.virtual_clock import VirtualClock
 from tests.gateway.server import gateway
 from tests.patience import PATIENCE
-from triggers import Http, Rest
+from triggers import Http, Rest, WebSocket
 
 
 def hello(event: Any, context: Any) -> Any:
@@ -167,3 +167,13 @@ def test_who_is_refused_is_answered_before_the_body_is_sent() -> None:
 def test_what_is_no_throttle_is_refused(throttle: Any) -> None:
     with pytest.raises(SettingError, match=r"GET /x.* throttle"), gateway(app_with(Http("GET /x", throttle=throttle))):
         pass
+
+
+def test_connections_are_limited_where_nobody_is_asked() -> None:
+    app = App("unasked")
+    app.websocket_api(throttle={"rate": 0.001, "burst": 2})
+    app.on(WebSocket("$default"), name="said")(lambda event, context: {"statusCode": 200})
+    handshake = b"GET /prod HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    with gateway(app) as server:
+        answers = [server.raw(handshake + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")[9:12] for _ in range(3)]
+    assert answers == [b"101", b"101", b"429"]

@@ -191,6 +191,9 @@ def test_no_body_holds_up_the_daemon(name: str) -> None:
         ({"pattern": "^(?=.*[A-Z])(?=.*[0-9]).{4,}$"}, '"abC4"', 200),
         ({"pattern": "^(?=.*[A-Z])(?=.*[0-9]).{4,}$"}, '"abcd"', 400),
         ({"pattern": "b"}, 5, 200),
+        ({"multipleOf": 0.5}, 10**400, 400),
+        ({"multipleOf": 0.5}, 2.5, 200),
+        ({"minimum": 0.5}, 10**400, 200),
         ({"definitions": {"a": {"type": "string"}}, "properties": {"b": {"$ref": "#/definitions/a"}}}, {"b": 1}, 400),
     ],
 )

@@ -141,7 +141,7 @@ class WebSockets:
                 answer: Answer = accept
             else:
                 request.route_path = "/"
-                result = await passed(request, socket.routes.get(CONNECT))
+                result = await passed(request, socket.routes.get(CONNECT) or socket.api.entrance)
                 answer = await self._connect(transport, request, socket, result, accept, date)
         except EventflowError as error:
             log.warning("a connection to the %s was refused: %s", socket.api, error)
