@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PORT = 4566
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 #: Between two looks at the daemon.
 POLL_SECONDS = 0.1
