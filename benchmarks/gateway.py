@@ -10,12 +10,10 @@ from pathlib import Path
 from benchmarks import gateway_peers
 from benchmarks.echo import echo_server
 from benchmarks.measure import Figure, Value
-from benchmarks.wrk import Raw, Target, medians, script, warm
+from benchmarks.wrk import Raw, Target, medians, script, warm_up
 from tests.process.daemon_process import daemon
 
 CLIENTS = 32
-#: serverless-offline starts an interpreter for each of its first simultaneous requests.
-WARM_UP_SECONDS = 15
 PEER_SECONDS = 4
 CODE = """
 from triggers import Http
@@ -56,7 +54,7 @@ def peer(name: str, program: str | None, serving: Callable[[str], AbstractContex
     try:
         with serving(program) as url:
             one = target(url, folder, name.replace(" ", "-"))
-            warm(one, CLIENTS, WARM_UP_SECONDS)
+            warm_up(one, CLIENTS)
             (found,) = medians([one], CLIENTS, PEER_SECONDS)
             assert found.rate, f"no answer in {PEER_SECONDS} s"
             return (Value(name, found.rate),)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from benchmarks.measure import RUNS
 
 SECONDS = 2
+WARM_UP_SECONDS, MOST_WARM_UPS = 5, 12
 LATENCY = re.compile(r"^\s+50%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 SLOWEST = re.compile(r"^\s+99%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
@@ -62,10 +63,17 @@ def load(target: Target, connections: int, seconds: int = SECONDS) -> Load:
     return Load(milliseconds(latency), float(rate[1]), milliseconds(slowest))
 
 
-def warm(target: Target, connections: int, seconds: int) -> None:
-    """Requests that count for nothing: some servers start a process for each of their first ones, and answer late or not at all meanwhile."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(target.script), target.url]
-    subprocess.run(command, capture_output=True, check=True, timeout=seconds + 60)
+def warm_up(target: Target, connections: int) -> None:
+    """Requests that count for nothing, until more of them make it no quicker: some servers start a process for each of their first simultaneous ones,
+    and answer late or not at all meanwhile."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{WARM_UP_SECONDS}s", "--timeout", "30s", "-s", str(target.script), target.url]
+    before = 0.0
+    for _ in range(MOST_WARM_UPS):
+        found = RATE.search(subprocess.run(command, capture_output=True, text=True, check=True, timeout=WARM_UP_SECONDS + 60).stdout)
+        rate = float(found[1]) if found else 0.0
+        if 0 < rate < before * 1.2:
+            return
+        before = rate
 
 
 def medians(targets: Sequence[Target], connections: int, seconds: int = SECONDS) -> list[Load]:
