@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def echo(event, context):
 def gone(event, context):
     return {"statusCode": 200}
 """
+#: uvicorn's implementations, and the library that each is made of.
+PEERS = {"websockets-sansio": "websockets", "wsproto": "wsproto"}
 PEER = """
 import asyncio, sys, uvicorn
 async def app(scope, receive, send):
@@ -199,12 +202,19 @@ def peer(ws: str, count: int) -> dict[str, Any]:
         process.wait(30)
 
 
+def is_installed(library: str) -> bool:
+    if find_spec(library) is None:
+        print(f"skipped: uvicorn with {library}, which is not installed (pip install {library})", flush=True)
+        return False
+    return True
+
+
 def figures(count: int = CONNECTIONS) -> list[Figure]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     count = min(count, hard - 500)
     found = ours(count)
-    others = {f"uvicorn alone, {ws}": peer(ws, min(count, PEER_CONNECTIONS)) for ws in ("websockets-sansio", "wsproto")}
+    others = {f"uvicorn alone, {ws}": peer(ws, min(count, PEER_CONNECTIONS)) for ws, library in PEERS.items() if is_installed(library)}
 
     def beside(value: Callable[[dict[str, Any]], float]) -> tuple[Value, ...]:
         return tuple(Value(name, value(other)) for name, other in others.items())
