@@ -12,6 +12,7 @@ from queue_bench import ACCOUNT, REGION, Bench, run
 from eventflow.errors import ServiceError
 from eventflow.services.queues import messages, receives
 from eventflow.services.queues.sends import Outgoing
+from tests.patience import PATIENCE
 
 
 def redrive_to(name: str, receives: int) -> str:
@@ -238,7 +239,7 @@ def test_a_long_poll_is_woken_by_a_send() -> None:
         assert not polling.done()
         await bench.send("one")
         await bench.clock.settle()
-        assert await asyncio.wait_for(polling, 5) == ["one"]
+        assert await asyncio.wait_for(polling, PATIENCE) == ["one"]
 
     run(scenario)
 
@@ -314,7 +315,7 @@ def test_a_long_poll_on_a_queue_that_is_deleted_says_so() -> None:
         await bench.clock.advance(1)
         await bench.queues.delete(REGION, "orders")
         with pytest.raises(ServiceError) as refused:
-            await asyncio.wait_for(polling, 5)
+            await asyncio.wait_for(polling, PATIENCE)
         assert refused.value.code == "QueueDoesNotExist"
 
     run(scenario)
@@ -422,7 +423,7 @@ def test_sending_inside_another_change_is_one_transaction_with_it() -> None:
         await bench.clock.settle()
         assert not polling.done()
         bench.queues.wake(REGION, arn)
-        (message,) = await asyncio.wait_for(polling, 5)
+        (message,) = await asyncio.wait_for(polling, PATIENCE)
         assert message.body == "kept"
         assert message.attributes == {"RequestID": {"DataType": "String", "StringValue": "r-1"}, "ErrorCode": code}
 

@@ -12,6 +12,7 @@ from queue_bench import ACCOUNT, REGION, Bench, run
 
 from eventflow.errors import ServiceError
 from eventflow.services.queues import messages
+from tests.patience import PATIENCE
 
 NAME = "orders.fifo"
 
@@ -91,7 +92,7 @@ def test_a_long_poll_is_woken_when_a_group_opens() -> None:
         await bench.clock.advance(5)
         assert not polling.done()
         await bench.delete(first, name=NAME)
-        assert await asyncio.wait_for(polling, 5) == ["a2"]
+        assert await asyncio.wait_for(polling, PATIENCE) == ["a2"]
 
     run(scenario)
 
