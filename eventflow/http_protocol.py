@@ -145,6 +145,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._idle_since: float | None = None
+        self._answering: Any = None
         self._in_head = self._coded = False
         #: The status of the answer to a request that cannot be parsed.
         self.refused_with = 400
@@ -271,6 +272,10 @@ class Protocol(HttpToolsProtocol):
         accept: Any = self.ws_protocol_class
         accept(self.transport, scope, self.server_state.default_headers)
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -309,3 +314,7 @@ class Protocol(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:  # uvicorn tells the latest request alone
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        self._answering = None

@@ -272,11 +272,13 @@ async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send, *
     ``silent`` answer has no body, whatever the function yields."""
     gone = asyncio.ensure_future(departure(receive))
     closer = getattr(stream, "aclose", None)
-    task, over = asyncio.current_task(), False
+    task, over, left = asyncio.current_task(), False, False
     assert task is not None
 
     def leave(_gone: object) -> None:
+        nonlocal left
         if not over:
+            left = True
             task.cancel()  # whoever makes the pieces may be silent for long, and would be waited for
 
     gone.add_done_callback(leave)
@@ -289,7 +291,7 @@ async def streamed(stream: AsyncIterator[bytes], receive: Receive, send: Send, *
                 await asyncio.sleep(0)  # neither a ready piece nor a send into a connection that is gone ever waits
         await send({"type": "http.response.body", "body": b""})
     except asyncio.CancelledError:
-        if not gone.done() or task.uncancel():
+        if not left or task.uncancel():
             raise
     except Exception as error:
         # The head is gone already: what is not completed, the server closes.

@@ -115,7 +115,8 @@ def test_a_small_body_that_becomes_large_counts_as_large() -> None:
         assert server.service.app._bodies.held == 0
 
 
-def test_a_server_that_falls_silent_is_left_with_its_client() -> None:
+@pytest.mark.parametrize("behind", [b"", b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["one request", "another behind it"])
+def test_a_server_that_falls_silent_is_left_with_its_client(behind: bytes) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     left = threading.Event()
 
@@ -134,7 +135,7 @@ def test_a_server_that_falls_silent_is_left_with_its_client() -> None:
     app.proxy("GET /x", f"http://127.0.0.1:{listener.getsockname()[1]}/")
     with gateway(app) as server:
         with server.connect() as client:
-            client.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
             received = b""
             while b"begun" not in received:
                 received += client.recv(65536)
