@@ -37,6 +37,19 @@ def test_an_object_with_an_encoded_name_is_told_as_it_comes_and_goes(tmp_path):
     drive(tmp_path, scenario)
 
 
+def test_a_put_over_an_object_is_told_as_one_and_never_as_its_end(tmp_path):
+    async def body():
+        yield b"content"
+
+    async def scenario(uploads):
+        async with uploads.running(watch="events"):
+            for _time in range(20):
+                await uploads.objects.put("uploads", "k", body())
+                await uploads.expect((CREATED, "k"))
+
+    drive(tmp_path, scenario)
+
+
 # Other processes write
 
 

@@ -17,7 +17,7 @@ import pytest
 from objects_world import BUCKET, World, in_world, noted_syncs
 
 from eventflow.errors import ServiceError, StorageError
-from eventflow.services.objects import incoming
+from eventflow.services.objects import directory, incoming
 from eventflow.services.objects.directory import BucketDirectory
 from eventflow.services.objects.index import ObjectIndex
 from eventflow.services.objects.stored import Attributes
@@ -148,6 +148,8 @@ def test_a_full_disk_is_507_and_keeps_nothing(tmp_path: Path, monkeypatch: pytes
 
         with monkeypatch.context() as patch:
             patch.setattr(os, call, full)
+            if call == "rename":
+                patch.setattr(directory, "exchange", full)
             with pytest.raises(ServiceError, match="disk of this bucket is full") as refused:
                 await world.put("d/k", b"new" + rest, NEW)
         assert (refused.value.code, refused.value.status) == ("InsufficientStorage", 507)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import errno
 import os
 import socket
 from pathlib import Path
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 from objects_world import BUCKET, World, in_world
 
 from eventflow.errors import ServiceError
-from eventflow.services.objects.directory import BucketDirectory, FileState
-from eventflow.services.objects.keys import check_writable, segments
+from eventflow.services.objects import swapping
+from eventflow.services.objects.directory import BucketDirectory, FileState, closing
+from eventflow.services.objects.keys import TEMPORARY, check_writable, segments
 
 
 @pytest.mark.parametrize("key", ["", "\ud800"])
@@ -207,3 +210,44 @@ def test_unreadable_files_are_refused_and_not_listed(tmp_path: Path) -> None:
         assert await world.keys() == []
 
     in_world(tmp_path, work)
+
+
+def test_a_replaced_file_and_its_temporary_change_names_and_no_rename_goes_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = BucketDirectory(tmp_path)
+    (tmp_path / "k").write_bytes(b"old")
+    monkeypatch.setattr(os, "rename", None)
+    _, state = place.lay("k", "t", b"new", 1_000_000_000)
+    place.place("t", "k", None, True)
+    assert (tmp_path / "k").read_bytes() == b"new"
+    assert place.state("k") == state
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
+
+
+def test_a_directory_that_came_in_the_file_s_place_is_not_replaced(tmp_path: Path) -> None:
+    place = BucketDirectory(tmp_path)
+    place.lay("k", "t", b"new", 1_000_000_000)
+    (tmp_path / "k").mkdir()
+    (tmp_path / "k" / "inside").write_bytes(b"by hand")
+    place.place("t", "k", None, True)
+    assert (tmp_path / "k" / "inside").read_bytes() == b"by hand"
+    opened = place.open("k")
+    assert opened is not None
+    with closing(opened[0]) as descriptor:
+        assert os.read(descriptor, 10) == b"new"
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
+
+
+@pytest.mark.parametrize("why", [errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ENOENT])
+def test_where_files_cannot_change_names_one_is_renamed_over_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int) -> None:
+    class Unable:
+        def __call__(self, *args: object) -> int:
+            ctypes.set_errno(why)
+            return -1
+
+    monkeypatch.setattr(swapping, "renameat2", Unable)
+    place = BucketDirectory(tmp_path)
+    (tmp_path / "k").write_bytes(b"old")
+    place.lay("k", "t", b"new", 1_000_000_000)
+    place.place("t", "k", None, True)
+    assert (tmp_path / "k").read_bytes() == b"new"
+    assert place.swaps == (why == errno.ENOENT)

@@ -20,6 +20,7 @@ from eventflow.services.objects.directory import BucketDirectory
 from eventflow.services.objects.listing import Query, scan
 from eventflow.services.objects.name_watch import HEADER, IN_Q_OVERFLOW
 from eventflow.services.objects.names import ChunkedNames, NameCache, read_names
+from eventflow.services.objects.swapping import exchange
 from eventflow.services.objects.walk import Found
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what comes and goes in a way that loses nothing")
@@ -114,6 +115,30 @@ def test_when_news_were_lost_everything_is_read_anew(tmp_path: Path, reads: list
     (tmp_path / "b").touch()
     assert keys(tmp_path, cache) == ["a", "b"]
     assert len(reads) == 2
+
+
+def test_a_name_whose_files_change_is_there_all_the_time(tmp_path: Path, reads: list[int]) -> None:
+    """As far as the kernel tells, the one has gone before the other has come: whoever asks in between is told so."""
+    folder, aside = tmp_path / "folder", tmp_path / "aside"
+    folder.mkdir()
+    aside.mkdir()
+    (folder / "a").write_bytes(b"old")
+    (folder / "b").touch()
+    cache = NameCache()
+    assert keys(folder, cache) == ["a", "b"]
+    (aside / "x").write_bytes(b"new")
+    descriptors = [os.open(path, os.O_RDONLY) for path in (folder, aside)]
+    assert exchange(descriptors[0], "a", descriptors[1], "x")
+    assert (folder / "a").read_bytes() == b"new"
+    assert keys(folder, cache) == ["a", "b"]
+    [(watch, _news)] = cache._watch._news.items()
+    cache._watch._sort(HEADER.pack(watch, name_watch.IN_MOVED_FROM, 0, 4) + b"a\0\0\0")
+    assert keys(folder, cache) == ["a", "b"]
+    (folder / "b").rename(aside / "b")
+    assert keys(folder, cache) == ["a"]
+    assert len(reads) == 1
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def test_too_many_news_are_not_kept(tmp_path: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from objects_world import BUCKET, World, in_world, noted_syncs
 
 from eventflow.errors import ServiceError, StorageError
-from eventflow.services.objects import pending, syncing
+from eventflow.services.objects import directory, pending, syncing
 from eventflow.services.objects.directory import BucketDirectory
 from eventflow.services.objects.incoming import SMALL
 from eventflow.services.objects.recovery import is_part
@@ -307,6 +307,7 @@ def test_a_file_that_cannot_have_its_name_leaves_nothing(tmp_path: Path, monkeyp
         await world.objects.flush()
         with monkeypatch.context() as patch:
             patch.setattr(os, "rename", full)
+            patch.setattr(directory, "exchange", full)
             with pytest.raises(ServiceError, match="disk of this bucket is full"):
                 await world.put("d/k", BODY)
         assert await count(world) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 import sys
 import threading
@@ -28,17 +29,30 @@ MOST_CHANGES = 50_000
 @dataclass(slots=True, eq=False)
 class News:
     """What happened in a directory since it was asked for: names as they stand in keys (a directory's with its slash) and whether they are there now.
-    ``lost`` says that more may have happened."""
+    ``lost`` says that more may have happened. Names in ``left`` were moved away: of two files that changed names each is told to have gone before the
+    other is told to have come, though a name was there all the time."""
 
     watch: int
     changes: dict[bytes, bool] = field(default_factory=dict)
+    left: set[bytes] = field(default_factory=set)
     lost: bool = False
 
-    def note(self, name: bytes, there: bool) -> None:
+    def note(self, name: bytes, there: bool, moved: bool = False) -> None:
         self.changes[name] = there
+        if moved and not there:
+            self.left.add(name)
+        else:
+            self.left.discard(name)
         if len(self.changes) > MOST_CHANGES:
             self.lost = True
             self.changes.clear()
+            self.left.clear()
+
+    def taken(self, directory: int) -> dict[bytes, bool]:
+        """The changes so far, which are news no more, for who has the directory open."""
+        changes, left = self.changes, self.left
+        self.changes, self.left = {}, set()
+        return changes | {name: is_there(directory, name) for name in left}
 
 
 class NameWatch:
@@ -100,7 +114,16 @@ class NameWatch:
                 if mask & (IN_IGNORED | IN_UNMOUNT):
                     news.lost = True
                 elif mask & (COMES | GOES) and is_utf8(name):
-                    news.note(name + b"/" if mask & IN_ISDIR else name, bool(mask & COMES))
+                    news.note(name + b"/" if mask & IN_ISDIR else name, bool(mask & COMES), bool(mask & IN_MOVED_FROM))
+
+
+def is_there(directory: int, name: bytes) -> bool:
+    """Whether an open directory has a file of this name, or a directory if it ends in a slash."""
+    try:
+        status = os.lstat(os.fsdecode(name.rstrip(b"/")), dir_fd=directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) == name.endswith(b"/")
 
 
 def is_utf8(name: bytes) -> bool:

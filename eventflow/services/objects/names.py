@@ -172,7 +172,7 @@ class NameCache:
         place, changed = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_ctime_ns)
         with self._lock:
             self._watch.take()
-            if (kept := self._current(place, changed)) is not None:
+            if (kept := self._current(place, changed, descriptor)) is not None:
                 return kept
             news = self._watch.begin(descriptor) if self._most_bytes and status.st_size >= SMALLEST_WATCHED else None
         try:
@@ -185,13 +185,13 @@ class NameCache:
                 told = news if news is not None and not news.lost else None
                 self._keep(place, Kept(changed, ChunkedNames.of(names), told))
                 news = news if told is None else None
-                return self._current(place, changed) or names
+                return self._current(place, changed, descriptor) or names
         finally:
             if news is not None:
                 with self._lock:
                     self._watch.end(news)
 
-    def _current(self, place: tuple[int, int], changed: tuple[int, int]) -> Sequence[bytes] | None:
+    def _current(self, place: tuple[int, int], changed: tuple[int, int], descriptor: int) -> Sequence[bytes] | None:
         kept = self._kept.get(place)
         if kept is None:
             return None
@@ -203,9 +203,8 @@ class NameCache:
             return None
         elif kept.news.changes:
             self._bytes -= kept.names.size
-            kept.names = kept.names.changed(kept.news.changes)
+            kept.names = kept.names.changed(kept.news.taken(descriptor))
             self._bytes += kept.names.size
-            kept.news.changes.clear()
         self._kept.move_to_end(place)
         return kept.names
 

@@ -210,6 +210,11 @@ class Disk:
     def _rename(self, call: Call) -> None:
         source, target = self._named(call, 0), self._named(call, 1)
         moved = self._find(source) if source is not None else None
+        if "RENAME_EXCHANGE" in call.arguments:
+            other = self._find(target) if target is not None else None
+            self._enter(target, moved)
+            self._enter(source, other)
+            return
         if target is not None:
             assert moved is not None, f"{target} was renamed from what was not recorded"
             self._enter(target, moved)
