@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from eventflow.errors import SettingError
 from eventflow.gateway.linear_patterns import NotLinear, TooCostly, searching
-from eventflow.gateway.schema_keywords import bounded
+from eventflow.gateway.schema_keywords import allow_references, bounded
 
 #: AWS's schemas are of draft 4; those that come from OpenAPI 3.1 say that they are of 2020-12.
 DRAFT_4, DRAFT_2020 = "http://json-schema.org/draft-04/schema#", "https://json-schema.org/draft/2020-12/schema"
@@ -182,6 +182,7 @@ def library(where: str, name: str) -> Any:
 
 def accepts(validator: Validator, body: bytes) -> bool:
     """Whether a body is JSON that the schema allows."""
+    allow_references(len(body))
     try:
         return bool(validator.is_valid(json.loads(body.decode(), parse_constant=refuse)))
     except (ValueError, RecursionError, TooCostly, ArithmeticError):  # the last are the library's, of numbers that no float can be

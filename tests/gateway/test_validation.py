@@ -156,12 +156,33 @@ def test_http_apis_validate_nothing() -> None:
         pass
 
 
-SLOW = {
+SLOW: dict[str, tuple[Any, Any]] = {
     "pattern": ({"type": "object", "properties": {"a": {"pattern": "^(x+x+)+y$"}}}, {"a": "x" * 15_000}),
     "names by pattern": ({"patternProperties": {"^(x+x+)+y$": {}}, "additionalProperties": False}, {"x" * 15_000: 1}),
     "what is the same": ({"type": "array", "uniqueItems": True, "minItems": 10**6}, [{"a": number} for number in range(9_000)]),
     "numbers of one hash": ({"type": "array", "uniqueItems": True, "minItems": 10**6}, [number * (2**61 - 1) for number in range(9_000)]),
 }
+
+
+BRANCHES = [{"properties": {"c": {"$ref": "Node"}}, "required": ["x"]}, {"properties": {"c": {"$ref": "Node"}}}]
+
+
+def test_a_schema_that_leads_to_itself_in_two_ways() -> None:
+    """Each level of the body doubles what the library looks at."""
+    deep: dict[str, Any] = {}
+    for _ in range(60):
+        deep = {"c": deep}
+    with gateway(shop(Rest("POST /x", validator="body", models="Node"), models={"Node": {"oneOf": BRANCHES}})) as server:
+        begin = time.process_time()
+        assert [post(server, "/x", body) for body in (deep, {"c": {}}, {"c": {"c": {}}}, {"x": 1})] == [400, 200, 200, 400]
+        assert time.process_time() - begin < 3
+
+
+def test_a_body_with_many_references() -> None:
+    models = {"Item": {"anyOf": [{"type": "string"}, {"$ref": "Number"}]}, "Number": {"type": "number"}}
+    with gateway(shop(Rest("POST /x", validator="body", models={"items": {"$ref": "Item"}}), models=models)) as server:
+        assert post(server, "/x", [1] * 8_000) == 200
+        assert post(server, "/x", [*[1] * 8_000, None]) == 400
 
 
 @pytest.mark.parametrize("name", SLOW)
