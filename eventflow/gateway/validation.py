@@ -21,7 +21,7 @@ PLACES = ("header", "query", "path")
 DEFAULT = "$default"
 JSON = "application/json"
 #: A body that is longer is checked in a thread, so that others need not wait for it.
-LONG_BODY = 16 * 1024
+LONG_BODY = 4 * 1024
 
 
 @dataclass(frozen=True)
