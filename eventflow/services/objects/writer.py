@@ -206,8 +206,7 @@ class ObjectWriter:
                 stored, pending = await self._pending.record(bucket, replace(draft, state=state), standing, incoming.name, body)
                 faultpoint.reach("object.journaled")
                 try:
-                    quick = standing is None or (bucket.directory.swaps and standing.size <= SMALL)  # a large file takes its time to go
-                    go = self._disk.brief if quick else self._disk.in_line
+                    go = self._disk.in_line if standing else self._disk.brief
                     await go(bucket.path, bucket.directory.place, incoming.name, draft.key, None, standing is not None)
                 except BaseException:
                     await self._pending.take_back(pending)
