@@ -36,7 +36,7 @@ test: $(VENV)/.with-test ## Run the tests, several at a time
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
-	@$(BIN)/python -m pytest -m slow $(TESTS)
+	@$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal $(TESTS)
 
 test-browser: $(VENV)/.with-browser ## Use the samples' pages in headless Chromium (make setup-browser), as people would; screenshots are in test-artefacts/browser
 	@$(BIN)/python -m pytest -m browser tests/browser
