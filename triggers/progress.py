@@ -111,6 +111,13 @@ class Progress:
         """Whether the window is over, and the function is to be told so next."""
         return self.window is not None and self.window.closes(lane, self.source.arn, self.ended, self._target.clock.now())
 
+    async def behind(self) -> bool:
+        """Whether the stream has records that were not read yet, which may be of the window that is open."""
+        if self.window is None or self.window.early or self.ended or self.window.arn != self.source.arn:
+            return False
+        records, _ended = await self.source.read(str(self.read), 1, 0)
+        return bool(records)
+
     async def write_down(self) -> None:
         """Where each lane is. One that has nothing to do is where the reading is."""
         for lane in self.lanes:

@@ -51,7 +51,7 @@ class Shard:
         swept = 0
         while (read := await self._reader.fill()) or any(map(batches.due, progress.lanes)) or (read is None and await progress.followed()):
             for lane in progress.lanes:
-                while batches.due(lane):
+                while batches.due(lane) and await batches.ready(lane):
                     swept += await batches.attempt(lane)
         self._mark()
         return swept

@@ -28,6 +28,10 @@ class StreamBatches:
         """Whether there is something to attempt now."""
         return (bool(lane.waiting) or self._progress.closes(lane)) and lane.retry_at <= self._target.clock.now()
 
+    async def ready(self, lane: Lane) -> bool:
+        """Whether there are records, or the window is over and all that may be of it was read: after a restart much may be unread."""
+        return bool(lane.waiting) or (self._progress.closes(lane) and not await self._progress.behind())
+
     async def work(self, lane: Lane) -> None:
         """Attempt what there is in a lane, for ever."""
         clock = self._target.clock
@@ -47,10 +51,13 @@ class StreamBatches:
 
     async def _something(self, lane: Lane) -> None:
         """Wait until there are records, or the window is over."""
-        while not lane.waiting and not self._progress.closes(lane):
-            window, clock = self._progress.window, self._target.clock
-            lane.filled.clear()
-            await clock.wait(lane.filled, None if window is None else window.left(clock.now()))
+        clock = self._target.clock
+        while True:
+            lane.filled.clear()  # before the look, or what comes during it would be missed
+            if await self.ready(lane):
+                return
+            window = self._progress.window
+            await clock.wait(lane.filled, None if window is None or self._progress.closes(lane) else window.left(clock.now()))
 
     async def _gather(self, lane: Lane) -> None:
         """Wait until there is a whole batch, or the window that began with its first record is over."""

@@ -56,6 +56,9 @@ class StreamReader:
             lane = self._lane_of(entry)
             if entry.sequence > lane.done and self._filters.matches(record):
                 lane.add(entry)
+        if records and progress.window is not None:
+            for lane in progress.lanes:
+                lane.filled.set()  # who waited for them to close the window looks again, be they for the lane or not
         if progress.unwritten > LONGEST_UNWRITTEN and not progress.waits:
             await progress.write_down()
         return len(records)

@@ -12,6 +12,7 @@ import pytest
 from test_stream_trigger import Place, keys_of, place
 
 from eventflow import App, SettingError
+from triggers import stream_reader
 from triggers.lane import LARGEST_PAYLOAD
 from triggers.stream import Stream
 from triggers.tumbling import GRACE, LARGEST_STATE
@@ -91,6 +92,35 @@ def test_a_window_outlives_a_restart(sweeps: bool) -> None:
         await work()
         await work()
         assert told(place) == [("00:00:00", ["a"], None, False), ("00:00:00", ["b"], 1, False), ("00:00:00", [], 2, True)]
+
+    place(scenario, tumbling_window=MINUTE)
+
+
+@pytest.mark.parametrize("sweeps", [False, True])
+@pytest.mark.parametrize("page", [1, 1000])
+def test_what_was_unread_at_a_stop_is_in_its_window_however_late_the_next_start(sweeps: bool, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_reader, "PAGE", page)
+
+    async def scenario(place: Place) -> None:
+        counting(place)
+        await place.put("a")
+        if sweeps:
+            await place.trigger.sweep(place.target)
+        else:
+            async with place.running():
+                pass
+        await place.put("b", "c")
+        await place.advance(3600)
+        if sweeps:
+            await place.trigger.sweep(place.target)
+        else:
+            async with place.running():
+                await place.advance(0)
+        found = told(place)
+        assert [start for start, _keys, _state, _last in found] == ["00:00:00"] * len(found)
+        assert [key for _start, keys, _state, _last in found for key in keys] == ["a", "b", "c"]
+        assert [(state, last) for _start, _keys, state, last in found][-1] == (3, True)
+        assert [last for *_others, last in found].count(True) == 1
 
     place(scenario, tumbling_window=MINUTE)
 
