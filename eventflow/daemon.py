@@ -67,6 +67,7 @@ class Daemon:
     def __init__(self, app: str, settings: Settings, clock: Clock, *, watch: bool = False) -> None:
         self._app = app
         self._watch = watch
+        self._changes: Changes | None = None
         self._settings = settings
         self._clock = clock
         self._state = StateDirectory(settings.state)
@@ -88,7 +89,7 @@ class Daemon:
         self._stopping.set()
 
     async def run(self) -> None:
-        locate(self._app)  # a mistyped name is told before anything is made
+        self._root = locate(self._app).root  # a mistyped name is told before anything is made
         self._state.acquire(self._app)
         self._notifier.starting()
         try:
@@ -176,6 +177,9 @@ class Daemon:
         return True
 
     async def _start(self) -> None:
+        if self._watch:  # from before the files are read: no change is missed
+            self._changes = Changes(self._root, self._state.path, self._clock)
+            self._changes.start()
         await self.load()
         await self._core.start()
         faultpoint.reach("daemon.loaded")
@@ -199,8 +203,8 @@ class Daemon:
 
     async def _serve(self, serving: asyncio.Task[None]) -> None:
         aside = [asyncio.create_task(self._prune()), asyncio.create_task(ClockWatch(self._core).run())]
-        if self._watch:
-            aside.append(asyncio.create_task(self._reload_on_change()))
+        if self._changes is not None:
+            aside.append(asyncio.create_task(self._reload_on(self._changes)))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -215,6 +219,8 @@ class Daemon:
     async def _shut_down(self, server: HttpServer) -> None:
         """Take no new events, let running functions finish (they still reach the endpoint), then end everything."""
         self._notifier.stopping(self._grace)
+        if self._changes is not None:
+            self._changes.stop()
         await self._supervisor.stop()
         await self._core.stop()
         faultpoint.reach("daemon.stopping")
@@ -345,24 +351,18 @@ class Daemon:
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)
 
-    async def _reload_on_change(self) -> None:
-        root = Path(self._manifest.root) if self._manifest else Path.cwd()
-        changes = Changes(root, self._state.path, self._clock)
-        changes.start()
-        log.info("watching %s: the application is loaded again when its files change", root)
-        try:
-            while True:
-                await changes.next()
-                begin = self._clock.monotonic()
-                self._notifier.reloading()
-                try:
-                    await self.load()
-                    log.info("loaded the changed application in %.0f ms", (self._clock.monotonic() - begin) * 1000)
-                except EventflowError as error:
-                    log.error("the changed application is refused, the former goes on: %s", error)
-                self._notifier.ready()
-        finally:
-            changes.stop()
+    async def _reload_on(self, changes: Changes) -> None:
+        log.info("watching %s: the application is loaded again when its files change", self._root)
+        while True:
+            await changes.next()
+            begin = self._clock.monotonic()
+            self._notifier.reloading()
+            try:
+                await self.load()
+                log.info("loaded the changed application in %.0f ms", (self._clock.monotonic() - begin) * 1000)
+            except EventflowError as error:
+                log.error("the changed application is refused, the former goes on: %s", error)
+            self._notifier.ready()
 
     async def _start_zygote_again(self) -> None:
         for attempt in itertools.count():

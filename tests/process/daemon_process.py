@@ -44,8 +44,6 @@ class DaemonProcess:
             )
         if ready:
             self.until(self._is_announced, "the daemon is ready")
-        if ready and verb == "dev":
-            self.until(lambda: '"message": "watching ' in self.log.read_text(), "it watches the application's files")
         return self
 
     def _is_announced(self) -> bool:
