@@ -197,6 +197,17 @@ def test_deleting_removes_empty_directories_but_not_the_bucket_or_folders(tmp_pa
     in_world(tmp_path, work)
 
 
+def test_a_folder_that_was_put_again_goes_when_it_is_deleted(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        for _time in range(3):
+            await world.put("d/c/", b"")
+        await world.objects.delete(BUCKET, "d/c/")
+        assert await world.keys() == []
+        assert not (world.path / "d").exists()
+
+    in_world(tmp_path, work)
+
+
 def test_folder_keys_are_zero_byte_objects(tmp_path: Path) -> None:
     async def work(world: World) -> None:
         (world.path / "by-hand").mkdir()

@@ -196,7 +196,7 @@ class ObjectIndex:
             row = row_of(rows_of(connection, bucket, key), state, kind)
             removal(connection, bucket, Draft(key, state, row[4] if row else "", author=author), now, action)
             if kind == FOLDER:
-                connection.execute(DELETE_ROW, (bucket, key, kind, str(state)))
+                forget_folder(connection, bucket, key)
             forget_old_removals(connection, now - REMEMBERED)
 
         await self.write(change)
@@ -220,6 +220,8 @@ def recorded(connection: sqlite3.Connection, bucket: str, draft: Draft, standing
     """Within a transaction: ``record``. ``least`` is what its sequencer must be at least."""
     sequencer = next_sequencer(connection, bucket, draft.key, max(draft.state.mtime_ns, least))
     connection.execute(DELETE_OTHERS, (bucket, draft.key, str(standing), str(draft.state)))
+    if draft.kind == FOLDER:  # it has nothing that a crash could leave in its former state
+        forget_folder(connection, bucket, draft.key)
     insert(connection, bucket, draft, sequencer)
     if draft.upload is not None:
         connection.execute(COMPLETING, (str(draft.state), draft.upload))
