@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -82,12 +83,15 @@ class XmlWriters:
         writers = {name: (self._names.member(name, member), self.of(member)) for name, member in members.items()}
         order = {name: place for place, name in enumerate(writers)}
 
+        @lru_cache(64)  # answers have few forms, and a listing has one a thousand times
+        def plan(*given: str) -> list[tuple[str, str, WriteXml]]:
+            refuse_strangers(given, writers)
+            return [(name, *writers[name]) for name in sorted(given, key=order.__getitem__)]
+
         def write(value: Mapping[str, Any], out: list[str]) -> None:
-            refuse_strangers(value, writers)
-            for name in sorted(value, key=order.__getitem__) if len(value) > 1 else value:
+            for name, wire_name, writer in plan(*value):
                 item = value[name]
                 if item is not None:
-                    wire_name, writer = writers[name]
                     writer(wire_name, item, out)
 
         return write
@@ -131,9 +135,8 @@ class XmlWriters:
         return write_entries if flattened else write
 
 
-def refuse_strangers(value: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    if not value.keys() <= known.keys():
-        strangers = value.keys() - known.keys()
+def refuse_strangers(given: Iterable[str], known: Mapping[str, Any]) -> None:
+    if strangers := set(given) - known.keys():
         raise KeyError(f"An operation answered members that the service model does not have: {', '.join(sorted(strangers))}")
 
 

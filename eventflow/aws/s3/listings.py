@@ -60,7 +60,7 @@ class ListingOperations:
             "Prefix": encode(prefix),
             "MaxKeys": limit,
             "IsTruncated": page.last is not None,
-            "Contents": [listed(stored) | {"Key": encode(stored.version.key)} for stored in page.objects],
+            "Contents": [listed(stored, encode) for stored in page.objects],
             "CommonPrefixes": [{"Prefix": encode(name)} for name in page.prefixes],
         }
         if delimiter:

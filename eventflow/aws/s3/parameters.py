@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -134,10 +134,10 @@ def checksum_members(checksum: Checksum | None) -> dict[str, str]:
     return {f"Checksum{checksum.algorithm}": checksum.value, "ChecksumType": checksum.kind}
 
 
-def listed(stored: StoredObject) -> dict[str, Any]:
-    """An object as listings show it."""
+def listed(stored: StoredObject, encode: Callable[[str], str]) -> dict[str, Any]:
+    """An object as listings show it, its key as ``encode`` writes it."""
     found = {
-        "Key": stored.version.key,
+        "Key": encode(stored.version.key),
         "LastModified": int(stored.modified),
         "ETag": quoted(stored.version.etag),
         "Size": stored.version.size,

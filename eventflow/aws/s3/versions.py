@@ -76,7 +76,7 @@ class VersionOperations:
         return answer
 
     def _version(self, entry: Listed, stored: StoredObject, encode: Any) -> dict[str, Any]:
-        return listed(stored) | self._entry(entry, encode)
+        return listed(stored, encode) | self._entry(entry, encode)
 
     def _marker(self, entry: Listed, encode: Any) -> dict[str, Any]:
         assert entry.marker is not None

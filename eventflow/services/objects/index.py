@@ -8,7 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from eventflow.database import Database
@@ -29,6 +29,8 @@ REMOVED = "removed"
 REMEMBERED = 7 * 86_400.0
 #: The most forgotten removals that one delete cleans away, so that none of them takes long.
 FORGOTTEN_AT_ONCE = 100
+#: What is known of an object is remembered decoded if it has no more characters.
+MOST_REMEMBERED = 256
 #: A sequencer is compared as text: sixteen digits, always.
 LARGEST_SEQUENCER = (1 << 64) - 1
 NEVER = -1
@@ -333,11 +335,20 @@ def draft_object(draft: Draft, sequencer: str) -> StoredObject:
 
 def stored_object(row: tuple[Any, ...]) -> StoredObject:
     key, _kind, state_text, sequencer, etag, _settled, encoded, action, trace, principal = row
-    state = FileState.parse(state_text)
+    size, mtime_ns, inode = map(int, state_text.split(":"))
+    version_id, attributes, checksum, parts = (decoded_often if len(encoded) <= MOST_REMEMBERED else decoded)(encoded)
+    version = ObjectVersion(key, size, etag, mtime_ns, inode, sequencer, action, trace, principal, version_id)
+    return StoredObject(version, attributes, checksum, parts)
+
+
+def decoded(encoded: str) -> tuple[str | None, Attributes, Checksum | None, Parts]:
+    """What ``encode`` wrote of an object, its version's id first."""
     values = json.loads(encoded)
-    who = (action, trace, principal, values.get("version"))
-    version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, *who)
-    return StoredObject(version, decode_attributes(values), decode_checksum(values.get("checksum")), decode_parts(values))
+    return values.get("version"), decode_attributes(values), decode_checksum(values.get("checksum")), decode_parts(values)
+
+
+#: Many objects of a bucket have the same type and nothing else.
+decoded_often = lru_cache(256)(decoded)
 
 
 def encode(draft: Draft) -> str:

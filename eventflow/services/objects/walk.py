@@ -62,10 +62,17 @@ class BucketWalk:
         walks = [iter(walk) for walk in self._walks]
         heads = [next(walk, None) for walk in walks]
         while present := [found for found in heads if found is not None]:
+            if len(present) == 1:  # most buckets have no encoded names
+                break
             found = min(present, key=rank)
             self._passed = max(self._passed, found.octets)
             yield found
             heads = [head if head and head.octets > self._passed else next(walk, None) for head, walk in zip(heads, walks, strict=True)]
+        for head, walk in zip(heads, walks, strict=True):
+            while head is not None:
+                self._passed = max(self._passed, head.octets)
+                yield head
+                head = next(walk, None)
 
     def skip_to(self, bound: bytes) -> None:
         """Go on with the first key behind ``bound``."""
