@@ -84,6 +84,12 @@ class Spine:
     def environments(self, function: str) -> list[Any]:
         return [one for one in self.pool._by_id.values() if one.function.name == function]
 
+    async def environment(self, function: str) -> Any:
+        """Its only environment, with its process's number: that comes by another way than the process's answers, and may come after them."""
+        (environment,) = self.environments(function)
+        await self.until(lambda: environment.pid)
+        return environment
+
     async def close(self) -> None:
         await self.dispatcher.stop(0.0)
         await self.pool.close()

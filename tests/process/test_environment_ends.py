@@ -153,7 +153,7 @@ def test_a_killed_environment_is_the_function_s_error_and_the_event_is_retried(t
     async def work(spine: Spine) -> None:
         id = await spine.emit("f")
         await spine.until(lambda: any(one.in_flight for one in spine.environments("f")))
-        os.kill(spine.environments("f")[0].pid, signal.SIGKILL)
+        os.kill((await spine.environment("f")).pid, signal.SIGKILL)
         await spine.settled()
         event = await spine.event(id)
         assert (event["state"], event["attempts"][0]["error_type"]) == ("waiting", "Runtime.ExitError")
@@ -177,7 +177,7 @@ def test_the_zygote_s_death_is_not_the_function_s_and_another_takes_over(tmp_pat
         file = tmp_path / "first"
         id = await spine.emit("f", json.dumps(str(file)).encode())
         await spine.until(file.exists)
-        [environment] = spine.environments("f")
+        environment = await spine.environment("f")
         os.kill(spine.nursery.pid, signal.SIGKILL)
         await asyncio.wait_for(spine.lost.wait(), PATIENCE)
         await spine.until(lambda: not alive(environment.pid))

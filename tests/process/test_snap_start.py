@@ -78,7 +78,7 @@ def test_state_of_one_environment_never_reaches_another(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
         assert value_of(await spine.invoke("count")) == 1
         assert value_of(await spine.invoke("count")) == 2
-        (environment,) = spine.environments("count")
+        environment = await spine.environment("count")
         os.kill(environment.pid, signal.SIGKILL)
         await spine.until(lambda: not spine.environments("count"))
         assert value_of(await spine.invoke("count")) == 1
@@ -187,7 +187,7 @@ def test_hooks_after_the_restore_have_ten_seconds(tmp_path: Path) -> None:
 def test_a_template_that_dies_is_made_again_and_its_environments_end_with_it(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
         value_of(await spine.invoke("slow", b"0"))
-        (environment,) = spine.environments("slow")
+        environment = await spine.environment("slow")
         template = parent_of(environment.pid)
         assert template != spine.nursery.pid
         running = asyncio.create_task(spine.invoke("slow", b"20"))
@@ -196,7 +196,7 @@ def test_a_template_that_dies_is_made_again_and_its_environments_end_with_it(tmp
         assert (await running).error_type == "Runtime.ExitError"
         await spine.until(lambda: not alive(environment.pid))
         value_of(await spine.invoke("slow", b"0"))
-        (other,) = spine.environments("slow")
+        other = await spine.environment("slow")
         assert parent_of(other.pid) not in (template, spine.nursery.pid)
 
     with_spine(
@@ -213,7 +213,7 @@ def test_a_template_that_dies_is_made_again_and_its_environments_end_with_it(tmp
 def test_everything_ends_with_the_zygote(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
         value_of(await spine.invoke("noop"))
-        (environment,) = spine.environments("noop")
+        environment = await spine.environment("noop")
         pids = [environment.pid, parent_of(environment.pid)]
         os.kill(spine.nursery.pid, signal.SIGKILL)
         await asyncio.wait_for(spine.lost.wait(), PATIENCE)
