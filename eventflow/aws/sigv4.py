@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from eventflow.aws.remembered import LONGEST_REMEMBERED, REMEMBERED
 from eventflow.aws.request import Request
 from eventflow.clock import Clock
+from eventflow.remembered import LONGEST_REMEMBERED, REMEMBERED
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"

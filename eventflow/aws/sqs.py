@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from eventflow.aws.operation import Call, operation, operations_of
-from eventflow.aws.remembered import remembered
 from eventflow.errors import ServiceError
+from eventflow.remembered import remembered
 from eventflow.services.queues import Queues, message_attributes
 from eventflow.services.queues.attributes import LARGEST_MESSAGE, REFUSED
 from eventflow.services.queues.errors import missing, no_such_queue, unknown_attribute
@@ -213,7 +213,7 @@ class SqsService:
         )
 
 
-@remembered
+@remembered()
 def parts_of(address: str) -> tuple[str, ...]:
     """The parts of an address' path, decoded."""
     return tuple(unquote(part) for part in urlsplit(address).path.split("/") if part)

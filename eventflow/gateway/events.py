@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 from eventflow.gateway.apis import URL, Api, Route
 from eventflow.gateway.request import Request, quoted
 from eventflow.gateway.seams import NOTHING_FOUND, Findings
+from eventflow.remembered import remembered
 
 #: Bodies of these types are texts to an HTTP API; those of all others come in Base64.
 TEXTUAL = frozenset(f"application/{name}" for name in ("json", "javascript", "xml", "graphql", "x-javascript"))
@@ -121,8 +121,9 @@ class Writer:
         single, multiple = both(pairs)
         added = self.headers(request)
         for name in ("x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-amzn-trace-id"):
-            single[written(name)] = added[name]
-            multiple[written(name)] = [added[name]]
+            shown = canonical(name.encode())
+            single[shown] = added[name]
+            multiple[shown] = [added[name]]
         return single, multiple
 
     def _context_1(self, request: Request, route: Route, findings: Findings) -> dict[str, Any]:
@@ -188,23 +189,15 @@ def both(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], dict[str, li
     return single, multiple
 
 
+@remembered(1024, LONGEST_REMEMBERED)
 def canonical(name: bytes) -> str:
-    return remembered_name(name) if len(name) <= LONGEST_REMEMBERED else written(name.decode("latin-1"))
-
-
-@functools.lru_cache(maxsize=1024)
-def remembered_name(name: bytes) -> str:
-    return written(name.decode("latin-1"))
-
-
-def written(name: str) -> str:
     """``Content-Type`` for ``content-type``."""
-    return "-".join([part[:1].upper() + part[1:] for part in name.split("-")])
+    return "-".join([part[:1].upper() + part[1:] for part in name.decode("latin-1").split("-")])
 
 
 def body_2(body: bytes, content_type: str) -> tuple[str, bool]:
     """The body as a JSON string, and whether it is Base64."""
-    if (remembered_textual if len(content_type) <= LONGEST_REMEMBERED else is_textual)(content_type):
+    if is_textual(content_type):
         try:
             return quoted(body.decode()), False
         except UnicodeDecodeError:
@@ -212,6 +205,7 @@ def body_2(body: bytes, content_type: str) -> tuple[str, bool]:
     return f'"{base64.b64encode(body).decode()}"', True
 
 
+@remembered(longest=LONGEST_REMEMBERED)
 def is_textual(content_type: str) -> bool:
     media_type, _, parameters = content_type.lower().partition(";")
     media_type = media_type.strip()
@@ -222,9 +216,6 @@ def is_textual(content_type: str) -> bool:
         or (media_type.startswith("application/") and media_type.endswith(("+json", "+xml")))
         or "charset=utf-8" in parameters
     )
-
-
-remembered_textual = functools.lru_cache(maxsize=256)(is_textual)
 
 
 def body_1(body: bytes, content_type: str, api: Api) -> tuple[str | None, bool]:

@@ -128,35 +128,36 @@ def dialect_of(schema: Any) -> str:
     return DRAFT_2020 if named == DRAFT_2020 or isinstance(schema, bool) else DRAFT_4
 
 
+def objects_in(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """The JSON objects of a schema, itself the first."""
+    if isinstance(schema, Mapping):
+        yield schema
+        schema = schema.values()
+    elif not isinstance(schema, list):
+        return
+    for one in schema:
+        yield from objects_in(one)
+
+
 def patterns(schema: Any) -> Iterator[str]:
     """The regular expressions in a schema."""
-    if isinstance(schema, Mapping):
-        if isinstance(schema.get("pattern"), str):
-            yield schema["pattern"]
-        if isinstance(schema.get("patternProperties"), Mapping):
-            yield from schema["patternProperties"]
-    if isinstance(schema, Mapping | list):
-        for value in schema.values() if isinstance(schema, Mapping) else schema:
-            yield from patterns(value)
+    for found in objects_in(schema):
+        if isinstance(found.get("pattern"), str):
+            yield found["pattern"]
+        if isinstance(found.get("patternProperties"), Mapping):
+            yield from found["patternProperties"]
 
 
 def has(schema: Any, keyword: str) -> bool:
     """Whether a keyword is anywhere in a schema."""
-    if isinstance(schema, Mapping):
-        return keyword in schema or any(has(one, keyword) for one in schema.values())
-    return isinstance(schema, list) and any(has(one, keyword) for one in schema)
+    return any(keyword in found for found in objects_in(schema))
 
 
 def local_references(schema: Any) -> Iterator[str]:
     """What a schema refers to in itself."""
-    if isinstance(schema, Mapping):
-        if isinstance(schema.get("$ref"), str) and schema["$ref"].startswith("#"):
-            yield schema["$ref"]
-        for one in schema.values():
-            yield from local_references(one)
-    elif isinstance(schema, list):
-        for one in schema:
-            yield from local_references(one)
+    for found in objects_in(schema):
+        if isinstance(found.get("$ref"), str) and found["$ref"].startswith("#"):
+            yield found["$ref"]
 
 
 def leads_somewhere(schema: Any, reference: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -11,14 +10,16 @@ from urllib.parse import parse_qsl
 
 from eventflow.gateway.forwarding import Network, client_of
 from eventflow.gateway.tracing import is_trace
+from eventflow.remembered import remembered
 
 if TYPE_CHECKING:
     from eventflow.body_budget import Share
 
 #: A text as a JSON string in ASCII; the C function that json.dumps uses.
 quoted = json.encoder.encode_basestring_ascii
-#: RFC 3986, 3.2.2 and 3.2.3.
+#: A name of the DNS and a port.
 LONGEST_HOST = 255 + len(":65535")
+#: RFC 3986, 3.2.2 and 3.2.3.
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
 
 
@@ -141,12 +142,8 @@ class Request:
         return parse_qsl(self.query, keep_blank_values=True, encoding="utf-8", errors="replace") if self.query else []
 
 
+@remembered(1024, LONGEST_HOST)
 def domain_of(host: str) -> str | None:
     """The name or address in a Host header, an IPv6 address with its brackets; None for what is no host."""
-    return remembered_domain(host) if len(host) <= LONGEST_HOST else None
-
-
-@functools.lru_cache(maxsize=1024)
-def remembered_domain(host: str) -> str | None:
-    found = HOST.fullmatch(host)
+    found = HOST.fullmatch(host) if len(host) <= LONGEST_HOST else None
     return found[1].lower() if found is not None else None

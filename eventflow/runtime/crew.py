@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 from eventflow.clock import Timer
 from eventflow.dispatch.invocation import Invocation
@@ -52,13 +53,8 @@ class Crew:
         """How many environments run it and are as quick as usual, up to ``most``. One that has been running for longer is not."""
         if not self.quick:
             return 0
-        found = 0
-        for one in self.environments:
-            if one.since > now - PATIENCE_SECONDS and one.phase is Phase.BUSY:
-                found += 1
-                if found == most:
-                    break
-        return found
+        busy = (one for one in self.environments if one.phase is Phase.BUSY and self.gets_on(one, now))
+        return sum(1 for _one in islice(busy, most))
 
     def gets_on(self, environment: Environment, now: float) -> bool:
         return self.quick and environment.since > now - PATIENCE_SECONDS

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from eventflow.aws.protocols import uri
 from eventflow.aws.protocols.refusal import UnknownOperation
 from eventflow.aws.protocols.scalars import timestamp_writer
-from eventflow.aws.remembered import LONGEST_REMEMBERED, REMEMBERED, remembered
 from eventflow.aws.request import Request, joined
 from eventflow.aws.sigv4 import (
     BLANK,
@@ -38,6 +37,7 @@ from eventflow.aws.sigv4 import (
 )
 from eventflow.aws.wire import Wires
 from eventflow.clock import SystemClock
+from eventflow.remembered import LONGEST_REMEMBERED, REMEMBERED, remembered
 
 KEY, SECRET = "EVFLEXAMPLE", "a secret"
 BODY = b'{"a": 1}'
@@ -71,7 +71,7 @@ def with_header(request: Request, name: str, value: str) -> Request:
 def test_short_texts_are_remembered_and_neither_long_ones_nor_mistakes() -> None:
     asked: list[str] = []
 
-    @remembered
+    @remembered()
     def read(text: str) -> str:
         asked.append(text)
         if text == "bad":

@@ -13,9 +13,8 @@ import pytest
 
 from eventflow import App
 from eventflow.body_budget import BodyBudget
-from eventflow.gateway import events, request
 from eventflow.gateway.compression import wanted
-from eventflow.gateway.events import body_2, canonical
+from eventflow.gateway.events import body_2, canonical, is_textual
 from eventflow.gateway.forwarding import forwarded
 from eventflow.gateway.request import domain_of
 from eventflow.gateway.tracing import is_trace
@@ -86,14 +85,14 @@ def test_the_coding_that_a_client_likes_best(accepted: str, coding: str | None) 
 
 
 def test_nothing_long_is_remembered() -> None:
-    for remembered in (request.remembered_domain, events.remembered_name, events.remembered_textual):
+    for remembered in (domain_of, canonical, is_textual, cased):
         remembered.cache_clear()
     for number in range(100):
         domain_of(f"{number}" + "a" * LONG)
         assert canonical(b"%d-" % number + b"a" * LONG).endswith("-A" + "a" * (LONG - 1))
         cased(b"%d-" % number + b"a" * LONG)
         body_2(b"x", f"text/{number}" + "a" * LONG)
-    for remembered in (request.remembered_domain, events.remembered_name, events.remembered_textual):
+    for remembered in (domain_of, canonical, is_textual, cased):
         assert remembered.cache_info().currsize == 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+
+from hypothesis.stateful import RuleBasedStateMachine
 
 from eventflow.database import MEMORY, Database
 from eventflow.errors import ServiceError
@@ -91,3 +93,24 @@ def run(scenario: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
         asyncio.run(main())
     finally:
         database.close()
+
+
+class Machine(RuleBasedStateMachine):
+    """What machines have that drive queues: a bench on an event loop of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.database = WatchedDatabase(MEMORY)
+        self.bench = Bench(self.database, VirtualClock())
+
+    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    def teardown(self) -> None:
+        self.database.close()
+        self.loop.close()
+
+    @property
+    def now(self) -> float:
+        return self.bench.clock.monotonic()

@@ -1,9 +1,9 @@
 """Directories that outlive a power cut."""
 
-import os
 from pathlib import Path
 
 import pytest
+from objects_world import noted_syncs
 
 from eventflow.database import create_private
 from eventflow.directories import make_directory
@@ -11,16 +11,7 @@ from eventflow.directories import make_directory
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The inodes that were synced, in order."""
-    found: list[int] = []
-    really = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        found.append(os.fstat(descriptor).st_ino)
-        really(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    return found
+    return noted_syncs(monkeypatch)
 
 
 def test_the_names_of_all_directories_that_are_made_are_synced(tmp_path: Path, synced: list[int]) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from objects_world import noted_syncs
 
 from eventflow.errors import ServiceError
 from eventflow.services.objects import disk as disks
@@ -22,16 +23,7 @@ def put(folder: int, name: str, sync: Sync) -> str:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The inodes that were put on the disk, in order."""
-    found: list[int] = []
-    fsync = os.fsync
-
-    def noted(descriptor: int) -> None:
-        found.append(os.fstat(descriptor).st_ino)
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", noted)
-    return found
+    return noted_syncs(monkeypatch)
 
 
 async def together(path: Path, names: list[str]) -> list[object]:

@@ -6,18 +6,15 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
-from queue_bench import ACCOUNT, REGION, Bench, WatchedDatabase, run
+from hypothesis.stateful import Bundle, invariant, multiple, rule
+from queue_bench import ACCOUNT, REGION, Bench, Machine, run
 
-from eventflow.database import MEMORY
 from eventflow.services.queues.receives import Received
-from eventflow.testing.virtual_clock import VirtualClock
 
 
 async def send(bench: Bench, group: str | None, number: int, **options: Any) -> None:
@@ -136,16 +133,13 @@ def test_a_purge_and_expiry_leave_no_group_without_messages() -> None:
     run(scenario)
 
 
-class FairMachine(RuleBasedStateMachine):
+class FairMachine(Machine):
     """Against a plain count: who is visible comes, as many as there are, whatever the order."""
 
     receipts = Bundle("receipts")
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.database = WatchedDatabase(MEMORY)
-        self.bench = Bench(self.database, VirtualClock())
         self.numbers = itertools.count()
         #: Body: since when it is visible, how often it was received, and of which receive that was.
         self.messages: dict[str, tuple[float, int]] = {}
@@ -157,17 +151,6 @@ class FairMachine(RuleBasedStateMachine):
         await self.bench.create("dead")
         policy = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead", "maxReceiveCount": 3}
         await self.bench.create(RedrivePolicy=json.dumps(policy), MessageRetentionPeriod="120")
-
-    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(coroutine)
-
-    def teardown(self) -> None:
-        self.database.close()
-        self.loop.close()
-
-    @property
-    def now(self) -> float:
-        return self.bench.clock.monotonic()
 
     def visible(self) -> set[str]:
         return {body for body, (visible_at, _receives) in self.messages.items() if visible_at <= self.now}

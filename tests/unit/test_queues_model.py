@@ -3,22 +3,18 @@ under their attempt id, and dead letters moved back."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
-from queue_bench import ACCOUNT, REGION, Bench, WatchedDatabase
+from hypothesis.stateful import Bundle, invariant, multiple, rule
+from queue_bench import ACCOUNT, REGION, Machine
 
-from eventflow.database import MEMORY
 from eventflow.errors import ServiceError
 from eventflow.services.queues.receives import Received
-from eventflow.testing.virtual_clock import VirtualClock
 
 MOST_RECEIVES = 2
 VISIBILITY = 10
@@ -42,7 +38,7 @@ class ModelAttempt:
     receives: list[int]
 
 
-class QueueMachine(RuleBasedStateMachine):
+class QueueMachine(Machine):
     """``messages`` is the model: every message that was not deleted, in the order of arrival."""
 
     fifo = False
@@ -51,9 +47,6 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.database = WatchedDatabase(MEMORY)
-        self.bench = Bench(self.database, VirtualClock())
         self.suffix = ".fifo" if self.fifo else ""
         self.messages: list[ModelMessage] = []
         self.dead: list[str] = []
@@ -69,20 +62,9 @@ class QueueMachine(RuleBasedStateMachine):
         kind = {**kind, "VisibilityTimeout": str(VISIBILITY)}
         await self.bench.create(f"orders{self.suffix}", RedrivePolicy=json.dumps(policy), **kind)
 
-    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(coroutine)
-
-    def teardown(self) -> None:
-        self.database.close()
-        self.loop.close()
-
     @property
     def name(self) -> str:
         return f"orders{self.suffix}"
-
-    @property
-    def now(self) -> float:
-        return self.bench.clock.monotonic()
 
     def find(self, received: Received) -> ModelMessage | None:
         return next((message for message in self.messages if message.key == received.receipt.id), None)

@@ -14,10 +14,10 @@ from eventflow.aws.protocols.modeled import status_of
 from eventflow.aws.protocols.refusal import BadDocument, Unreadable
 from eventflow.aws.protocols.rest_xml import RestXml, XmlCodec
 from eventflow.aws.protocols.xml_writer import DECLARATION, element, escape
-from eventflow.aws.remembered import remembered
 from eventflow.aws.reply import Reply
 from eventflow.aws.request import Request
 from eventflow.errors import ServiceError
+from eventflow.remembered import remembered
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 #: Root elements as the S3 API reference shows them; the service model does not have them, and only some SDKs look. Others are "<Operation>Result".
@@ -104,7 +104,7 @@ def host_id(request_id: str) -> str:
     return base64.b64encode(f"eventflow/{request_id}".encode()).decode("ascii")
 
 
-@remembered
+@remembered()
 def bucket_in(host_header: str) -> str | None:
     """The bucket of a host-style address: ``bucket.localhost:4566``, ``bucket.s3.anything``; None for path-style ones and IP addresses."""
     host = host_header.rpartition(":")[0] if re.search(r":\d+$", host_header) else host_header

@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 from eventflow.gateway.events import LONGEST_REMEMBERED, Writer, both
 from eventflow.gateway.request import Request, quoted
+from eventflow.remembered import remembered
 
 #: These describe the connection between client and gateway.
 HOP = frozenset((b"connection", b"upgrade", b"x-forwarded-for"))
@@ -130,13 +130,9 @@ class Events:
         return context
 
 
+@remembered(longest=LONGEST_REMEMBERED)
 def cased(name: bytes) -> str:
     """``Sec-WebSocket-Key`` for ``sec-websocket-key``."""
-    return remembered_case(name) if len(name) <= LONGEST_REMEMBERED else name.decode("latin-1")
-
-
-@lru_cache(maxsize=256)
-def remembered_case(name: bytes) -> str:
     return "-".join([SPELLED.get(part) or part[:1].upper() + part[1:] for part in name.decode("latin-1").split("-")])
 
 

@@ -8,10 +8,11 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 from eventflow.database import Database
+from eventflow.remembered import remembered
 from eventflow.services.objects.checksums import Checksum
 from eventflow.services.objects.directory import FileState
 from eventflow.services.objects.disk import to_the_end
@@ -30,7 +31,7 @@ REMEMBERED = 7 * 86_400.0
 #: The most forgotten removals that one delete cleans away, so that none of them takes long.
 FORGOTTEN_AT_ONCE = 100
 #: What is known of an object is remembered decoded if it has no more characters.
-MOST_REMEMBERED = 256
+LONGEST_REMEMBERED = 256
 #: A sequencer is compared as text: sixteen digits, always.
 LARGEST_SEQUENCER = (1 << 64) - 1
 NEVER = -1
@@ -335,20 +336,17 @@ def draft_object(draft: Draft, sequencer: str) -> StoredObject:
 
 def stored_object(row: tuple[Any, ...]) -> StoredObject:
     key, _kind, state_text, sequencer, etag, _settled, encoded, action, trace, principal = row
-    size, mtime_ns, inode = map(int, state_text.split(":"))
-    version_id, attributes, checksum, parts = (decoded_often if len(encoded) <= MOST_REMEMBERED else decoded)(encoded)
-    version = ObjectVersion(key, size, etag, mtime_ns, inode, sequencer, action, trace, principal, version_id)
+    state = FileState.parse(state_text)
+    version_id, attributes, checksum, parts = decoded(encoded)
+    version = ObjectVersion(key, state.size, etag, state.mtime_ns, state.inode, sequencer, action, trace, principal, version_id)
     return StoredObject(version, attributes, checksum, parts)
 
 
+@remembered(longest=LONGEST_REMEMBERED)
 def decoded(encoded: str) -> tuple[str | None, Attributes, Checksum | None, Parts]:
-    """What ``encode`` wrote of an object, its version's id first."""
+    """What ``encode`` wrote of an object, its version's id first. Many objects of a bucket have the same type and nothing else."""
     values = json.loads(encoded)
     return values.get("version"), decode_attributes(values), decode_checksum(values.get("checksum")), decode_parts(values)
-
-
-#: Many objects of a bucket have the same type and nothing else.
-decoded_often = lru_cache(256)(decoded)
 
 
 def encode(draft: Draft) -> str:

@@ -61,9 +61,7 @@ class BucketWalk:
     def __iter__(self) -> Iterator[Found]:
         walks = [iter(walk) for walk in self._walks]
         heads = [next(walk, None) for walk in walks]
-        while present := [found for found in heads if found is not None]:
-            if len(present) == 1:  # most buckets have no encoded names
-                break
+        while len(present := [found for found in heads if found is not None]) > 1:  # most buckets have no encoded names
             found = min(present, key=rank)
             self._passed = max(self._passed, found.octets)
             yield found
