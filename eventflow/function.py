@@ -110,6 +110,24 @@ class Destination:
         return f"{self.kind} {self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Code that is not of the application's own module: that of a function in a template, or of one that was created by API.
+
+    ``runtime`` is Lambda's name of what runs it (``python3.11``, ``nodejs20.x``, ``java17``, ``provided.al2023``), ``folder`` the absolute path of
+    its code, which the function knows as ``LAMBDA_TASK_ROOT``; ``layers`` are the folders of its unpacked layers, in the order in which Lambda
+    would unpack them. The function's ``handler`` is Lambda's text then: ``folder/module.function``, ``index.handler``.
+    """
+
+    runtime: str
+    folder: str
+    layers: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Package:
+        return cls(values["runtime"], values["folder"], tuple(values["layers"]))
+
+
 class FunctionSettings(TypedDict, total=False):
     """What ``@app.on(...)`` and ``@app.function(...)`` take; ``Function`` says what each means."""
 
@@ -134,7 +152,7 @@ class Function:
     what follows the first attempt of an asynchronous event; ``reserved_concurrency`` is how many may run at once (0 switches the function off,
     None shares what the account has); ``on_success`` and ``on_failure`` get AWS's record of an asynchronous event's end, ``dead_letter_queue``
     the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
-    address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``).
+    address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module.
     """
 
     name: str
@@ -151,6 +169,7 @@ class Function:
     description: str = ""
     snap_start: bool = False
     url: Mapping[str, Any] | None = field(default=None, hash=False)
+    package: Package | None = None
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -165,11 +184,13 @@ class Function:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Function:
         """The function that ``to_json`` wrote, its values checked again."""
-        settings = {name: value for name, value in values.items() if name != "handler"}
+        settings = {name: value for name, value in values.items() if name not in ("handler", "package")}
+        package = values.get("package")
         for destination in ("on_success", "on_failure"):
             if isinstance(settings.get(destination), Mapping):
                 settings[destination] = Destination(**settings[destination])
-        return cls(handler=values["handler"], **checked(str(values.get("name")), settings))
+        ready = checked(str(values.get("name")), settings)
+        return cls(handler=values["handler"], package=None if package is None else Package.from_json(package), **ready)
 
 
 def checked(function: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -100,6 +101,7 @@ class Launcher:
             "version": VERSION,
             "log_group": group,
             "log_stream": environment.log_stream,
+            "package": None if function.package is None else dataclasses.asdict(function.package),
         }
         variables = {
             "_HANDLER": function.handler.replace(":", "."),

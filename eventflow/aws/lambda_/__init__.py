@@ -1,0 +1,5 @@
+"""Lambda's operations, handed to the dispatcher."""
+
+from eventflow.aws.lambda_.service import LambdaService
+
+__all__ = ["LambdaService"]
