@@ -20,6 +20,8 @@ VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 LARGEST_ENVIRONMENT = 4_096
 LONGEST_DESCRIPTION = 256
 STREAMED = "RESPONSE_STREAM"
+#: Lambda's name of the code that can still be changed.
+LATEST = "$LATEST"
 URL_MODES = ("BUFFERED", STREAMED)
 
 #: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
@@ -152,7 +154,8 @@ class Function:
     what follows the first attempt of an asynchronous event; ``reserved_concurrency`` is how many may run at once (0 switches the function off,
     None shares what the account has); ``on_success`` and ``on_failure`` get AWS's record of an asynchronous event's end, ``dead_letter_queue``
     the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
-    address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module.
+    address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module,
+    ``version`` the number of a published version.
     """
 
     name: str
@@ -170,6 +173,12 @@ class Function:
     snap_start: bool = False
     url: Mapping[str, Any] | None = field(default=None, hash=False)
     package: Package | None = None
+    version: str = LATEST
+
+    @cached_property
+    def key(self) -> str:
+        """What dispatcher and pool know it by: the name, of a published version ``name:version``."""
+        return self.name if self.version == LATEST else f"{self.name}:{self.version}"
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -184,13 +193,18 @@ class Function:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Function:
         """The function that ``to_json`` wrote, its values checked again."""
-        settings = {name: value for name, value in values.items() if name not in ("handler", "package")}
+        settings = {name: value for name, value in values.items() if name not in ("handler", "package", "version")}
         package = values.get("package")
         for destination in ("on_success", "on_failure"):
             if isinstance(settings.get(destination), Mapping):
                 settings[destination] = Destination(**settings[destination])
         ready = checked(str(values.get("name")), settings)
-        return cls(handler=values["handler"], package=None if package is None else Package.from_json(package), **ready)
+        return cls(
+            handler=values["handler"],
+            package=None if package is None else Package.from_json(package),
+            version=values.get("version", LATEST),
+            **ready,
+        )
 
 
 def checked(function: str, settings: Mapping[str, Any]) -> dict[str, Any]:

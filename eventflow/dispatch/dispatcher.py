@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,20 +85,39 @@ class Dispatcher:
 
     async def start(self, functions: Mapping[str, Function]) -> None:
         """Take up the events that the journal holds for these functions. Call it again with a new set to change functions while running."""
-        for name, function in functions.items():
-            lane = self._lanes.get(name)
-            if lane is None:
-                self._lanes[name] = Lane(function)
-            else:
-                lane.function = function
         for name in set(self._lanes) - set(functions):
             del self._lanes[name]
-        for name in await self._journal.backlog():
-            if name in self._lanes and not self._lanes[name].spilled:
-                self._lanes[name].spilled = True
-                self._refill(self._lanes[name])
-        self._wakes = await self._journal.next_wake()
+        await self._take_up(functions.values())
+
+    async def put(self, function: Function) -> None:
+        """Add a function to those there are, or change it, and take up what the journal holds for it."""
+        await self._take_up([function])
+        self._wake(function.key)
+
+    async def _take_up(self, functions: Iterable[Function]) -> None:
+        fresh = []
+        for function in functions:
+            lane = self._lanes.get(function.key)
+            if lane is None:
+                # Spilled until it is known what the journal holds: what comes meanwhile must not pass over it.
+                lane = self._lanes[function.key] = Lane(function, spilled=True)
+                fresh.append(lane)
+            lane.function = function
+        if not fresh:
+            return
+        backlog = await self._journal.backlog()
+        for lane in fresh:
+            if lane.function.key in backlog or lane.refused:
+                self._refill(lane)
+            else:
+                lane.spilled = False
+        for key, at in (await self._journal.next_wake()).items():
+            self._wakes[key] = min(at, self._wakes.get(key, at))  # another may have been settled meanwhile
         self._arm()
+
+    def remove(self, key: str) -> None:
+        """Take a function away; what was accepted for it stays in the journal."""
+        self._lanes.pop(key, None)
 
     async def stop(self, grace: float) -> int:
         """Give out no more work, wait up to ``grace`` seconds for what runs, settle it; returns how many invocations were still running."""
@@ -267,7 +286,7 @@ class Dispatcher:
     def returned(self, invocations: list[Invocation]) -> None:
         """Take back what never started: it runs later and is not charged."""
         for invocation in reversed(invocations):
-            lane = self._lanes.get(invocation.function.name)
+            lane = self._lanes.get(invocation.function.key)
             if invocation.event is None:
                 self._answer(
                     invocation,
@@ -280,7 +299,7 @@ class Dispatcher:
                 )
             elif lane is not None and lane.running.pop(invocation.request_id, None) is not None:
                 lane.restore(invocation.event)
-        for function in {invocation.function.name for invocation in invocations}:
+        for function in {invocation.function.key for invocation in invocations}:
             self._wake(function)
 
     def _refusal(self, function: Function, event: Event, now: float) -> tuple[Dead, str]:
@@ -307,11 +326,11 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane) -> None:
         faultpoint.reach("claim.asked")
-        limit = SHARED_CLAIM_LIMIT if self._others_emit(lane.function.name) else CLAIM_LIMIT
+        limit = SHARED_CLAIM_LIMIT if self._others_emit(lane.function.key) else CLAIM_LIMIT
         try:
-            events = await self._journal.claim(lane.function.name, lane.loaded, limit, CLAIM_BYTES)
+            events = await self._journal.claim(lane.function.key, lane.loaded, limit, CLAIM_BYTES)
         except StorageError as error:
-            log.error("cannot claim events of %s: %s", lane.function.name, error)
+            log.error("cannot claim events of %s: %s", lane.function.key, error)
             await self._clock.sleep(STORE_AGAIN_AFTER)
             events = None
         lane.refilling = False
@@ -324,7 +343,7 @@ class Dispatcher:
         for event in events:
             if event.id not in lane.running:
                 lane.push(event)
-        self._wake(lane.function.name)
+        self._wake(lane.function.key)
 
     def _others_emit(self, function: str) -> bool:
         now = self._clock.monotonic()

@@ -22,7 +22,8 @@ SHARING_SECONDS = 1.0
 
 @dataclass(eq=False)
 class Lane:
-    """``loaded`` is the greatest sequence ever taken in; while ``spilled``, later events are on disk only and are claimed when there is room."""
+    """``loaded`` is the greatest sequence ever taken in; while ``spilled``, later events are on disk only and are claimed when there is room;
+    ``refused`` says that one came that was not taken in."""
 
     function: Function
     ready: deque[Event] = field(default_factory=deque)
@@ -30,12 +31,13 @@ class Lane:
     loaded: int = 0
     bytes: int = 0
     spilled: bool = False
+    refused: bool = False
     refilling: bool = False
 
     def offer(self, event: Event) -> bool:
         """Take in an event that was just accepted, unless the lane is full or has fallen behind the journal."""
         if self.spilled or self.full:
-            self.spilled = True
+            self.spilled = self.refused = True
             return False
         self.push(event)
         return True

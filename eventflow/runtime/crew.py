@@ -10,6 +10,7 @@ from eventflow.clock import Timer
 from eventflow.dispatch.invocation import Invocation
 from eventflow.function import Function
 from eventflow.runtime.environment import Environment, Phase
+from eventflow.runtime.nursery import Nursery
 
 #: An invocation that takes less costs less than the message that brings it.
 QUICK_MS = 1.0
@@ -24,7 +25,10 @@ class Crew:
     """The environments of one function. ``urgent`` are synchronous invocations that hold a slot and wait for an environment; ``usual_ms`` is
     what an invocation takes lately, ``processor_share`` how much of that it computes (0 to 1)."""
 
+    """``nursery`` is the zygote that its environments come from; without one none can be started."""
+
     function: Function
+    nursery: Nursery | None = None
     environments: set[Environment] = field(default_factory=set)
     idle: list[Environment] = field(default_factory=list)
     urgent: deque[Invocation] = field(default_factory=deque)

@@ -19,18 +19,15 @@ from eventflow.function import Function
 from eventflow.runtime.environment import Environment
 from eventflow.runtime.limits import Limiter
 from eventflow.runtime.nursery import LOAD_SECONDS, Nursery
-from eventflow.runtime.report import VERSION
 
 #: Lambda gives the init phase 10 seconds.
 INIT_SECONDS = 10.0
 
 
 class Launcher:
-    """``nursery`` is the zygote to fork from, whose variables the environments have; without one nothing can be launched. ``arn`` names functions,
-    ``variables`` are further ones of all environments that start from now on."""
+    """``arn`` names functions, ``variables`` are further ones of all environments that start from now on, beside those of the zygote."""
 
     def __init__(self, clock: Clock, limiter: Limiter, arn: Callable[[str], str], folder: Path) -> None:
-        self.nursery: Nursery | None = None
         self.variables: Mapping[str, str] = {}
         self.limiter = limiter
         self.arn = arn
@@ -38,9 +35,9 @@ class Launcher:
         self._folder = folder
         self._numbers = itertools.count(1)
 
-    def launch(self, function: Function) -> Environment:
-        """Ask for an environment. Raises OSError when the machine has no room for it, or there is no zygote; nothing is left behind then."""
-        if self.nursery is None:
+    def launch(self, function: Function, nursery: Nursery | None) -> Environment:
+        """Ask a zygote for an environment. Raises OSError when the machine has no room for it, or there is no zygote; nothing is left behind then."""
+        if nursery is None:
             raise OSError("the process that environments are forked from is not running")
         name, now = str(next(self._numbers)), self._clock.monotonic()
         folder = self._folder / name
@@ -55,11 +52,11 @@ class Launcher:
             undo.callback(ours.close)
             ours.setblocking(False)
             deadline = now + INIT_SECONDS * (1 + function.snap_start)  # the template's init perhaps, and the hooks after the restore
-            if not self.nursery.is_warm.is_set():
+            if not nursery.is_warm.is_set():
                 deadline += LOAD_SECONDS  # it is forked only then
-            environment = Environment(name, function, self.nursery, ours, log, confinement, folder, now, deadline, log_stream=self._log_stream())
+            environment = Environment(name, function, nursery, ours, log, confinement, folder, now, deadline, log_stream=self._log_stream(function))
             with theirs:
-                self.nursery.fork({**self._request(environment), **self._template(environment)}, [theirs.fileno(), log])
+                nursery.fork({**self._request(environment), **self._template(environment)}, [theirs.fileno(), log])
             undo.pop_all()
         return environment
 
@@ -68,7 +65,7 @@ class Launcher:
         function, nursery = environment.function, environment.nursery
         if not function.snap_start:
             return {}
-        template = nursery.templates.get(function.name)
+        template = nursery.templates.get(function.key)
         if template is None:
             name = f"template-{environment.id}"
             folder = self._folder / name
@@ -76,7 +73,7 @@ class Launcher:
             nursery.at_end.callback(shutil.rmtree, folder, ignore_errors=True)
             confinement = self.limiter.confine(name, function.memory)
             nursery.at_end.callback(confinement.release)
-            template = nursery.templates[function.name] = {
+            template = nursery.templates[function.key] = {
                 "tmp": str(folder / "tmp"),
                 "procs": list(confinement.procs),
                 "data_limit": confinement.data_limit,
@@ -85,10 +82,10 @@ class Launcher:
             }
         return {"template": template}
 
-    def _log_stream(self) -> str:
+    def _log_stream(self, function: Function) -> str:
         """Lambda's form: ``2026/01/31/[$LATEST]<32 hexadecimal digits>``."""
         day = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y/%m/%d")
-        return f"{day}/[{VERSION}]{self._clock.new_id().replace('-', '')}"
+        return f"{day}/[{function.version}]{self._clock.new_id().replace('-', '')}"
 
     def _request(self, environment: Environment) -> dict[str, Any]:
         function, confinement = environment.function, environment.confinement
@@ -98,7 +95,7 @@ class Launcher:
             "handler": function.handler,
             "memory": function.memory,
             "timeout": function.timeout,
-            "version": VERSION,
+            "version": function.version,
             "log_group": group,
             "log_stream": environment.log_stream,
             "package": None if function.package is None else dataclasses.asdict(function.package),
@@ -107,7 +104,7 @@ class Launcher:
             "_HANDLER": function.handler.replace(":", "."),
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
-            "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
+            "AWS_LAMBDA_FUNCTION_VERSION": function.version,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if function.snap_start else "on-demand",
             **self.variables,
             **function.environment,

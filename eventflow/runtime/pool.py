@@ -64,6 +64,8 @@ class Pool:
         self._on_lost = on_lost
         self._idle_seconds = idle_seconds
         self._crews: dict[str, Crew] = {}
+        self._application: set[str] = set()
+        self._nursery: Nursery | None = None
         self._by_pid: dict[int, Environment] = {}
         self._by_id: dict[str, Environment] = {}
         self._room_left = True
@@ -80,20 +82,34 @@ class Pool:
     def replace(self, nursery: Nursery, functions: Mapping[str, Function]) -> Nursery | None:
         """Run these functions with this code from now on; what runs ends as it began. Returns the former nursery: close it when
         ``busy(former)`` is 0."""
-        former, self._launcher.nursery = self._launcher.nursery, nursery
-        for name, function in functions.items():
-            crew = self._crews.setdefault(name, Crew(function))
-            crew.function = function
-        for name in set(self._crews) - set(functions):
-            crew = self._crews.pop(name)
-            self._retire(crew)
-            while crew.urgent:
-                message = f"The application was loaded again, and has no function {name} any more."
-                self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
-        for crew in self._crews.values():
-            self._retire(crew)
-            self.wake(crew.function.name)
+        former, self._nursery = self._nursery, nursery
+        for name in self._application - set(functions):
+            self._drop(name, f"The application was loaded again, and has no function {name} any more.")
+        self._application = set(functions)
+        for function in functions.values():
+            self.put(function, nursery)
         return former
+
+    def put(self, function: Function, nursery: Nursery | None) -> None:
+        """Run a function from now on, forked from this nursery, or run it otherwise than before; what runs ends as it began. Without a nursery what
+        comes waits until there is one."""
+        crew = self._crews.setdefault(function.key, Crew(function))
+        if crew.function != function or crew.nursery is not nursery:
+            crew.function, crew.nursery = function, nursery
+            self._retire(crew)
+        self.wake(function.key)
+
+    def remove(self, key: str) -> None:
+        """Run a function no more; what runs ends as it began, and callers that wait are told."""
+        self._drop(key, f"The function {key} was deleted.")
+
+    def _drop(self, key: str, message: str) -> None:
+        crew = self._crews.pop(key, None)
+        if crew is None:
+            return
+        self._retire(crew)
+        while crew.urgent:
+            self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
 
     def busy(self, nursery: Nursery) -> int:
         """How many environments that came from this nursery still run something."""
@@ -103,7 +119,7 @@ class Pool:
         """How many environments of each function are in each phase."""
         found: dict[str, dict[str, int]] = {}
         for environment in self._by_id.values():
-            phases = found.setdefault(environment.function.name, {})
+            phases = found.setdefault(environment.function.key, {})
             phases[environment.phase.value] = phases.get(environment.phase.value, 0) + 1
         return found
 
@@ -122,8 +138,8 @@ class Pool:
             environment.kill()
         if self._by_id:
             await self._clock.wait(self._all_gone, 2.0)
-        if self._launcher.nursery is not None:
-            await self._launcher.nursery.close()
+        nurseries = [self._nursery, *(crew.nursery for crew in self._crews.values())]
+        await asyncio.gather(*(nursery.close() for nursery in dict.fromkeys(nurseries) if nursery is not None))
         for environment in list(self._by_id.values()):
             self._forget(environment)
         self._launcher.limiter.sweep()
@@ -133,9 +149,9 @@ class Pool:
     def submit(self, invocation: Invocation) -> None:
         """Run a synchronous invocation at once. Raises ``Throttled``, or ``UnknownFunction`` where the function has just been removed."""
         name = invocation.function.name
-        crew = self._crews.get(name)
+        crew = self._crews.get(invocation.function.key)
         if crew is None:
-            raise UnknownFunction(f"There is no function named {name!r} any more.")
+            raise UnknownFunction(f"There is no function named {invocation.function.key!r} any more.")
         reason = self._concurrency.acquire(name)
         if reason is not None:
             raise Throttled(f"Rate Exceeded: {name} runs {self._concurrency.busy(name)} times at once, which is its limit.", reason)
@@ -186,7 +202,7 @@ class Pool:
     def _start_each(self, crew: Crew) -> None:
         while crew.idle and crew.urgent:
             self._feed(crew, crew.idle.pop())
-        while self._launcher.nursery is not None and crew.starting < len(crew.urgent):
+        while crew.nursery is not None and crew.starting < len(crew.urgent):
             if not self._starts.allow(crew) or not self._start(crew):
                 return
 
@@ -202,13 +218,13 @@ class Pool:
             count = min(share, URGENT_WINDOW) if crew.quick else 1
             self._assign(environment, [crew.urgent.popleft() for _ in range(count)], slots=count)
             return True
-        name = crew.function.name
-        if not self._work.backlog(name):
+        key, name = crew.function.key, crew.function.name
+        if not self._work.backlog(key):
             return False
         if self._concurrency.acquire(name) is not None:
-            self._starved.add(name)
+            self._starved.add(key)
             return False
-        invocations = self._work.take(name, self._window(crew))
+        invocations = self._work.take(key, self._window(crew))
         if not invocations:
             self._release(name)
             return False
@@ -219,7 +235,7 @@ class Pool:
         """How many invocations an environment gets at once: more than one only where they are so quick that none would wait noticeably."""
         if not crew.quick:
             return 1
-        share = self._work.backlog(crew.function.name) // max(1, len(crew.environments))
+        share = self._work.backlog(crew.function.key) // max(1, len(crew.environments))
         return max(1, min(QUICK_WINDOW, share))
 
     def _assign(self, environment: Environment, invocations: list[Invocation], slots: int) -> None:
@@ -228,7 +244,7 @@ class Pool:
         self._watch.look_soon()
         first = not environment.in_flight
         environment.in_flight.extend(invocations)
-        arn = self._launcher.arn(environment.function.name)
+        arn = self._launcher.arn(environment.function.key)
         data = b"".join(
             [
                 frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload, frames.INVOKE if one.stream is None else frames.STREAM)
@@ -254,11 +270,10 @@ class Pool:
 
     def _grow(self, crew: Crew) -> None:
         """Start environments for a backlog: one for each processor at once, more while those that run leave processors free."""
-        if crew.growing is not None or self._launcher.nursery is None:
+        if crew.growing is not None or crew.nursery is None:
             return
-        name = crew.function.name
-        waiting = self._work.backlog(name) - crew.starting
-        allowed = self._concurrency.allowed(name) - len(crew.environments)
+        waiting = self._work.backlog(crew.function.key) - crew.starting
+        allowed = self._concurrency.allowed(crew.function.name) - len(crew.environments)
         blocked = crew.blocked_until > self._clock.monotonic()
         wanted = 0 if blocked else min(waiting, allowed, self._step(crew))
         for _ in range(wanted):
@@ -276,14 +291,14 @@ class Pool:
 
     def _share(self, environment: Environment) -> float:
         """How much of a processor it keeps busy, by what is known of its function."""
-        crew = self._crews.get(environment.function.name)
+        crew = self._crews.get(environment.function.key)
         if crew is None:
             return 0.0
         return 1.0 if crew.gets_on(environment, self._clock.monotonic()) else crew.processor_share
 
     def _grow_again(self, crew: Crew) -> None:
         crew.growing = None
-        self.wake(crew.function.name)
+        self.wake(crew.function.key)
 
     def _room(self) -> bool:
         available = available_memory()
@@ -298,7 +313,7 @@ class Pool:
     def _start(self, crew: Crew) -> bool:
         """Fork an environment; False when that could not be asked for."""
         try:
-            environment = self._launcher.launch(crew.function)
+            environment = self._launcher.launch(crew.function, crew.nursery)
         except OSError as error:
             self._cannot_start(crew, error)
             return False
@@ -313,7 +328,7 @@ class Pool:
 
     def _cannot_start(self, crew: Crew, error: OSError) -> None:
         """The machine's doing, not the function's: what waits is charged a system error, and backs off."""
-        message = f"An environment for {crew.function.name} could not be made: {error}."
+        message = f"An environment for {crew.function.key} could not be made: {error}."
         log.error("%s", message)
         crew.blocked_until = self._clock.monotonic() + RESTART_SECONDS
         self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
@@ -324,7 +339,7 @@ class Pool:
             invocation = crew.urgent.popleft()
             self._release(crew.function.name)
         else:
-            taken = self._work.take(crew.function.name, 1)
+            taken = self._work.take(crew.function.key, 1)
             if not taken:
                 return
             invocation = taken[0]
@@ -358,8 +373,11 @@ class Pool:
         """The zygote died: its environments die with it, and none of that is the functions' doing."""
         if self._closing:
             return
-        if nursery is self._launcher.nursery:
-            self._launcher.nursery = None
+        if nursery is self._nursery:
+            self._nursery = None
+        for crew in self._crews.values():
+            if crew.nursery is nursery:
+                crew.nursery = None
         for environment in [one for one in self._by_id.values() if one.nursery is nursery]:
             self._take_frames(environment)
             environment.kill()
@@ -410,7 +428,7 @@ class Pool:
 
     def _ready(self, environment: Environment, answer: frames.Answer) -> None:
         environment.cpu_ms = answer.cpu_ms
-        crew = self._crews.get(environment.function.name)
+        crew = self._crews.get(environment.function.key)
         environment.init_ms = answer.duration
         self._transcript.take_output(environment, answer.log_end, "")
         environment.phase = Phase.IDLE
@@ -441,7 +459,7 @@ class Pool:
             self._release(environment.function.name)
 
     def _learn(self, environment: Environment, ended: list[frames.Answer]) -> None:
-        crew = self._crews.get(environment.function.name)
+        crew = self._crews.get(environment.function.key)
         computed, environment.cpu_ms = ended[-1].cpu_ms - environment.cpu_ms, ended[-1].cpu_ms
         if crew is not None:
             slowest = max([answer.duration if answer.kind == frames.RESULT else FAILURE_MS for answer in ended])
@@ -464,21 +482,25 @@ class Pool:
 
     def _top_up(self, environment: Environment) -> None:
         """Send a quick function's next invocations before it has run out of them."""
-        crew = self._crews.get(environment.function.name)
-        if crew is None or environment.phase is not Phase.BUSY or environment.nursery is not self._launcher.nursery or crew.urgent:
+        crew = self._crews.get(environment.function.key)
+        if crew is None or environment.phase is not Phase.BUSY or self._stale(environment, crew) or crew.urgent:
             return
         window = self._window(crew)
         if window > 1 and len(environment.in_flight) <= QUICK_WINDOW // 2:
-            invocations = self._work.take(crew.function.name, window)
+            invocations = self._work.take(crew.function.key, window)
             if invocations:
                 self._assign(environment, invocations, slots=0)
 
+    def _stale(self, environment: Environment, crew: Crew) -> bool:
+        """Whether it runs what was the function before."""
+        return environment.nursery is not crew.nursery or environment.function is not crew.function
+
     def _free(self, environment: Environment) -> None:
         """An environment has nothing to do: feed it, keep it warm, or let it go."""
-        crew = self._crews.get(environment.function.name)
+        crew = self._crews.get(environment.function.key)
         if environment.phase is not Phase.IDLE:
             return
-        if crew is None or environment.nursery is not self._launcher.nursery or environment not in crew.environments or self._closing:
+        if crew is None or self._stale(environment, crew) or environment not in crew.environments or self._closing:
             environment.kill()
             return
         environment.since = self._clock.monotonic()
@@ -499,13 +521,13 @@ class Pool:
         """Its process is gone: settle what it was running, give back what it had not begun."""
         if environment.id not in self._by_id:
             return
-        name = environment.function.name
+        key = environment.function.key
         if environment.in_flight:
             self._transcript.announce(environment)
         running = environment.in_flight.popleft() if environment.in_flight else None
         request_id = running.request_id if running else ""
         self._transcript.take_output(environment, None, request_id)
-        crew = self._crews.get(name)
+        crew = self._crews.get(key)
         starting = self._forget(environment)
         if running is not None:
             if outcome.error_type == "Sandbox.Timedout":
@@ -514,18 +536,17 @@ class Pool:
             self._transcript.end(environment, running, outcome)
             self._work.ended(running, outcome)
             environment.slots -= 1
-            self._release(name)
+            self._release(environment.function.name)
         elif starting and crew is not None:
             self._fail_waiting(crew, outcome)
         self._give_back(environment)
         faultpoint.reach("run.lost")
-        self.wake(name)
+        self.wake(key)
 
     def _give_back(self, environment: Environment) -> None:
         """What was sent ahead and did not begin: events go back to their line, synchronous invocations wait for the next environment, with the
         slots that they hold."""
-        name = environment.function.name
-        crew = self._crews.get(name)
+        crew = self._crews.get(environment.function.key)
         not_begun = list(environment.in_flight)
         environment.in_flight.clear()
         if not_begun and not_begun[0].event is None:  # an environment is sent events or synchronous invocations, never both at once
@@ -534,12 +555,12 @@ class Pool:
                 crew.urgent.extendleft(reversed(not_begun))
                 return
             for _ in not_begun:
-                self._release(name)
+                self._release(environment.function.name)
         self._work.returned(not_begun)
 
     def _forget(self, environment: Environment) -> bool:
         """Remove every trace; whether it was still starting."""
-        crew = self._crews.get(environment.function.name)
+        crew = self._crews.get(environment.function.key)
         starting = not environment.initialised
         if crew is not None and environment in crew.environments:
             crew.environments.discard(environment)

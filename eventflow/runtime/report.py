@@ -7,8 +7,6 @@ import math
 from eventflow.dispatch.invocation import Invocation
 from eventflow.outcome import Outcome
 
-VERSION = "$LATEST"
-
 
 def billed_ms(duration_ms: float, init_ms: float | None) -> int:
     """Lambda bills the init and the handler, rounded up to whole milliseconds (AWS: INIT is billed since August 2025)."""
@@ -16,14 +14,14 @@ def billed_ms(duration_ms: float, init_ms: float | None) -> int:
 
 
 def start_line(invocation: Invocation) -> bytes:
-    return f"START RequestId: {invocation.request_id} Version: {VERSION}\n".encode()
+    return f"START RequestId: {invocation.request_id} Version: {invocation.function.version}\n".encode()
 
 
 def quick_lines(prefix: str, invocation: Invocation, outcome: Outcome) -> str:
     """All the lines of an invocation that succeeded and wrote nothing, each behind ``prefix``: most are such, so this is made in one go."""
     request_id = invocation.request_id
     return (
-        f"{prefix}START RequestId: {request_id} Version: {VERSION}\n{prefix}END RequestId: {request_id}\n"
+        f"{prefix}START RequestId: {request_id} Version: {invocation.function.version}\n{prefix}END RequestId: {request_id}\n"
         f"{prefix}REPORT RequestId: {request_id}\tDuration: {outcome.duration_ms:.2f} ms\tBilled Duration: {outcome.billed_ms} ms"
         f"\tMemory Size: {invocation.function.memory} MB\tMax Memory Used: {outcome.max_memory_mb} MB\n"
     )

@@ -38,7 +38,7 @@ class Starts:
             if self._growth.may_start([environment.pid for environment in self._under_way.values()]):
                 return True
             self._clock.call_later(AGAIN_SECONDS, self._try_again)
-        self._held_back[crew.function.name] = None
+        self._held_back[crew.function.key] = None
         return False
 
     def _try_again(self) -> None:

@@ -561,3 +561,62 @@ def test_events_that_woke_run_also_when_the_disk_fails_right_afterwards(tmp_path
         assert (await bench.event(id))["state"] == "done"
 
     on_bench(tmp_path, work)
+
+
+def test_a_function_that_comes_while_others_run_takes_up_its_backlog_before_what_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(bench: Bench) -> None:
+        bench.runner.open = False
+        dispatcher, journal = bench.dispatcher, bench.journal
+        await dispatcher.put(Function("late", "m:late"))
+        await dispatcher.emit("late", b"1")
+        dispatcher.remove("late")
+        with pytest.raises(UnknownFunction):
+            await dispatcher.emit("late", b"-")
+        read, wakes = journal.backlog, journal.next_wake
+
+        async def backlog() -> dict[str, int]:
+            found = await read()
+            await dispatcher.emit("late", b"2")
+            return found
+
+        async def next_wake() -> dict[str, float]:
+            found = await wakes()
+            dispatcher._schedule("f", bench.clock.now() + 60)
+            return found
+
+        monkeypatch.setattr(journal, "backlog", backlog)
+        monkeypatch.setattr(journal, "next_wake", next_wake)
+        await dispatcher.put(Function("late", "m:late"))
+        assert dispatcher._wakes == {"f": bench.clock.now() + 60}, "it was settled while the journal was read"
+        bench.runner.open = True
+        await dispatcher.put(Function("late", "m:late", memory=256))
+        await bench.clock.settle()
+        assert [payload for payload, _at in bench.runner.ran] == ["1", "2"]
+        assert dispatcher.functions()["late"].memory == 256
+
+    on_bench(tmp_path, work)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_is_emitted_while_a_new_function_s_backlog_is_looked_for_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+) -> None:
+    async def work(bench: Bench) -> None:
+        read = bench.journal.backlog
+
+        async def backlog() -> dict[str, int]:
+            found = await read()
+            if meanwhile:
+                await bench.dispatcher.emit("late", b"1")
+            return found
+
+        monkeypatch.setattr(bench.journal, "backlog", backlog)
+        await bench.dispatcher.put(Function("late", "m:late"))
+        if not meanwhile:
+            await bench.dispatcher.emit("late", b"1")
+        await bench.clock.settle()
+        assert [payload for payload, _at in bench.runner.ran] == ["1"]
+
+    on_bench(tmp_path, work)
