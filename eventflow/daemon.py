@@ -25,6 +25,7 @@ from eventflow.clock_watch import ClockWatch
 from eventflow.composition import Core
 from eventflow.control import Control
 from eventflow.database import Database
+from eventflow.deployments import ZYGOTE_PAUSES, Deployments
 from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
 from eventflow.gateway.composition import GatewayService
@@ -58,7 +59,6 @@ COLLECT_AFTER = (20_000, 20, 50)
 DEAD_RETENTION_FACTOR = 2
 #: What the API gateway takes: AWS's 10,240 bytes of request line and headers ("Amazon API Gateway quotas"), and no connection that does nothing.
 LIMITS = Limits(head_bytes=10_240, head_seconds=30.0, idle_seconds=60.0)
-ZYGOTE_PAUSES = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
 
 
 class Daemon:
@@ -131,6 +131,9 @@ class Daemon:
         self._launcher = Launcher(clock, self._limiter, self._core.arn, self._state.run)
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, self._launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
+        self._deployments = Deployments(
+            self._pool, self._dispatcher, self._core.concurrency, clock, lambda: Nursery("", self._variables(), self._pool), self._retire
+        )
         self._supervisor = Supervisor(clock)
         core = self._core
         self._gateway = GatewayService(
@@ -240,6 +243,7 @@ class Daemon:
         for task in self._restarting:  # it goes on until now, for what runs may need an environment
             task.cancel()
         await asyncio.gather(*self._restarting, return_exceptions=True)
+        await self._deployments.close()
         faultpoint.reach("daemon.drained")
         await self._pool.close()
         faultpoint.reach("daemon.ended")
@@ -292,6 +296,7 @@ class Daemon:
 
     async def _take_up(self, manifest: Manifest, nursery: Nursery) -> None:
         functions = {function.name: function for function in manifest.functions}
+        self._deployments.check(manifest.functions)
         self._core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
         routes = self._gateway.compile(manifest.app, manifest.resources, triggers, functions)
@@ -306,7 +311,7 @@ class Daemon:
             self._pool.lost(nursery)  # it died before anybody knew that it was the one
         # In the turn of the event loop in which the functions change: no request meets routes of the one and functions of the other.
         self._gateway.take_up(routes)
-        await self._dispatcher.start(functions)
+        await self._dispatcher.start({**functions, **self._deployments.functions})
         await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
         if former is not None:
             self._retire(former)
@@ -344,7 +349,10 @@ class Daemon:
         await former.close()
 
     def _zygote_lost(self, nursery: Nursery) -> None:
-        if nursery is not self._nursery or self._stopping.is_set():
+        if self._stopping.is_set():
+            return
+        self._deployments.lost(nursery)
+        if nursery is not self._nursery:
             return
         log.error("the zygote (pid %d) died; starting another", nursery.pid)
         task = asyncio.create_task(self._start_zygote_again())
@@ -385,12 +393,12 @@ class Daemon:
         functions = [
             {
                 **function.to_json(),
-                "ready": counts.get(function.name, (0, 0))[0],
-                "running": counts.get(function.name, (0, 0))[1],
-                "environments": environments.get(function.name, {}),
+                "ready": counts.get(function.key, (0, 0))[0],
+                "running": counts.get(function.key, (0, 0))[1],
+                "environments": environments.get(function.key, {}),
                 "triggers": triggers.get(function.name, []),
             }
-            for function in (self._manifest.functions if self._manifest else ())
+            for function in (*(self._manifest.functions if self._manifest else ()), *self._deployments.functions.values())
         ]
         return {
             "app": self._manifest.app if self._manifest else self._app,

@@ -21,13 +21,18 @@ class Concurrency:
 
     def __init__(self, limit: int = ACCOUNT_LIMIT) -> None:
         self.limit = limit
+        self._shares: dict[str, dict[str, int]] = {}
         self._reserved: dict[str, int] = {}
         self._unreserved = limit
         self._busy: Counter[str] = Counter()
         self._unreserved_busy = 0
 
-    def configure(self, functions: Iterable[Function]) -> None:
-        reserved = {function.name: function.reserved_concurrency for function in functions if function.reserved_concurrency is not None}
+    def configure(self, functions: Iterable[Function], owner: str = "application") -> None:
+        """Give these functions, all that this owner has, what they reserve. Raises SettingError where that is too much together with what the
+        functions of others reserve."""
+        reserves = {function.name: function.reserved_concurrency for function in functions if function.reserved_concurrency is not None}
+        all_shares = {**self._shares, owner: reserves}
+        reserved = {name: count for share in all_shares.values() for name, count in share.items()}
         total = sum(reserved.values())
         if total > self.limit - ALWAYS_UNRESERVED:
             shares = ", ".join(f"{name}: {count}" for name, count in sorted(reserved.items()))
@@ -35,7 +40,7 @@ class Concurrency:
                 f"The functions reserve {total} concurrent executions together ({shares}); "
                 f"of the account's {self.limit}, {ALWAYS_UNRESERVED} must stay unreserved. Reserve at most {self.limit - ALWAYS_UNRESERVED}."
             )
-        self._reserved = reserved
+        self._shares, self._reserved = all_shares, reserved
         self._unreserved = self.limit - total
         self._unreserved_busy = sum(count for name, count in self._busy.items() if name not in reserved)
 
