@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from eventflow.aws.dynamodb import DynamoDB
@@ -19,14 +19,15 @@ from eventflow.clock import Clock, iso
 from eventflow.database import Database
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher
-from eventflow.dispatch.journal import QueueMessage
+from eventflow.dispatch.journal import BucketMessage, BusMessage, Message, QueueMessage
 from eventflow.errors import LoadError
 from eventflow.function import Function
-from eventflow.journals.sqlite import SqliteJournal
+from eventflow.journals.sqlite import SqliteJournal, note_in
 from eventflow.manifest import Manifest, required_resources
 from eventflow.notifications import BucketNotifications
 from eventflow.services.api_keys import ApiKeys
 from eventflow.services.bus import Buses, Doors
+from eventflow.services.failure_records import FailureRecords
 from eventflow.services.log_groups import LogGroups
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
@@ -47,8 +48,8 @@ class Core:
         self.queues = Queues(database, clock, account)
         self.tables = Tables(database, clock, account)
         self.objects = Objects(database, clock, buckets, account)
-        self.journal = SqliteJournal(database, clock, self._send_message)
-        self.dispatcher = Dispatcher(self.journal, clock, self.arn, lambda queue: self.queues.wake(region, queue))
+        self.journal = SqliteJournal(database, clock, self._deliver)
+        self.dispatcher = Dispatcher(self.journal, clock, self.arn)
         self.concurrency = Concurrency()
         self.log_groups = LogGroups(database, clock)
         doors = Doors(self.journal.append_in, self.dispatcher.knows, self.queues.send_in, self.log_groups.write_in)
@@ -57,6 +58,7 @@ class Core:
             database, clock, self.objects, self.queues, self.dispatcher, self.journal, account=account, region=region, bus=self.buses
         )
         self.api_keys = ApiKeys(database, clock)
+        self.failure_records = FailureRecords(database, clock, self.objects, note_in)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
 
     async def open(self) -> None:
@@ -71,6 +73,7 @@ class Core:
         await self.buses.open()
         await self.schedules.open()
         await self.api_keys.open()
+        await self.failure_records.open()
 
     async def start(self, *, sweeping: bool = False) -> None:
         """Begin what happens by itself: schedules, notifications of buckets, rules of buses. Call it once functions and triggers are there.
@@ -78,11 +81,13 @@ class Core:
         self.schedules.start()
         await (self.notifications.start_sweeping() if sweeping else self.notifications.start())
         self.buses.start()
+        self.failure_records.start()
 
     async def stop(self) -> None:
         """Begin nothing more by itself; what runs may go on until ``close``, and what is not delivered is on disk."""
         await self.notifications.stop()
         await self.schedules.close()
+        await self.failure_records.stop()
 
     def close(self) -> None:
         self.api_keys.close()
@@ -160,9 +165,17 @@ class Core:
         )
 
     async def _send(self, queue: str, body: str) -> None:
-        message = QueueMessage(queue, body)
-        await self.database.write(lambda connection: self._send_message(connection, message))
-        self.queues.wake(self.region, queue)
+        follow = await self.database.write(lambda connection: self._deliver(connection, QueueMessage(queue, body)))
+        follow()
 
-    def _send_message(self, connection: sqlite3.Connection, message: QueueMessage) -> None:
+    def _deliver(self, connection: sqlite3.Connection, message: Message) -> Callable[[], None]:
+        """Hand on, inside a transaction, what an event's end causes; call what this returns once that is on disk."""
+        if isinstance(message, BusMessage):
+            buses, about = self.buses, (message.detail_type, message.detail)
+            _id, effects = buses.put_in(connection, self.region, "lambda", *about, resources=message.resources, bus=message.bus, trace=message.trace)
+            return lambda: buses.after(effects)
+        if isinstance(message, BucketMessage):
+            self.failure_records.add_in(connection, message)
+            return self.failure_records.wake
         self.queues.send_in(connection, self.region, message.queue, message.body, message.attributes, self.clock.now())
+        return lambda: self.queues.wake(self.region, message.queue)

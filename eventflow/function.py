@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 from eventflow.errors import SettingError
 from eventflow.outcome import RetryPolicy
-from eventflow.reference import BucketRef, QueueRef, TableRef, check_queue_name
+from eventflow.reference import BucketRef, BusRef, QueueRef, TableRef, check_queue_name
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
@@ -103,7 +103,7 @@ OTHER_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the record of an asynchronous event's end goes: ``kind`` is ``queue`` or ``function``."""
+    """Where the record of an asynchronous event's end goes: ``kind`` is ``queue``, ``function``, ``bus`` or, of a failure, ``bucket``."""
 
     kind: str
     name: str
@@ -139,8 +139,8 @@ class FunctionSettings(TypedDict, total=False):
     retries: int
     maximum_event_age: int
     reserved_concurrency: int | None
-    on_success: QueueRef | str | Callable[..., Any] | None
-    on_failure: QueueRef | str | Callable[..., Any] | None
+    on_success: QueueRef | BusRef | str | Callable[..., Any] | None
+    on_failure: QueueRef | BusRef | BucketRef | str | Callable[..., Any] | None
     dead_letter_queue: QueueRef | str | None
     environment: Mapping[str, str]
     description: str
@@ -258,24 +258,38 @@ def function_name(value: object) -> str:
     return value
 
 
+REFERENCES: Mapping[str, Callable[[str], QueueRef | BusRef | BucketRef]] = {"queue": QueueRef, "bus": BusRef, "bucket": BucketRef}
+
+
 def destination(value: object) -> Destination | None:
-    """A queue by its reference, a function by its name."""
+    """A queue or a bus by its reference, a function by its name."""
     if value is None:
         return None
     if isinstance(value, Destination):
-        value = QueueRef(value.name) if value.kind == "queue" else value.name
+        value = REFERENCES[value.kind](value.name) if value.kind in REFERENCES else value.name
     if isinstance(value, QueueRef):
         return Destination("queue", standard_queue(value.name))
-    if isinstance(value, (BucketRef, TableRef)):
-        raise SettingError("only a queue (app.queue(...)) or a function can be a destination; a bucket, a table, a topic and a bus cannot yet.")
+    if isinstance(value, BusRef):
+        return Destination("bus", value.name)
+    if isinstance(value, BucketRef):
+        raise SettingError("a bucket takes the records of failures alone (AWS has it so): on_failure=app.bucket(...).")
+    if isinstance(value, TableRef):
+        raise SettingError("a table cannot be a destination; a queue, a bus and a function can, and for failures a bucket.")
     if isinstance(value, str) and value.startswith("arn:"):
         raise SettingError(
-            "an ARN is not taken: pass the queue that app.queue(...) returned, or a function's name. A topic or a bus cannot be a destination yet."
+            "an ARN is not taken: pass what app.queue(...) or app.bus(...) returned, or a function's name. A topic cannot be a destination."
         )
     try:
         return Destination("function", function_name(value))
     except SettingError as error:
-        raise SettingError("it takes a queue of app.queue(...), a function of this app, or that function's name.") from error
+        raise SettingError("it takes a queue of app.queue(...), a bus of app.bus(...), a function of this app, or that function's name.") from error
+
+
+def failure_destination(value: object) -> Destination | None:
+    """As ``destination``, and a bucket by its reference."""
+    if isinstance(value, Destination) and value.kind == "bucket":
+        value = BucketRef(value.name)
+    return Destination("bucket", value.name) if isinstance(value, BucketRef) else destination(value)
 
 
 def dead_letter_queue(value: object) -> str | None:
@@ -345,7 +359,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "maximum_event_age": WholeNumber(60, 21_600, "seconds"),
     "reserved_concurrency": WholeNumber(0, 1_000, "invocations at once", optional=True),
     "on_success": destination,
-    "on_failure": destination,
+    "on_failure": failure_destination,
     "dead_letter_queue": dead_letter_queue,
     "environment": environment,
     "description": description,

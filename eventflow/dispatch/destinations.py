@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from eventflow.clock import Clock
-from eventflow.dispatch.journal import Event, QueueMessage
+from eventflow.dispatch.journal import BucketMessage, BusMessage, Event, Message, QueueMessage
 from eventflow.event import DestinationRecord, destination_record
 from eventflow.function import Destination, Function
 from eventflow.outcome import Dead, Done, Outcome
@@ -21,7 +22,7 @@ SUCCESS = "Success"
 class Consequences:
     """What is to be sent in the transaction that settles the event."""
 
-    messages: list[QueueMessage] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
 
@@ -59,9 +60,27 @@ def deliver(destination: Destination, record: DestinationRecord, event: Event, o
     text = json.dumps(record, separators=(",", ":"))
     if destination.kind == "queue":
         found.messages.append(QueueMessage(destination.name, text))
+    elif destination.kind == "bus":
+        found.messages.append(on_bus(destination.name, record, event.trace))
+    elif destination.kind == "bucket":
+        found.messages.append(BucketMessage(destination.name, object_key(event, clock), text, event.id))
     else:
         source = f"destination of {event.function} ({event.id})"
         found.events.append(Event(clock.new_id(), destination.name, text.encode(), clock.now(), trace=event.trace, source=source))
+
+
+def on_bus(bus: str, record: DestinationRecord, trace: str | None) -> BusMessage:
+    """AWS: the record is the detail of an event of the source ``lambda``, whose resources are the function and the destination."""
+    context = record["requestContext"]
+    result = "Success" if context["condition"] == SUCCESS else "Failure"
+    arn = ":".join((*context["functionArn"].replace(":lambda:", ":events:", 1).split(":")[:5], f"event-bus/{bus}"))
+    return BusMessage(bus, f"Lambda Function Invocation Result - {result}", record, [context["functionArn"], arn], trace)
+
+
+def object_key(event: Event, clock: Clock) -> str:
+    """AWS: ``aws/lambda/async/<function>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<random UUID>``."""
+    at = datetime.fromtimestamp(clock.now(), UTC)
+    return f"aws/lambda/async/{event.function.partition(':')[0]}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{clock.new_id()}"
 
 
 def dead_letter(queue: str, event: Event, outcome: Outcome | None, step: Dead) -> QueueMessage:

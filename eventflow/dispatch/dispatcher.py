@@ -51,17 +51,14 @@ class Acceptance:
 class Dispatcher:
     """Runs every accepted event of every function to its end.
 
-    ``runner`` pulls work through ``take`` and reports through ``ended``. ``notify`` is called with the names of queues that got messages.
-    Call ``start`` once the functions are known, and ``stop`` to take no more work; what was accepted stays in the journal.
+    ``runner`` pulls work through ``take`` and reports through ``ended``. Call ``start`` once the functions are known, and ``stop`` to take no more
+    work; what was accepted stays in the journal.
     """
 
-    def __init__(
-        self, journal: Journal, clock: Clock, arn: Callable[[str], str], notify: Callable[[str], None], largest_event: int = LARGEST_EVENT
-    ) -> None:
+    def __init__(self, journal: Journal, clock: Clock, arn: Callable[[str], str], largest_event: int = LARGEST_EVENT) -> None:
         self._journal = journal
         self._clock = clock
         self._arn = arn
-        self._notify = notify
         self._largest_event = largest_event
         self._runner: Runner | None = None
         self._lanes: dict[str, Lane] = {}
@@ -446,8 +443,6 @@ class Dispatcher:
         if isinstance(settlement.step, Retry):
             self._schedule(settlement.event.function, settlement.step.at)
         self.offer(settlement.events)
-        for message in settlement.messages:
-            self._notify(message.queue)
 
     # Wake what waits for its retry.
 

@@ -58,6 +58,39 @@ class QueueMessage:
     body: str
     attributes: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"queue {self.queue}"
+
+
+@dataclass(frozen=True, slots=True)
+class BusMessage:
+    """An event that a settlement puts on a bus, in the same transaction; ``detail`` is JSON."""
+
+    bus: str
+    detail_type: str
+    detail: Mapping[str, Any]
+    resources: Sequence[str]
+    trace: str | None
+
+    def __str__(self) -> str:
+        return f"bus {self.bus}"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketMessage:
+    """An object that a settlement has put into a bucket: written down in the same transaction, and stored afterwards. ``event`` is the event's id."""
+
+    bucket: str
+    key: str
+    body: str
+    event: str
+
+    def __str__(self) -> str:
+        return f"bucket {self.bucket}"
+
+
+Message = QueueMessage | BusMessage | BucketMessage
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -78,7 +111,7 @@ class Settlement:
     step: Step
     attempt: Attempt | None
     reason: str = ""
-    messages: Sequence[QueueMessage] = ()
+    messages: Sequence[Message] = ()
     events: Sequence[Event] = ()
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.database import Database
-from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, QueueMessage, Settlement, State
+from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, Message, Settlement, State
 from eventflow.errors import ServiceError
 from eventflow.journals.rows import GatheredEvents, ManyRows
 from eventflow.outcome import Dead, Done, Retry, Status
 
 log = logging.getLogger("eventflow.journal")
 
-SendMessage = Callable[[sqlite3.Connection, QueueMessage], None]
+Send = Callable[[sqlite3.Connection, Message], Callable[[], None] | None]
 
 COLUMNS = "id, function, payload, accepted_at, key, trace, source, function_errors, system_errors, sequence"
 EVENTS = "INSERT INTO events (sequence, id, function, payload, source, accepted_at, key, trace)"
@@ -70,12 +70,13 @@ PRUNE_CHUNK = 1000
 
 
 class SqliteJournal:
-    """``send_message`` puts a message into a queue that lives in the same database, inside the transaction of a settlement."""
+    """``send`` hands a message to a queue, a bus or a bucket of the same database, inside the transaction of a settlement; what it returns is called
+    once that is on disk. It raises ServiceError for what cannot be delivered."""
 
-    def __init__(self, database: Database, clock: Clock, send_message: SendMessage) -> None:
+    def __init__(self, database: Database, clock: Clock, send: Send) -> None:
         self._database = database
         self._clock = clock
-        self._send_message = send_message
+        self._send = send
         self._sequence = -1  # the last that was given, known to the writer's thread alone
 
     async def open(self) -> None:
@@ -105,19 +106,22 @@ class SqliteJournal:
     async def settle(self, settlements: Sequence[Settlement], attempts: Sequence[Attempt] = ()) -> None:
         now = self._clock.now()
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: sqlite3.Connection) -> list[Callable[[], None]]:
+            sent: list[Callable[[], None]] = []
             done = [settlement.event.sequence for settlement in settlements if is_plain_end(settlement)]
             if done:
                 connection.execute(DONE, (now, json.dumps(done)))
             SETTLE(connection, [settled_row(settlement, now) for settlement in settlements if not is_plain_end(settlement)])
             for settlement in settlements:
                 if settlement.events or settlement.messages:
-                    self._cause(connection, settlement)
+                    sent += self._cause(connection, settlement)
             record(connection, [settlement.attempt for settlement in settlements if settlement.attempt is not None])
             record(connection, attempts)
+            return sent
 
         if settlements:
-            await self._database.write(change)
+            for follow in await self._database.write(change):
+                follow()
         else:
             await self._database.write_along(change)
 
@@ -152,16 +156,17 @@ class SqliteJournal:
     async def next_wake(self) -> dict[str, float]:
         return await self._database.read(lambda connection: dict(connection.execute(NEXT_WAKE).fetchall()))
 
-    def _cause(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+    def _cause(self, connection: sqlite3.Connection, settlement: Settlement) -> Iterator[Callable[[], None]]:
         self.append_in(connection, settlement.events)
         for message in settlement.messages:
             try:
-                self._send_message(connection, message)
+                follow = self._send(connection, message)
             except ServiceError as error:
                 # The queue is gone or refuses the message: as on AWS the event's end stands, and `events show` says what was not delivered.
-                note = f" [not delivered to queue {message.queue}: {error}]"
-                connection.execute(NOTE, (note, settlement.event.id))
-                log.error("event %s:%s", settlement.event.id, note)
+                note_in(connection, settlement.event.id, message, error)
+            else:
+                if follow is not None:
+                    yield follow
         faultpoint.reach("settle.caused")
 
     async def read_cursor(self, owner: str, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
@@ -210,6 +215,13 @@ def event_row(event: Event) -> tuple[Any, ...]:
 
 def full_event_row(event: Event) -> tuple[Any, ...]:
     return (*event_row(event), event.key, event.trace)
+
+
+def note_in(connection: sqlite3.Connection, event: str, message: Message, error: ServiceError) -> None:
+    """Write down, within a transaction, that what an event's end causes could not be delivered."""
+    note = f" [not delivered to {message}: {error}]"
+    connection.execute(NOTE, (note, event))
+    log.error("event %s:%s", event, note)
 
 
 def is_plain_end(settlement: Settlement) -> bool:

@@ -36,9 +36,7 @@ class Spine:
         self.clock = SystemClock()
         self.database = Database(folder / "spine.db")
         self.journal = SqliteJournal(self.database, self.clock, lambda _connection, _message: None)
-        self.dispatcher = Dispatcher(
-            self.journal, self.clock, lambda name: f"arn:aws:lambda:us-east-1:000000000000:function:{name}", lambda _queue: None
-        )
+        self.dispatcher = Dispatcher(self.journal, self.clock, lambda name: f"arn:aws:lambda:us-east-1:000000000000:function:{name}")
         self.concurrency = Concurrency()
         self.logs = LogStore(folder / "logs", self.clock)
         self.lost = asyncio.Event()

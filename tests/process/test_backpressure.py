@@ -99,7 +99,7 @@ class SmallDaemon:
         clock = SystemClock()
         self.database = Database(folder / "d.db")
         self.journal = SlowJournal(self.database, clock, lambda _connection, _message: None)
-        self.dispatcher = Dispatcher(self.journal, clock, lambda name: f"arn:aws:lambda:us-east-1:000000000000:function:{name}", lambda _queue: None)
+        self.dispatcher = Dispatcher(self.journal, clock, lambda name: f"arn:aws:lambda:us-east-1:000000000000:function:{name}")
         self.bodies = CountedBudget(budget)
         self.logs = LogStore(folder / "logs", clock)
         control = Control(TOKEN, self.dispatcher, self.journal, self.database, self.logs, dict, self.bodies)

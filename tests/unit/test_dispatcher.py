@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from eventflow.dispatch import lane
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import LARGEST_EVENT, Dispatcher, RecursionStopped, UnknownFunction
 from eventflow.dispatch.invocation import Invocation
-from eventflow.dispatch.journal import Attempt, CursorMove, QueueMessage, Settlement
+from eventflow.dispatch.journal import Attempt, CursorMove, Message, Settlement
 from eventflow.errors import Overloaded, PayloadTooLarge, SettingError, StorageError, Throttled
 from eventflow.function import Destination, Function
 from eventflow.journals import history
@@ -59,24 +61,25 @@ class FakeRunner:
 
 
 class Bench:
-    """A dispatcher on SQLite with a fake runner and a virtual clock; ``sent`` holds what went to queues, ``rung`` which queues were woken."""
+    """A dispatcher on SQLite with a fake runner and a virtual clock; ``sent`` holds what was sent, ``rung`` who was told of it afterwards."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = VirtualClock()
         self.database = Database(folder / "d.db")
-        self.sent: list[QueueMessage] = []
+        self.sent: list[Any] = []
         self.rung: list[str] = []
         self.journal = SqliteJournal(self.database, self.clock, self._send)
         self.start_dispatcher()
         self.clock.also_settle(self.settle)
 
     def start_dispatcher(self) -> None:
-        self.dispatcher = Dispatcher(self.journal, self.clock, lambda name: f"arn:{name}", self.rung.append)
+        self.dispatcher = Dispatcher(self.journal, self.clock, lambda name: f"arn:{name}")
         self.runner = FakeRunner(self.dispatcher, self.clock)
         self.dispatcher.attach(self.runner)
 
-    def _send(self, _connection: sqlite3.Connection, message: QueueMessage) -> None:
+    def _send(self, _connection: sqlite3.Connection, message: Message) -> Callable[[], None]:
         self.sent.append(message)
+        return partial(self.rung.append, str(message))
 
     async def settle(self) -> bool:
         if self.runner.open and not self.dispatcher.idle:
@@ -230,9 +233,37 @@ def test_destinations_and_the_dead_letter_queue_get_what_aws_sends(tmp_path: Pat
         )
         assert failed["requestContext"]["approximateInvokeCount"] == 1
         assert (dead.queue, dead.body, dead.attributes["RequestID"], dead.attributes["ErrorMessage"]) == ("dlq", '{"x":2}', id, "boom")
-        assert bench.rung == ["failures", "dlq"]
+        assert bench.rung == ["queue failures", "queue dlq"]
 
     on_bench(tmp_path, work, function, Function("g", "m:g"))
+
+
+@pytest.mark.parametrize(("answer", "result"), [(SUCCESS, "Success"), (FAILURE, "Failure")])
+def test_a_bus_gets_the_record_as_an_event_of_lambda(tmp_path: Path, answer: Outcome, result: str) -> None:
+    async def work(bench: Bench) -> None:
+        bench.runner.answers = lambda _invocation: answer
+        await bench.dispatcher.emit("f", b'{"x":1}')
+        await bench.clock.settle()
+        (sent,) = bench.sent
+        assert (sent.bus, sent.detail_type) == ("orders", f"Lambda Function Invocation Result - {result}")
+        assert (sent.detail["requestPayload"], sent.detail["version"]) == ({"x": 1}, "1.0")
+        assert sent.resources == ["arn:f:$LATEST", "arn:f:$LATEST:event-bus/orders"]
+        assert bench.rung == ["bus orders"]
+
+    bus = Destination("bus", "orders")
+    on_bench(tmp_path, work, Function("f", "m:f", retries=0, on_success=bus, on_failure=bus))
+
+
+def test_a_bucket_gets_the_record_of_a_failure_under_a_key_of_its_time(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.runner.answers = lambda _invocation: FAILURE
+        id = await bench.dispatcher.emit("f", b'{"x":1}')
+        await bench.clock.settle()
+        (sent,) = bench.sent
+        assert (sent.bucket, sent.event, json.loads(sent.body)["responsePayload"]["errorMessage"]) == ("failures", id, "boom")
+        assert re.fullmatch(r"aws/lambda/async/f/\d{4}/\d\d/\d\d/\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d-[0-9a-f-]{36}", sent.key)
+
+    on_bench(tmp_path, work, Function("f", "m:f", retries=0, on_failure=Destination("bucket", "failures")))
 
 
 def test_a_function_that_causes_itself_is_stopped_after_sixteen_runs(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.store = Store(SqliteJournal(self.database, self.clock, self.send))
         self.runner = Runner()
-        self.dispatcher = Dispatcher(self.store, self.clock, lambda name: f"arn:{name}", lambda _queue: None)
+        self.dispatcher = Dispatcher(self.store, self.clock, lambda name: f"arn:{name}")
         self.dispatcher.attach(self.runner)
         self.held.clear()
         self.do(self.dispatcher.start(FUNCTIONS))

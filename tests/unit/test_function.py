@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from eventflow.errors import SettingError
 from eventflow.function import CHECKS, RESERVED_VARIABLES, Destination, Function, FunctionSettings, checked
 from eventflow.outcome import RetryPolicy
-from eventflow.reference import BucketRef, QueueRef
+from eventflow.reference import BucketRef, BusRef, QueueRef, TableRef
 
 
 def refusal(setting, value):
@@ -82,7 +82,12 @@ def test_names_that_lambda_refuses(name):
     assert "1 to 64" in refusal("name", name)
 
 
-def test_a_destination_is_a_queue_or_a_function():
+def test_a_destination_is_a_queue_a_bus_or_a_function_and_of_failures_a_bucket():
+    assert checked("f", {"on_success": BusRef("orders")}) == {"on_success": Destination("bus", "orders")}
+    assert checked("f", {"on_failure": BucketRef("dead")}) == {"on_failure": Destination("bucket", "dead")}
+    assert "failures alone" in refusal("on_success", BucketRef("dead"))
+    function = Function("f", "m:f", on_success=Destination("bus", "orders"), on_failure=Destination("bucket", "dead"))
+    assert Function.from_json(json.loads(json.dumps(function.to_json()))) == function
     assert checked("f", {"on_failure": QueueRef("dead")}) == {"on_failure": Destination("queue", "dead")}
     assert checked("f", {"on_success": "next"}) == {"on_success": Destination("function", "next")}
 
@@ -91,9 +96,9 @@ def test_a_destination_is_a_queue_or_a_function():
     ("value", "expected"),
     [
         (QueueRef("dead.fifo"), "standard queues only"),
-        (BucketRef("uploads"), "only a queue"),
-        ("arn:aws:sns:us-east-1:000000000000:topic", "A topic or a bus cannot be a destination yet"),
-        ("arn:aws:sqs:us-east-1:000000000000:dead", "pass the queue that app.queue(...) returned"),
+        (TableRef("items", "id"), "a table cannot be a destination"),
+        ("arn:aws:sns:us-east-1:000000000000:topic", "A topic cannot be a destination"),
+        ("arn:aws:sqs:us-east-1:000000000000:dead", "pass what app.queue(...) or app.bus(...) returned"),
         ("no such name", "a queue of app.queue(...)"),
         (3, "a queue of app.queue(...)"),
         (True, "a queue of app.queue(...)"),
