@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypedDict
@@ -19,6 +19,9 @@ NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 VARIABLE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 LARGEST_ENVIRONMENT = 4_096
 LONGEST_DESCRIPTION = 256
+#: Ours: Lambda waits one minute and two, and retries twice.
+MOST_RETRY_DELAYS = 100
+LONGEST_RETRY_DELAY = 7 * 86_400
 STREAMED = "RESPONSE_STREAM"
 #: Lambda's name of the code that can still be changed.
 LATEST = "$LATEST"
@@ -145,6 +148,7 @@ class FunctionSettings(TypedDict, total=False):
     environment: Mapping[str, str]
     description: str
     snap_start: bool
+    retry_delays: Sequence[int] | None
     url: bool | Mapping[str, Any] | None
 
 
@@ -155,7 +159,8 @@ class Function:
     None shares what the account has); ``on_success`` and ``on_failure`` get AWS's record of an asynchronous event's end, ``dead_letter_queue``
     the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
     address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module,
-    ``version`` the number of a published version.
+    ``version`` the number of a published version. ``retry_delays``, which Lambda does not have, are the seconds before each retry after a function
+    error, in place of ``retries``.
     """
 
     name: str
@@ -172,6 +177,7 @@ class Function:
     description: str = ""
     snap_start: bool = False
     url: Mapping[str, Any] | None = field(default=None, hash=False)
+    retry_delays: tuple[int, ...] | None = None
     package: Package | None = None
     version: str = LATEST
 
@@ -182,7 +188,14 @@ class Function:
 
     @cached_property
     def policy(self) -> RetryPolicy:
-        return RetryPolicy(retries=self.retries, maximum_age=float(self.maximum_event_age))
+        if self.retry_delays is None:
+            return RetryPolicy(retries=self.retries, maximum_age=self.longest_wait)
+        return RetryPolicy(len(self.retry_delays), self.longest_wait, tuple(map(float, self.retry_delays)))
+
+    @cached_property
+    def longest_wait(self) -> float:
+        """Seconds from an event's acceptance to its last possible attempt: the event's greatest age, beside the delays that were asked for."""
+        return float(self.maximum_event_age + sum(self.retry_delays or ()))
 
     def arn(self, region: str, account: str) -> str:
         return f"arn:aws:lambda:{region}:{account}:function:{self.name}"
@@ -330,6 +343,15 @@ def description(value: object) -> str:
     return value
 
 
+def retry_delays(value: object) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    fits = isinstance(value, Sequence) and not isinstance(value, str) and len(value) <= MOST_RETRY_DELAYS
+    if not fits or not all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= LONGEST_RETRY_DELAY for one in value):  # type: ignore[attr-defined]
+        raise SettingError(f"it takes up to {MOST_RETRY_DELAYS} whole numbers from 1 to {LONGEST_RETRY_DELAY} (seconds before each retry), or None.")
+    return tuple(value)  # type: ignore[arg-type]
+
+
 def yes_or_no(value: object) -> bool:
     if not isinstance(value, bool):
         raise SettingError("it takes True or False.")
@@ -364,5 +386,6 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "environment": environment,
     "description": description,
     "snap_start": yes_or_no,
+    "retry_delays": retry_delays,
     "url": function_url,
 }

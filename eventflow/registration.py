@@ -37,6 +37,11 @@ class Registration:
                     f"and {setting}={shown(value)}; keep one of them."
                 )
             self.settings[setting] = value
+        if self.settings.get("retry_delays") is not None and "retries" in self.settings:
+            raise SettingError(
+                f"Function {self.name!r} ({self.place}): retries and retry_delays are two ways to say how often; keep one of them. "
+                "Lambda has retries; retry_delays is eventflow's own."
+            )
 
     def is_new(self, trigger: Trigger) -> bool:
         """Whether no trigger with this one's memory came before; it is known from now on."""

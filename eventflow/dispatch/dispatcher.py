@@ -255,7 +255,7 @@ class Dispatcher:
         if lane is None or self._stopping:
             return taken
         arn, now = self._arn(function), self._clock.now()
-        oldest = now - lane.function.maximum_event_age
+        oldest = now - lane.function.longest_wait
         while lane.ready and len(taken) < limit:
             event = lane.pop()
             if event.accepted_at < oldest or lane.function.reserved_concurrency == 0:
@@ -304,7 +304,7 @@ class Dispatcher:
         if function.reserved_concurrency == 0:
             return Dead("ZeroReservedConcurrency"), f"{function.name} has reserved_concurrency=0, which turns it off."
         age = now - event.accepted_at
-        return Dead("EventAgeExceeded"), f"The event waited {age:.0f} s; maximum_event_age is {function.maximum_event_age} s."
+        return Dead("EventAgeExceeded"), f"The event waited {age:.0f} s; it may wait {function.longest_wait:.0f} s (maximum_event_age)."
 
     def _refuse_recursion(self, function: Function, event: Event, count: int) -> None:
         message = (

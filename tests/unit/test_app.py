@@ -279,3 +279,11 @@ def test_an_unknown_function_is_told_with_those_there_are():
 def test_app_names(name):
     with pytest.raises(SettingError, match="app name"):
         App(name)
+
+
+def test_retries_and_delays_of_retries_exclude_each_other():
+    app = App("photos")
+    with pytest.raises(SettingError, match=r"'f' \(.*\): retries and retry_delays are two ways"):
+
+        @app.function(retries=1, retry_delays=(5,))
+        def f(event, context): ...

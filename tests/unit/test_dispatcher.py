@@ -132,6 +132,19 @@ def test_a_failing_event_is_retried_after_60_and_120_seconds_and_then_dead(tmp_p
     on_bench(tmp_path, work)
 
 
+def test_retries_with_delays_of_one_s_own_go_on_beyond_lambda_s_age(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.runner.answers = lambda _invocation: FAILURE
+        start = bench.clock.now()
+        id = await bench.dispatcher.emit("f", b"{}")
+        await bench.clock.advance("3d")
+        assert [at - start for _payload, at in bench.runner.ran] == [0, 10, 10 + 7200, 10 + 7200 + 172_800]
+        event = await bench.event(id)
+        assert (event["state"], event["reason"]) == ("dead", "RetriesExhausted: boom")
+
+    on_bench(tmp_path, work, Function("f", "m:f", retry_delays=(10, 7200, 172_800), maximum_event_age=60))
+
+
 def test_retries_survive_a_restart_of_the_daemon(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
         bench.runner.answers = lambda _invocation: FAILURE

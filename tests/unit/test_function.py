@@ -82,6 +82,15 @@ def test_names_that_lambda_refuses(name):
     assert "1 to 64" in refusal("name", name)
 
 
+def test_delays_of_retries_are_seconds_and_outlive_the_manifest():
+    function = Function("f", "m:f", **checked("f", {"retry_delays": [1, 604_800]}))
+    assert function.policy == RetryPolicy(2, 21_600.0 + 604_801, (1.0, 604_800.0))
+    assert Function.from_json(json.loads(json.dumps(function.to_json()))) == function
+    assert Function("f", "m:f", retry_delays=()).policy.retries == 0
+    for value in (5, "12", (0,), (604_801,), (True,), (1.5,), [1] * 101):
+        assert "up to 100 whole numbers from 1 to 604800" in refusal("retry_delays", value)
+
+
 def test_a_destination_is_a_queue_a_bus_or_a_function_and_of_failures_a_bucket():
     assert checked("f", {"on_success": BusRef("orders")}) == {"on_success": Destination("bus", "orders")}
     assert checked("f", {"on_failure": BucketRef("dead")}) == {"on_failure": Destination("bucket", "dead")}
