@@ -26,7 +26,8 @@ class Status(StrEnum):
 class Outcome:
     """The end of one attempt; nobody changes it. (Not ``frozen``, which would make it six times as slow to create, once an event.)
 
-    ``payload`` is the response as JSON bytes: the handler's value, or Lambda's error object (``errorMessage``, ``errorType``, ...).
+    ``payload`` is the response as JSON bytes (a custom runtime may answer other bytes): the handler's value, or Lambda's error object
+    (``errorMessage``, ``errorType``, ...).
     ``duration_ms`` is the handler's time, ``init_ms`` that of the import if this attempt paid for it, ``billed_ms`` both, rounded up to whole
     milliseconds; ``max_memory_mb`` the peak of the environment so far; ``log_tail`` the last 4 KB of its log.
     """
@@ -47,8 +48,11 @@ class Outcome:
         return self.status is Status.SUCCESS
 
     def value(self) -> Any:
-        """The response as a Python value."""
-        return json.loads(self.payload)
+        """The response as a Python value; as text where a runtime has answered something else than JSON, as it may."""
+        try:
+            return json.loads(self.payload)
+        except ValueError:
+            return self.payload.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

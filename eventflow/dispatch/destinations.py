@@ -51,7 +51,7 @@ def record_of(
         condition=SUCCESS if isinstance(step, Done) else step.condition,
         invoke_count=event.function_errors + event.system_errors + isinstance(step, Done),
         request=json.loads(event.payload),
-        response=json.loads(outcome.payload) if outcome is not None else None,
+        response=outcome.value() if outcome is not None else None,
         function_error="Unhandled" if isinstance(step, Dead) else None,
     )
 

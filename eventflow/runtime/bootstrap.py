@@ -192,13 +192,18 @@ def flush(stream: Any) -> None:
 def find_handler(name: str) -> Callable[[Any, Any], Any]:
     """Import ``module:qualname`` or raise ``FunctionFailed`` with Lambda's error types."""
     module_name, _, qualname = name.partition(":")
+    return import_handler(module_name, qualname, shown=module_name)
+
+
+def import_handler(module_name: str, qualname: str, *, shown: str) -> Callable[[Any, Any], Any]:
+    """``shown`` is the module's name in errors, as the user wrote it."""
     try:
         found: Any = importlib.import_module(module_name)
     except SyntaxError as error:
-        message = f"Syntax error in module '{module_name}': {error}"
+        message = f"Syntax error in module '{shown}': {error}"
         raise FunctionFailed(described(error, "Runtime.UserCodeSyntaxError", message), 1) from error
     except ImportError as error:
-        message = f"Unable to import module '{module_name}': {error}"
+        message = f"Unable to import module '{shown}': {error}"
         raise FunctionFailed(described(error, "Runtime.ImportModuleError", message), 1) from error
     except SystemExit as error:
         raise FunctionFailed(*exited(error, "")) from error
@@ -207,7 +212,7 @@ def find_handler(name: str) -> Callable[[Any, Any], Any]:
     for part in qualname.split("."):
         found = getattr(found, part, None)
     if not callable(found):
-        message = f"Handler '{qualname}' missing on module '{module_name}'"
+        message = f"Handler '{qualname}' missing on module '{shown}'"
         raise FunctionFailed(error_object("Runtime.HandlerNotFound", message), 1)
     return found  # type: ignore[no-any-return]
 

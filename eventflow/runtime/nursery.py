@@ -17,6 +17,8 @@ from eventflow.errors import LoadError
 
 #: An app that is still importing after this long is refused; Lambda gives an init 10 s, a cold disk may need more for the first.
 LOAD_SECONDS = 60.0
+#: The reference of a nursery without an application: for functions whose code is a package of their own. It tells an empty manifest.
+NO_APP = ""
 
 
 class Listener(Protocol):

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from eventflow.runtime import bootstrap, child
+from eventflow.runtime import bootstrap, child, handlers
 from eventflow.runtime.forks import MESSAGE, ForkServer, Request
 from eventflow.runtime.limits import times_out_of_memory
 
@@ -47,7 +47,7 @@ def live(control: socket.socket, request: Request, descriptor: int, parent: int)
     sys.dont_write_bytecode = True
     bootstrap.set_up_logging()
     try:
-        handler = bootstrap.find_handler(request["function"]["handler"])
+        handler = handlers.find(request["function"], request["environment"])
         run_hooks("get_before_snapshot", "Runtime.BeforeSnapshotError")
         warn_of_threads()
     except bootstrap.FunctionFailed as failure:

@@ -21,10 +21,23 @@ from typing import Any
 from eventflow import faultpoint
 from eventflow.app import load
 from eventflow.errors import EventflowError
-from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, snapshot
+from eventflow.manifest import Manifest
+from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, handlers, snapshot
 from eventflow.runtime.forks import ForkServer, Request
+from eventflow.runtime.nursery import NO_APP
+from eventflow.runtime.runtime_api import Supervisor
 from eventflow.runtime.template import Templates
 from eventflow.settings import TEST_KILL_AT
+
+#: What a zygote without an application has instead of a report on one. Lambda has boto3 for every Python function, and most use it.
+BARE: dict[str, Any] = {
+    "manifest": Manifest("", "", None, "").to_json(),
+    "modules": ["boto3"],
+    "own_modules": {},
+    "service_data": [],
+    "clients": [],
+    "sys_path": [],
+}
 
 
 class Zygote:
@@ -34,11 +47,11 @@ class Zygote:
 
     def run(self) -> int:
         boto3_endpoints.install()
-        report = inspect_app(self._reference)
+        report = inspect_app(self._reference) if self._reference != NO_APP else BARE
         if "load_error" in report:
             self._tell(report)
             return 1
-        self._tell({"manifest": report.pop("manifest")})
+        self._tell({"manifest": report["manifest"]})
         self._warm_up(report)
         self._tell({"warm": True})
         faultpoint.reach("zygote.loaded")
@@ -75,12 +88,16 @@ def prepare() -> None:
 def begin(request: Request, connection: int) -> int:
     """An environment's life: the init, then one invocation at a time. With an ``error`` in the request the init has failed already."""
 
+    function, variables, daemon = request["function"], request["environment"], socket.socket(fileno=connection)
+    if "error" not in request and not handlers.runs_here(function, variables):
+        return Supervisor(daemon, function, variables).run()
+
     def init() -> Callable[[Any, Any], Any]:
         if "error" in request:
             raise bootstrap.FunctionFailed(request["error"], 1)
-        return bootstrap.find_handler(request["function"]["handler"])
+        return handlers.find(function, variables)
 
-    return bootstrap.Process(socket.socket(fileno=connection), request["function"]).run(init)
+    return bootstrap.Process(daemon, function).run(init)
 
 
 def inspect_app(reference: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import textwrap
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from eventflow.clock import SystemClock
 from eventflow.database import Database
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher
+from eventflow.function import Function
 from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
 from eventflow.manifest import Manifest
 from eventflow.outcome import Outcome
 from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import Limiter, choose_limiter
-from eventflow.runtime.nursery import Nursery
+from eventflow.runtime.nursery import NO_APP, Nursery
 from eventflow.runtime.pool import Pool
 from eventflow.services.logs import LogStore
 from eventflow.settings import inherited_variables
@@ -44,10 +45,12 @@ class Spine:
         self.pool = Pool(self.dispatcher, self.clock, self.concurrency, launcher, self.logs, lambda _nursery: self.lost.set(), idle_seconds)
         self.dispatcher.attach(self.pool)
 
-    async def load(self, **variables: str) -> Nursery:
-        nursery = Nursery(str(self.folder / "app.py"), {**inherited_variables(), **variables}, self.pool)
+    async def load(self, packaged: Sequence[Function] = (), **variables: str) -> Nursery:
+        """The application of ``app.py``, or, in a zygote without an application, functions whose code is a package."""
+        reference = NO_APP if packaged else str(self.folder / "app.py")
+        nursery = Nursery(reference, {**inherited_variables(), **variables}, self.pool)
         manifest = Manifest.from_json(await nursery.start())
-        functions = {function.name: function for function in manifest.functions}
+        functions = {function.name: function for function in packaged or manifest.functions}
         self.concurrency.configure(functions.values())
         self.pool.replace(nursery, functions)
         await self.dispatcher.start(functions)
@@ -107,11 +110,35 @@ def with_spine(
     """Run ``work`` on an application whose functions are ``code``."""
     (folder / "app.py").write_text(HEADER.format(str(folder)) + textwrap.dedent(code))
 
+    run(folder, work, (), limiter, idle_seconds, variables)
+
+
+def with_packages(
+    folder: Path,
+    functions: Sequence[Function],
+    work: Callable[[Spine], Awaitable[None]],
+    *,
+    limiter: Limiter | None = None,
+    idle_seconds: float = 60.0,
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Run ``work`` on functions that have packages, without an application."""
+    run(folder, work, functions, limiter, idle_seconds, variables)
+
+
+def run(
+    folder: Path,
+    work: Callable[[Spine], Awaitable[None]],
+    packaged: Sequence[Function],
+    limiter: Limiter | None,
+    idle_seconds: float,
+    variables: Mapping[str, str] | None,
+) -> None:
     async def main() -> None:
         spine = Spine(folder, limiter, idle_seconds)
         try:
             await spine.journal.open()
-            await spine.load(**(variables or {}))
+            await spine.load(packaged, **(variables or {}))
             await work(spine)
         finally:
             await spine.close()

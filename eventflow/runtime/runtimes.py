@@ -1,0 +1,81 @@
+"""The runtimes that a function's package may name, what each needs on this machine, and whether that is there."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from eventflow.errors import SettingError
+
+#: Lambda's names of what runs a function, with the program that each needs ("" where the code brings its own ``bootstrap``).
+PROGRAMS = {
+    **{f"python3.{minor}": f"python3.{minor}" for minor in range(8, 15)},
+    **{f"nodejs{major}.x": "node" for major in (12, 14, 16, 18, 20, 22, 24)},
+    "provided": "",
+    "provided.al2": "",
+    "provided.al2023": "",
+}
+#: What needs an interface client of AWS's that does not come with eventflow, and what to do instead.
+ELSEWHERE = {
+    "java": "a bootstrap that starts java",
+    "ruby": "a bootstrap that starts ruby with the gem aws_lambda_ric",
+    "dotnet": "a bootstrap that starts the published program, which has Amazon.Lambda.RuntimeSupport",
+    "go1": "the compiled program as its bootstrap",
+}
+OURSELVES = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A program that runs functions: its path, and its version as it says itself."""
+
+    path: str
+    version: str
+
+
+def check(runtime: str) -> None:
+    """Raises SettingError, with what to do, where functions of this runtime cannot run here."""
+    if runtime not in PROGRAMS:
+        raise SettingError(f"the runtime {runtime!r} {unknown(runtime)}")
+    program = PROGRAMS[runtime]
+    if program and runtime != OURSELVES and find(program) is None:
+        raise SettingError(
+            f"the runtime {runtime!r} needs the program {program}, which is not on the daemon's PATH: install it, or choose another runtime."
+        )
+    if program == "node" and int(runtime.removeprefix("nodejs").partition(".")[0]) > major_of(find(program)):
+        there = find(program)
+        version = there.version if there else ""
+        raise SettingError(f"the runtime {runtime!r} needs a newer node than the one on the daemon's PATH, which is {version}.")
+
+
+def unknown(runtime: str) -> str:
+    for family, instead in ELSEWHERE.items():
+        if runtime.startswith(family):
+            return f"is not supported: use provided.al2023 with {instead}."
+    return f"is not supported; there are {', '.join(PROGRAMS)}."
+
+
+def is_in_process(runtime: str) -> bool:
+    """Whether the interpreter that the daemon runs on runs it, in the environment's own process."""
+    return runtime == OURSELVES
+
+
+@functools.cache
+def find(program: str) -> Found | None:
+    """The program on PATH, asked once for its version; None where it is not there, or does not start."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Found(path, said.strip().removeprefix("Python ").removeprefix("v"))
+
+
+def major_of(found: Found | None) -> int:
+    text = found.version.partition(".")[0] if found else ""
+    return int(text) if text.isdigit() else 0
