@@ -199,12 +199,12 @@ class Streamed:
         self._kept: list[bytes] = []
         self._size = 0
         self._over = False
-        if self._in_pieces and not self._has_metadata:
-            supervisor.piece(b"{}" + DELIMITER)  # the daemon's streams begin with metadata
 
     def piece(self, data: bytes) -> None:
         if self._over:
             return
+        if not self._size and self._in_pieces and not self._has_metadata:
+            self._supervisor.piece(b"{}" + DELIMITER)  # the daemon's streams begin with metadata
         self._size += len(data)
         if self._size > (LARGEST_STREAM if self._in_pieces else LARGEST_RESPONSE):
             self._over = True

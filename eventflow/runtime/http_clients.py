@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -41,23 +42,33 @@ class Whole:
 
 
 class Client:
-    """One connection. ``route`` says who takes a request's body, ``closed`` is told when the connection has ended."""
+    """One connection. ``route`` says who takes a request's body; ``selector`` wakes ``turn`` for as long as it is open."""
 
-    def __init__(self, connection: socket.socket, route: Callable[[Client, Request], Receiver], closed: Callable[[Client], None]) -> None:
+    def __init__(self, connection: socket.socket, route: Callable[[Client, Request], Receiver], selector: selectors.BaseSelector) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setblocking(True)
+        connection.setblocking(False)
         self.connection = connection
         self._route = route
-        self._closed = closed
+        self._selector = selector
+        self._unsent = bytearray()
+        selector.register(connection, selectors.EVENT_READ, self.turn)
         self._reader = Reader()
         self._receiver: Receiver | None = None
         self.keep_alive = True
         self.is_open = True
 
+    def turn(self) -> None:
+        """Something can be read or written."""
+        if self._unsent:
+            data, self._unsent = bytes(self._unsent), bytearray()
+            self._selector.modify(self.connection, selectors.EVENT_READ, self.turn)
+            self.send(data)
+        self.read()
+
     def read(self) -> bool:
         """Take what has come; whether there may be more at once."""
         try:
-            data = self.connection.recv(RECEIVE, socket.MSG_DONTWAIT)
+            data = self.connection.recv(RECEIVE)
         except BlockingIOError:
             return False
         except OSError:
@@ -91,23 +102,32 @@ class Client:
             self._receiver.piece(found)
 
     def send(self, data: bytes) -> None:
-        """Send an answer, waiting until the program takes it: who does not is killed at the function's time limit."""
+        """Send an answer: at once, and the rest when the program takes it."""
         self._write(data)
-        if not self.keep_alive:
+        if not self.keep_alive and not self._unsent:
             self.close()
 
     def _write(self, data: bytes) -> None:
-        if self.is_open:
+        if not self.is_open:
+            return
+        sent = 0
+        if not self._unsent:
             try:
-                self.connection.sendall(data)
+                sent = self.connection.send(data)
+            except BlockingIOError:
+                pass
             except OSError:
                 self.close()
+                return
+        if sent < len(data):
+            self._unsent += data[sent:]
+            self._selector.modify(self.connection, selectors.EVENT_READ | selectors.EVENT_WRITE, self.turn)
 
     def close(self) -> None:
         if not self.is_open:
             return
         self.is_open = False
-        self._closed(self)
+        self._selector.unregister(self.connection)
         self.connection.close()
         receiver, self._receiver = self._receiver, None
         if receiver is not None:

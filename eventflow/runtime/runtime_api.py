@@ -108,7 +108,7 @@ class Supervisor:
         self._asked: deque[Invocation] = deque()
         self._started = time.monotonic()
         self._output = Output(1)
-        self._clients: set[Client] = set()
+        self._clients: list[Client] = []
         self._external: list[Program] = []
         self._usage = (0.0, 0)
         self._status: int | None = None
@@ -180,6 +180,8 @@ class Supervisor:
             return
         if self.runtime.program is None and self.extensions.registered and (not self.initialised or self._asked or self.current):
             self._start_runtime()
+        while self.runtime.waiting and not self.runtime.waiting[0].is_open:
+            self.runtime.waiting.popleft()
         if not self.initialised and self.runtime.waiting and self.extensions.ready:
             self.initialised = self.extensions.closed = True
             self._send(frames.READY, self._started, b"null")
@@ -290,15 +292,8 @@ class Supervisor:
                 connection, _address = self._listener.accept()
             except BlockingIOError:
                 return
-            client = Client(connection, self._operations.route, self._closed)
-            self._clients.add(client)
-            self._watch(connection, client.read)
-
-    def _closed(self, client: Client) -> None:
-        self._selector.unregister(client.connection)
-        self._clients.discard(client)
-        if client in self.runtime.waiting:
-            self.runtime.waiting.remove(client)
+            self._clients = [one for one in self._clients if one.is_open]
+            self._clients.append(Client(connection, self._operations.route, self._selector))
 
     def _reap(self, awake: socket.socket) -> None:
         """Programs have ended. What they said before that is heard first."""
@@ -307,7 +302,7 @@ class Supervisor:
         if not ended:
             return
         self._accept()
-        for client in list(self._clients):
+        for client in self._clients:
             while client.is_open and client.read():
                 pass
         for program in ended:
