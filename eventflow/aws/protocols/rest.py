@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
+from eventflow.aws.protocols import event_stream
 from eventflow.aws.protocols.dialect import Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.json_reader import body_members
 from eventflow.aws.protocols.refusal import Missing, Unreadable
@@ -131,12 +132,10 @@ class Rest:
     def _body_writer(self, operation: OperationModel, shape: StructureShape) -> Callable[[Mapping[str, Any], Reply], None]:
         payload = shape.serialization.get("payload")
         if payload is not None:
-            return self._payload_writer(payload, shape.members[payload])
+            return self._payload_writer(operation.name, payload, shape.members[payload])
         members, content_type = body_members(shape), self._codec.content_type
         if not members:
             return lambda answer, reply: None
-        if any(member.serialization.get("eventstream") for member in members.values()):
-            raise NotImplementedError(f"{operation.name} answers an event stream, which the endpoint does not write.")
         write_members = self._codec.write_members(operation.name, members)
 
         def put(answer: Mapping[str, Any], reply: Reply) -> None:
@@ -145,7 +144,9 @@ class Rest:
 
         return put
 
-    def _payload_writer(self, payload: str, member: Shape) -> Callable[[Mapping[str, Any], Reply], None]:
+    def _payload_writer(self, operation: str, payload: str, member: Shape) -> Callable[[Mapping[str, Any], Reply], None]:
+        if isinstance(member, StructureShape) and member.serialization.get("eventstream"):
+            return self._event_stream_writer(operation, payload, member)
         if member.type_name in ("blob", "string"):
             return raw_payload(payload, self._codec.blob_type)
         write, content_type = self._codec.write_payload(payload, member), self._codec.content_type
@@ -154,6 +155,15 @@ class Rest:
             if answer.get(payload) is not None:
                 reply.headers["content-type"] = content_type
                 reply.body = write(answer[payload])
+
+        return put
+
+    def _event_stream_writer(self, operation: str, payload: str, member: StructureShape) -> Callable[[Mapping[str, Any], Reply], None]:
+        write = event_stream.event_writer(member, self._codec.content_type, lambda members: self._codec.write_members(operation, members))
+
+        def put(answer: Mapping[str, Any], reply: Reply) -> None:
+            reply.headers["content-type"] = event_stream.CONTENT_TYPE
+            reply.body = event_stream.written(answer[payload], write)
 
         return put
 
