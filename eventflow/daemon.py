@@ -59,6 +59,8 @@ COLLECT_AFTER = (20_000, 20, 50)
 DEAD_RETENTION_FACTOR = 2
 #: What the API gateway takes: AWS's 10,240 bytes of request line and headers ("Amazon API Gateway quotas"), and no connection that does nothing.
 LIMITS = Limits(head_bytes=10_240, head_seconds=30.0, idle_seconds=60.0)
+#: There is no X-Ray daemon here. Powertools' Tracer takes an environment with LAMBDA_TASK_ROOT for Lambda's, and would send it each invocation.
+UNTRACED = {"POWERTOOLS_TRACE_DISABLED": "true", "AWS_XRAY_SDK_ENABLED": "false"}
 
 
 class Daemon:
@@ -431,6 +433,7 @@ class Daemon:
     def _variables(self) -> dict[str, str]:
         """The environment of the functions' processes: the daemon's own, pointed at this endpoint instead of AWS."""
         return {
+            **UNTRACED,
             **inherited_variables(),
             "AWS_ENDPOINT_URL": self._url,
             "AWS_ACCESS_KEY_ID": self._credentials.access_key,

@@ -259,6 +259,7 @@ class Harness:
         if self._runner is not None:
             self._runner.close()
         if self._gateway_server is not None:
+            await self._gateway.stop()
             await self._gateway_server.close()
         await self._server.close()
         self._core.close()

@@ -55,6 +55,7 @@ SLOW = {
     "guide.md",
     "openapi.md",
     "operations.md",
+    "powertools.md",
     "s3.md",
     "sqs.md",
     "testing.md",
