@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from eventflow.aws.dynamodb import DynamoDB
 from eventflow.aws.dynamodbstreams import DynamoDBStreams
@@ -24,17 +25,21 @@ from eventflow.errors import LoadError
 from eventflow.function import Function
 from eventflow.journals.sqlite import SqliteJournal, note_in
 from eventflow.manifest import Manifest, required_resources
+from eventflow.mapping_surroundings import MappingSurroundings
 from eventflow.notifications import BucketNotifications
 from eventflow.services.api_keys import ApiKeys
 from eventflow.services.bus import Buses, Doors
 from eventflow.services.failure_records import FailureRecords
 from eventflow.services.log_groups import LogGroups
+from eventflow.services.mappings import Mappings
 from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
 from eventflow.services.tables import Tables
 from eventflow.target import FunctionTarget, Sources, owner_of
 from eventflow.trigger import Resource, Trigger
+
+T = TypeVar("T", bound=FunctionTarget)
 
 
 class Core:
@@ -60,6 +65,8 @@ class Core:
         self.api_keys = ApiKeys(database, clock)
         self.failure_records = FailureRecords(database, clock, self.objects, note_in)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
+        around = MappingSurroundings(clock, region, self.dispatcher, self.queues, self.tables.streams, self.journal, self._target)
+        self.mappings = Mappings(database, clock, around, account=account, region=region)
 
     async def open(self) -> None:
         await self.journal.open()
@@ -74,17 +81,20 @@ class Core:
         await self.schedules.open()
         await self.api_keys.open()
         await self.failure_records.open()
+        await self.mappings.open()
 
     async def start(self, *, sweeping: bool = False) -> None:
-        """Begin what happens by itself: schedules, notifications of buckets, rules of buses. Call it once functions and triggers are there.
-        ``sweeping``: buckets are looked at by ``notifications.sweep`` alone."""
+        """Begin what happens by itself: schedules, notifications of buckets, rules of buses, event source mappings. Call it once functions and
+        triggers are there. ``sweeping``: buckets and mappings are looked at by their ``sweep`` alone."""
         self.schedules.start()
         await (self.notifications.start_sweeping() if sweeping else self.notifications.start())
         self.buses.start()
         self.failure_records.start()
+        await self.mappings.start(sweeping=sweeping)
 
     async def stop(self) -> None:
         """Begin nothing more by itself; what runs may go on until ``close``, and what is not delivered is on disk."""
+        await self.mappings.stop()
         await self.notifications.stop()
         await self.schedules.close()
         await self.failure_records.stop()
@@ -104,6 +114,7 @@ class Core:
         """The services behind the AWS endpoint; ``runtime`` is what Lambda says the functions run on."""
         loaded_at = iso(self.clock.now())
         functions = LambdaService(self.dispatcher, self.concurrency, self.account, self.region, loaded_at, runtime)
+        functions.mappings = self.mappings
         return [
             functions,
             S3Service(self.objects, self.notifications),
@@ -145,6 +156,9 @@ class Core:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 
     def target(self, function: Function, trigger: Trigger) -> FunctionTarget:
+        return self._target(FunctionTarget, function, trigger)
+
+    def _target(self, made: type[T], function: Function, trigger: Trigger) -> T:
         sources = Sources(
             bucket=self.objects.source,
             queue=lambda name: self.queues.source(self.region, name),
@@ -152,7 +166,7 @@ class Core:
             send=self._send,
             bus=lambda name: self.buses.source(self.region, name, owner_of(function.name, trigger)),
         )
-        return FunctionTarget(
+        return made(
             function,
             trigger,
             self.dispatcher,

@@ -315,6 +315,7 @@ class Daemon:
         self._gateway.take_up(routes)
         await self._dispatcher.start({**functions, **self._deployments.functions})
         await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
+        self._core.mappings.take_up(triggers)
         if former is not None:
             self._retire(former)
 
@@ -388,7 +389,7 @@ class Daemon:
     def describe(self) -> dict[str, Any]:
         """The daemon's state for ``eventflow status`` and ``eventflow functions``."""
         counts, environments = self._dispatcher.counts(), self._pool.counts()
-        running = [*self._supervisor.status(), *self._core.notifications.status()]
+        running = [*self._supervisor.status(), *self._core.mappings.status(), *self._core.notifications.status()]
         triggers: dict[object, list[object]] = {}
         for one in running:
             triggers.setdefault(one["function"], []).append(one["trigger"])

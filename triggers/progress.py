@@ -32,8 +32,9 @@ class Progress:
 
     source: StreamSource
 
-    def __init__(self, table: str, target: Target, limits: Limits) -> None:
+    def __init__(self, table: str, target: Target, limits: Limits, stream: str | None = None) -> None:
         self.table = table
+        self._bound = stream
         self.lanes: list[Lane] = []
         self.room = asyncio.Event()
         self.read = 0
@@ -44,21 +45,22 @@ class Progress:
         self._written = 0
 
     @classmethod
-    async def open(cls, table: str, target: Target, limits: Limits, latest: bool) -> Progress:
-        """At the place that was written down. Where none is, at the stream's end or beginning, and that is written down before this returns."""
-        progress = cls(table, target, limits)
+    async def open(cls, table: str, target: Target, limits: Limits, latest: bool, stream: str | None = None) -> Progress:
+        """At the place that was written down. Where none is, at the stream's end or beginning, and that is written down before this returns.
+        With ``stream`` it is bound to that one."""
+        progress = cls(table, target, limits, stream)
         memory = await target.cursor.items()
         kept = memory.get("place")
         await progress._resume_window(memory.get("window"))
         if kept is None or not await progress._resume(kept):
-            await progress._begin(await target.stream(table), latest and kept is None)
+            await progress._begin(await target.stream(table, stream), latest and kept is None)
         return progress
 
     async def _resume(self, kept: Any) -> bool:
         try:
             self.source = await self._target.stream(self.table, kept["stream"])
         except ServiceError as error:
-            if error.code != "ResourceNotFoundException":
+            if error.code != "ResourceNotFoundException" or self._bound is not None:
                 raise
             self._target.report(f"The stream {kept['stream']} is gone; reading the table's newest stream from its beginning.")
             return False
@@ -86,13 +88,19 @@ class Progress:
 
     async def followed(self) -> bool:
         """The stream is closed and read to its end: go on with the one that came after it, if there is one and all of this is done."""
-        if self.busy:
+        if self.busy or self._bound is not None:
             return False
         newest = await self._target.stream(self.table)
         if newest.arn == self.source.arn:
             return False
         await self._begin(newest, latest=False)
         return True
+
+    def ending(self) -> str:
+        """What to tell of a stream that has ended with none to follow."""
+        if self._bound is not None:
+            return f"The stream {self._bound} was disabled, and all of it was read."
+        return f"The stream of table {self.table} was disabled. Enable one, and it is read from its beginning."
 
     @property
     def waits(self) -> bool:

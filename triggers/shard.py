@@ -21,9 +21,10 @@ class Shard:
         self._batches = StreamBatches(progress, target, limits)
 
     @classmethod
-    async def open(cls, table: str, target: Target, limits: Limits, filters: Filters, latest: bool) -> Shard:
-        """Where it was; the first time at the stream's end or beginning, which is written down before this returns."""
-        return cls(await Progress.open(table, target, limits, latest), target, limits, filters)
+    async def open(cls, table: str, target: Target, limits: Limits, filters: Filters, latest: bool, stream: str | None = None) -> Shard:
+        """Where it was; the first time at the stream's end or beginning, which is written down before this returns. The stream is the table's newest,
+        or the one with this ARN."""
+        return cls(await Progress.open(table, target, limits, latest, stream), target, limits, filters)
 
     async def run(self) -> None:
         progress = self._progress
@@ -43,7 +44,7 @@ class Shard:
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
             if not await progress.followed():
-                raise EventflowError(f"The stream of table {progress.table} was disabled. Enable one, and it is read from its beginning.")
+                raise EventflowError(progress.ending())
 
     async def sweep(self) -> int:
         """Run the function on all that is due now; how many records that were."""

@@ -44,6 +44,8 @@ class Stream(Trigger):
     Lambda has there) and in the answer (``{"state": ...}``, or the batch has failed). When it is over the function gets it once more, without
     records and with ``isFinalInvokeForWindow``; a state over 1 MB ends it early. State and place are kept together, and outlive a restart.
 
+    With ``stream``, the ARN of one of the table's streams, that one alone is read, and none that is enabled after it.
+
     Numbers and rules are those of Lambda's event source mappings for DynamoDB.
     """
 
@@ -61,6 +63,7 @@ class Stream(Trigger):
     partial_failures: bool = False
     tumbling_window: int = 0
     filters: Sequence[str | Mapping[str, Any]] = ()
+    stream: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", str(self.table))
@@ -84,6 +87,8 @@ class Stream(Trigger):
         for setting in ("bisect_on_error", "partial_failures"):
             if not isinstance(getattr(self, setting), bool):
                 raise SettingError(f"Stream: {setting}={getattr(self, setting)!r} is refused: it takes True or False.")
+        if self.stream is not None and not (isinstance(self.stream, str) and f":table/{self.table}/stream/" in self.stream):
+            raise SettingError(f"Stream: stream={self.stream!r} is refused: it takes the ARN of a stream of the table {self.table}.")
         self._check_destination()
         try:
             Filters(self.filters)
@@ -107,7 +112,7 @@ class Stream(Trigger):
 
     def identity(self) -> dict[str, Any]:
         """A function has one place in a table's stream, however it is read on."""
-        return {"table": self.table}
+        return {"table": self.table} if self.stream is None else {"table": self.table, "stream": self.stream}
 
     def resources(self) -> Iterable[Resource]:
         yield Resource("stream", self.table)
@@ -135,7 +140,7 @@ class Stream(Trigger):
             None if self.on_failure is None else str(self.on_failure),
             self.tumbling_window,
         )
-        return await Shard.open(self.table, target, limits, Filters(self.filters), self.starting_position == "LATEST")
+        return await Shard.open(self.table, target, limits, Filters(self.filters), self.starting_position == "LATEST", self.stream)
 
 
 def check_number(setting: str, value: object, least: int, most: int, unit: str) -> None:

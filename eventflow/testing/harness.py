@@ -223,6 +223,7 @@ class Harness:
         self._runner = InlineRunner(core.dispatcher, self.clock, core.concurrency, core.arn, app.handler)
         core.dispatcher.attach(self._runner)
         await core.dispatcher.start(functions)
+        core.mappings.take_up(triggers)
         await core.start(sweeping=True)
         for name, trigger in triggers:
             target = core.target(functions[name], trigger)
@@ -240,6 +241,7 @@ class Harness:
         for trigger, target in self._swept:
             if not trigger.clocked:
                 delivered = bool(await trigger.sweep(target)) or delivered
+        delivered = bool(await self._core.mappings.sweep()) or delivered
         delivered = bool(await self._core.notifications.sweep()) or delivered
         await self._core.dispatcher.quiesce()
         self._raise_failures()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventflow import payload as payloads
+from eventflow.aws.lambda_.mappings import MappingOperations
 from eventflow.aws.operation import Call, operation, operations_of
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
@@ -25,7 +26,7 @@ RUNTIME = "python3.11"
 INVOKE_PARAMETERS = {"FunctionName", "InvocationType", "LogType", "ClientContext", "Payload", "Qualifier"}
 
 
-class LambdaService:
+class LambdaService(MappingOperations):
     name = "lambda"
 
     def __init__(self, dispatcher: Dispatcher, concurrency: Concurrency, account: str, region: str, loaded_at: str, runtime: str = RUNTIME) -> None:

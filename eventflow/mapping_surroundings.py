@@ -1,0 +1,58 @@
+"""What event source mappings find around them in the daemon: functions, queues, streams, and a supervisor for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from eventflow.clock import Clock
+from eventflow.dispatch.dispatcher import Dispatcher, UnknownFunction
+from eventflow.dispatch.journal import Journal
+from eventflow.function import Function
+from eventflow.services.mappings.names import LATEST, FunctionName
+from eventflow.services.mappings.records import Record
+from eventflow.services.mappings.target import MappingTarget
+from eventflow.services.queues import Queues
+from eventflow.services.tables.streams import Streams
+from eventflow.supervisor import Supervisor
+from eventflow.target import JournalCursor
+from eventflow.trigger import Trigger
+
+
+class MakeTarget(Protocol):
+    def __call__(self, made: type[MappingTarget], function: Function, trigger: Trigger, /) -> MappingTarget: ...
+
+
+class MappingSurroundings:
+    """The ``Surroundings`` of ``eventflow.services.mappings``."""
+
+    def __init__(
+        self, clock: Clock, region: str, dispatcher: Dispatcher, queues: Queues, streams: Streams, journal: Journal, make_target: MakeTarget
+    ) -> None:
+        self._clock = clock
+        self._region = region
+        self._dispatcher = dispatcher
+        self._queues = queues
+        self._streams = streams
+        self._journal = journal
+        self._make_target = make_target
+
+    def function(self, name: FunctionName) -> Function | None:
+        try:
+            return self._dispatcher.lane(name.name).function if name.version == LATEST else None
+        except UnknownFunction:
+            return None
+
+    def target(self, function: Function, trigger: Trigger, record: Record, note: Callable[[str], None], lost: Callable[[], None]) -> MappingTarget:
+        target = self._make_target(MappingTarget, function, trigger)
+        target.adopt(record.function, trigger, record.owner, JournalCursor(self._journal, record.owner, trigger.kind), note, lost)
+        return target
+
+    async def visibility(self, queue: str) -> int:
+        return (await self._queues.find(self._region, queue)).number("VisibilityTimeout")
+
+    async def stream(self, table: str, arn: str | None) -> str:
+        return (await self._streams.source(self._region, table, arn)).arn
+
+    def runner(self) -> Supervisor:
+        return Supervisor(self._clock)
