@@ -90,7 +90,7 @@ class Core:
         await (self.notifications.start_sweeping() if sweeping else self.notifications.start())
         self.buses.start()
         self.failure_records.start()
-        await self.mappings.start(sweeping=sweeping)
+        self.mappings.start(sweeping=sweeping)
 
     async def stop(self) -> None:
         """Begin nothing more by itself; what runs may go on until ``close``, and what is not delivered is on disk."""

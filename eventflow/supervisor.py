@@ -71,7 +71,7 @@ class Supervisor:
                 "trigger": str(one.trigger),
                 "kind": one.trigger.kind,
                 "ready": one.target.is_ready.is_set(),
-                "failure": one.failure,
+                "failure": None if one.target.is_ready.is_set() else one.failure,  # the last one, until it watches again
                 "reports": list(one.target.reports),
             }
             for one in self._running.values()
@@ -94,6 +94,7 @@ class Supervisor:
                     raise  # it failed while it stopped, and a task group then raises that instead of the cancellation
                 running.failure = f"{type(error).__name__}: {error}"
                 log.exception("%s of %s failed; it starts again in %.0f s", running.trigger, running.target.function, pause)
+            running.target.is_ready.clear()
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

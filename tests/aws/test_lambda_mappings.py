@@ -1,8 +1,7 @@
 """Event source mappings by API on a real daemon, with boto3 as the other side."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
+from uuid import UUID
 
 from eventflow.clock import Clock
 from eventflow.database import Database
@@ -66,14 +66,13 @@ class Mappings:
         await self._database.migrate("mappings", "eventflow.services")
         self._kept = await self._database.read(records.load)
 
-    async def start(self, *, sweeping: bool = False) -> None:
-        """Poll; ``sweeping``: by ``sweep`` alone. Returns once what was on its way before is at rest, or as good as."""
+    def start(self, *, sweeping: bool = False) -> None:
+        """Poll; ``sweeping``: by ``sweep`` alone. What was on its way to a state goes on to it."""
         if sweeping:
             self._make_runner = Swept
         for record in self._kept:
             self._add(record)
         self._kept = []
-        await asyncio.gather(*(poller.settled() for poller in self._pollers.values()))
 
     def take_up(self, triggers: Iterable[tuple[str, Trigger]]) -> None:
         """These are what the application declares now; its functions may have changed."""
@@ -285,6 +284,6 @@ def started(text: str | None) -> str:
     if not text:
         return ""
     try:
-        return base64.urlsafe_b64decode(text.encode()).decode()
-    except (ValueError, binascii.Error) as error:
+        return str(UUID(base64.urlsafe_b64decode(text.encode()).decode()))
+    except ValueError as error:
         raise invalid("Invalid Marker: pass the NextMarker that the former page ended with.") from error

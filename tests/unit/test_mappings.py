@@ -1,0 +1,515 @@
+"""Event source mappings by API: their states, what they poll, and what outlives a kill."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mapping_bench import ACCOUNT, REGION, World, failure, queue_arn, world
+
+from eventflow.errors import ServiceError
+from eventflow.function import Function
+from triggers import Queue, Stream
+
+
+async def refusal(work: Any) -> tuple[str, str]:
+    with pytest.raises(ServiceError) as caught:
+        await work
+    return caught.value.code, caught.value.message
+
+
+def test_a_mapping_polls_from_its_creation_to_its_deletion(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        made = await at.mappings.create({"EventSourceArn": await at.queue(), "FunctionName": "f"})
+        assert (made["State"], made["BatchSize"], made["StateTransitionReason"]) == ("Creating", 10, "USER_INITIATED")
+        await at.clock.settle()
+        uuid = made["UUID"]
+        assert await at.state(uuid) == "Enabled"
+        await at.send("a", "b")
+        await at.clock.settle()
+        assert at.bodies() == [["a", "b"]]
+        assert (await at.mappings.delete(uuid))["State"] == "Deleting"
+        await at.clock.settle()
+        await at.send("c")
+        await at.clock.advance("1m")
+        assert at.bodies() == [["a", "b"]]
+        assert await at.counts() == (1, 0)
+        assert await refusal(at.mappings.get(uuid)) == ("ResourceNotFoundException", "The resource you requested does not exist.")
+
+    world(scenario, tmp_path)
+
+
+def test_a_disabled_mapping_never_fires_not_after_a_kill_either(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue())
+        assert (await at.mappings.update(uuid, {"Enabled": False}))["State"] == "Disabling"
+        await at.clock.settle()
+        assert await at.state(uuid) == "Disabled"
+        await at.send("a")
+        await at.clock.advance("2m")
+        again = await at.restarted()
+        await again.clock.advance("2m")
+        assert await again.state(uuid) == "Disabled"
+        assert (at.events, again.events, await again.counts()) == ([], [], (1, 0))
+        assert (await again.mappings.update(uuid, {"Enabled": True}))["State"] == "Enabling"
+        await again.clock.settle()
+        assert (await again.state(uuid), again.bodies()) == ("Enabled", [["a"]])
+        await again.close()
+
+    world(scenario, tmp_path)
+
+
+def test_one_made_disabled_never_begins(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = await at.queue()
+        await at.send("a")
+        uuid = await at.create(arn, Enabled=False)
+        await at.mappings.update(uuid, {"BatchSize": 3})
+        await at.clock.advance("1m")
+        assert (await at.state(uuid), at.events) == ("Disabled", [])
+
+    world(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("state", ["Deleting", "Disabling"])
+def test_what_runs_when_a_mapping_ends_finishes_and_is_deleted_from_the_queue(tmp_path: Path, state: str) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue(), BatchSize=1)
+        at.gate = asyncio.Event()
+        await at.send("a")
+        await at.clock.settle()
+        ending = at.mappings.delete(uuid) if state == "Deleting" else at.mappings.update(uuid, {"Enabled": False})
+        assert (await ending)["State"] == state
+        await at.send("b")
+        await at.clock.settle()
+        assert await at.state(uuid) == state  # until the batch has ended
+        assert await refusal(at.mappings.update(uuid, {"BatchSize": 2})) == (
+            "ResourceInUseException",
+            "Cannot update the event source mapping because it is in use.",
+        )
+        assert (await refusal(at.mappings.delete(uuid)))[1] == "Cannot delete the event source mapping because it is in use."
+        at.gate.set()
+        await at.clock.settle()
+        assert (at.bodies(), await at.counts()) == ([["a"]], (1, 0))
+        if state == "Disabling":
+            assert await at.state(uuid) == "Disabled"
+        else:
+            assert (await refusal(at.mappings.get(uuid)))[0] == "ResourceNotFoundException"
+
+    world(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("update", [{"Enabled": False}, {"BatchSize": 7}, None])
+def test_a_state_that_a_kill_interrupted_is_reached_after_it(tmp_path: Path, update: dict[str, Any] | None) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue())
+        at.gate = asyncio.Event()  # what runs holds the transition up until the kill
+        await at.send("a")
+        await at.clock.settle()
+        await (at.mappings.delete(uuid) if update is None else at.mappings.update(uuid, update))
+        again = await at.restarted()
+        found = await again.mappings.page({})
+        assert [(one["State"], one["BatchSize"]) for one in found["EventSourceMappings"]] == (
+            [] if update is None else [("Disabled", 10)] if "Enabled" in update else [("Enabled", 7)]
+        )
+        await again.clock.advance("1m")
+        assert len(again.events) == (1 if update == {"BatchSize": 7} else 0)
+        await again.close()
+
+    world(scenario, tmp_path)
+
+
+def test_an_update_takes_effect_and_keeps_what_it_does_not_name(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue(), BatchSize=2, FunctionResponseTypes=["ReportBatchItemFailures"])
+        assert (await at.mappings.update(uuid, {"BatchSize": 1, "FunctionName": "g"}))["State"] == "Updating"
+        await at.clock.settle()
+        told = await at.mappings.get(uuid)
+        assert (told["State"], told["BatchSize"], told["FunctionResponseTypes"]) == ("Enabled", 1, ["ReportBatchItemFailures"])
+        assert told["FunctionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:g"
+        await at.send("a", "b")
+        await at.clock.settle()
+        assert (at.bodies(), sorted(at.bodies("g"))) == ([], [["a"], ["b"]])
+
+    world(scenario, tmp_path)
+
+
+def test_a_function_that_is_removed_is_told_and_its_messages_wait(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue())
+        gone = at.functions.pop("f")
+        await at.load()
+        await at.send("a")
+        await at.clock.advance("5m")
+        told = await at.mappings.get(uuid)
+        assert told["StateTransitionReason"] == f"PROBLEM: Function not found: arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+        assert await at.counts() == (1, 0)
+        at.functions["f"] = gone
+        await at.load()
+        assert at.bodies() == [["a"]]
+        assert at.events[0][1]["Records"][0]["attributes"]["ApproximateReceiveCount"] == "1"
+        assert (await at.mappings.get(uuid))["StateTransitionReason"] == "USER_INITIATED"
+
+    world(scenario, tmp_path)
+
+
+def test_a_function_that_went_unannounced_is_noticed_at_its_next_batch(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue())
+        await at.core.dispatcher.start({"g": at.functions["g"]})
+        await at.send("a")
+        await at.clock.settle()
+        assert "Function not found" in (await at.mappings.get(uuid))["StateTransitionReason"]
+        await at.clock.advance("2m")
+        assert await at.counts() == (1, 0)
+
+    world(scenario, tmp_path)
+
+
+def test_a_queue_that_is_removed_is_told_and_polled_again_when_there_is_one(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue())
+        await at.core.queues.delete(REGION, "orders")
+        await at.clock.advance("2m")
+        told = await at.mappings.get(uuid)
+        assert told["State"] == "Enabled"
+        assert told["StateTransitionReason"] == "PROBLEM: ServiceError: QueueDoesNotExist: The specified queue does not exist."
+        await at.queue()
+        await at.send("a")
+        await at.clock.advance("2m")
+        assert at.bodies() == [["a"]]
+        assert (await at.mappings.get(uuid))["StateTransitionReason"] == "USER_INITIATED"
+
+    world(scenario, tmp_path)
+
+
+def test_a_stream_s_place_outlives_pauses_changes_and_kills_and_ends_with_the_mapping(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = await at.table()
+        await at.put("old")
+        uuid = await at.create(arn, StartingPosition="LATEST")
+        told = await at.mappings.get(uuid)
+        assert (told["LastProcessingResult"], told["StateTransitionReason"]) == ("No records processed", "User action")
+        await at.put("a")
+        await at.clock.settle()
+        assert (await at.mappings.get(uuid))["LastProcessingResult"] == "OK"
+        await at.mappings.update(uuid, {"Enabled": False})
+        await at.clock.settle()
+        await at.put("b")
+        again = await at.restarted()
+        await again.clock.settle()
+        assert (at.changes(), again.changes()) == ([["a"]], [])
+        await again.mappings.update(uuid, {"Enabled": True, "ParallelizationFactor": 3, "FunctionName": "g"})
+        await again.clock.settle()
+        assert again.changes("g") == [["b"]]
+        assert (await again.mappings.get(uuid))["LastProcessingResult"] == "OK"
+        await again.mappings.delete(uuid)
+        await again.clock.settle()
+        assert await again.core.journal.read_cursor(f"mapping/{uuid}") == {}
+        await again.create(arn, StartingPosition="TRIM_HORIZON")
+        await again.clock.settle()
+        assert again.changes() == [["old", "a", "b"]]
+        await again.close()
+
+    world(scenario, tmp_path)
+
+
+def test_two_mappings_of_a_stream_have_a_place_each(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = await at.table()
+        await at.put("a")
+        await at.create(arn, StartingPosition="TRIM_HORIZON")
+        await at.create(arn, "g", StartingPosition="LATEST")
+        await at.put("b")
+        await at.clock.settle()
+        assert (at.changes(), at.changes("g")) == ([["a"], ["b"]], [["b"]])
+
+    world(scenario, tmp_path)
+
+
+def test_a_stream_mapping_stays_with_its_own_stream(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.table(), StartingPosition="TRIM_HORIZON")
+        stream = {"TableName": "items", "StreamSpecification": {"StreamEnabled": False}}
+        await at.core.tables.administration.update_table(REGION, stream)
+        await at.clock.advance("1s")
+        await at.core.tables.ensure_stream(REGION, "items")
+        await at.put("new")
+        await at.clock.advance("2m")
+        assert at.events == []
+        assert "was disabled, and all of it was read" in (await at.mappings.get(uuid))["StateTransitionReason"]
+
+    world(scenario, tmp_path)
+
+
+def test_a_batch_that_runs_while_its_stream_s_mapping_changes_comes_once(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.table(), StartingPosition="TRIM_HORIZON")
+        at.gate = asyncio.Event()
+        await at.put("a")
+        await at.clock.settle()
+        await at.mappings.update(uuid, {"BatchSize": 5})
+        await at.clock.advance("1m")
+        assert (await at.state(uuid), at.changes()) == ("Updating", [["a"]])
+        at.gate.set()
+        await at.put("b")
+        await at.clock.settle()
+        assert (await at.state(uuid), at.changes()) == ("Enabled", [["a"], ["b"]])
+
+    world(scenario, tmp_path)
+
+
+def test_failures_are_the_last_processing_result_of_a_stream(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.table(), StartingPosition="TRIM_HORIZON")
+        at.ends = [failure()]
+        await at.put("a")
+        await at.clock.settle()
+        assert (await at.mappings.get(uuid))["LastProcessingResult"] == "PROBLEM: Function call failed"
+        await at.clock.advance("2s")
+        assert (await at.mappings.get(uuid))["LastProcessingResult"] == "OK"
+
+    world(scenario, tmp_path)
+
+
+def test_the_application_s_own_are_listed_and_changed_where_they_are_declared(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn, stream = await at.queue(), await at.table()
+        listed = (await at.mappings.page({}))["EventSourceMappings"]
+        found = {one["EventSourceArn"]: one for one in listed}
+        assert found.keys() == {arn, stream}
+        assert (found[arn]["BatchSize"], found[arn]["ScalingConfig"], found[arn]["State"]) == (7, {"MaximumConcurrency": 3}, "Enabled")
+        assert found[arn]["StateTransitionReason"] == "Declared by the application: Queue('orders', batch_size=7, maximum_concurrency=3)"
+        assert found[stream]["DestinationConfig"] == {"OnFailure": {"Destination": queue_arn("lost")}}
+        uuid = found[arn]["UUID"]
+        assert (await at.mappings.get(uuid))["EventSourceArn"] == arn
+        for change in (at.mappings.update(uuid, {"Enabled": False}), at.mappings.delete(uuid), at.mappings.change_tags(uuid, {"a": "b"})):
+            code, message = await refusal(change)
+            assert code == "ResourceConflictException"
+            assert "declared by the application, as the trigger Queue('orders', " in message
+            assert "of its function f: change it there." in message
+        code, message = await refusal(at.mappings.create({"EventSourceArn": arn, "FunctionName": "f"}))
+        assert (code, uuid in message) == ("ResourceConflictException", True)
+        await at.create(arn, "g")
+
+    world(
+        scenario,
+        tmp_path,
+        triggers=[("f", Queue("orders", batch_size=7, maximum_concurrency=3)), ("g", Stream("items", on_failure="lost"))],
+    )
+
+
+def test_pages_filters_and_markers(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        for number in range(5):
+            await at.create(await at.queue(f"q{number}"), "fg"[number % 2])
+        pages, marker = [], None
+        while True:
+            page = await at.mappings.page({"MaxItems": 2, "Marker": marker})
+            pages.append([one["EventSourceArn"][-2:] for one in page["EventSourceMappings"]])
+            if (marker := page.get("NextMarker")) is None:
+                break
+        assert pages == [["q0", "q1"], ["q2", "q3"], ["q4"]]
+
+        async def of(**params: str) -> list[str]:
+            return [one["EventSourceArn"][-2:] for one in (await at.mappings.page(params))["EventSourceMappings"]]
+
+        assert await of(FunctionName="g") == ["q1", "q3"]
+        assert await of(FunctionName=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:g") == ["q1", "q3"]
+        assert await of(FunctionName="nobody") == []
+        assert await of(EventSourceArn=queue_arn("q2")) == ["q2"]
+        assert await of(EventSourceArn=queue_arn("q2"), FunctionName="g") == []
+        assert (await refusal(at.mappings.page({"Marker": "###"})))[0] == "InvalidParameterValueException"
+
+    world(scenario, tmp_path)
+
+
+def test_a_function_s_time_limit_stays_below_the_visibility_timeouts_of_its_queues(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = await at.queue(VisibilityTimeout="30")
+        text = "Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"
+        assert await refusal(at.create(arn, "long")) == ("InvalidParameterValueException", text)
+        uuid = await at.create(arn, "f")
+        assert await refusal(at.mappings.update(uuid, {"FunctionName": "long"})) == ("InvalidParameterValueException", text)
+        assert await refusal(at.mappings.check_timeout("f", 60)) == ("InvalidParameterValueException", text)
+        await at.mappings.check_timeout("f", 30)
+        await at.mappings.check_timeout("g", 60)
+
+    world(scenario, tmp_path, Function("f", "app:f", timeout=5), Function("long", "app:long", timeout=60))
+
+
+def test_tags_are_kept(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue(), Tags={"team": "a", "cost": "1"})
+        await at.mappings.change_tags(uuid, {"team": "b"}, ["cost"])
+        await at.mappings.update(uuid, {"BatchSize": 2})
+        again = await at.restarted()
+        assert again.mappings.tags(uuid) == {"team": "b"}
+        assert (await refusal(again.mappings.change_tags(uuid, {"aws:x": "b"})))[0] == "InvalidParameterValueException"
+        await again.close()
+
+    world(scenario, tmp_path)
+
+
+STREAM = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/items/stream/2026-01-01T00:00:00.000"
+OTHER = "parameter for given event source mapping type."
+
+
+QUEUE_REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"EventSourceArn": None}, "Unrecognized event source."),
+    ({"EventSourceArn": "arn:aws:s3:::bucket"}, "Unrecognized event source. arn:aws:s3:::bucket is the ARN of no SQS queue"),
+    ({"EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}, "eventflow does not have Kinesis streams as event sources"),
+    ({"EventSourceArn": "arn:aws:kafka:us-east-1:000000000000:cluster/c/1"}, "eventflow does not have Managed Streaming for Apache Kafka"),
+    ({"EventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:b:1"}, "eventflow does not have Amazon MQ"),
+    ({"EventSourceArn": "arn:aws:rds:us-east-1:000000000000:cluster:c"}, "eventflow does not have DocumentDB"),
+    ({"EventSourceArn": "arn:aws:sqs:eu-west-1:000000000000:orders"}, "is not of this account and region, which are 000000000000 and us-east-1"),
+    ({"EventSourceArn": "arn:aws:sqs:us-east-1:111111111111:orders"}, "is not of this account and region"),
+    ({"EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:or/ders"}, "Unrecognized event source."),
+    (
+        {"EventSourceArn": queue_arn("nowhere")},
+        "SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.",
+    ),
+    ({"EventSourceArn": STREAM, "StartingPosition": "LATEST"}, f"Stream not found: {STREAM}"),
+    ({"FunctionName": "nobody"}, "Function does not exist"),
+    ({"FunctionName": "f:7"}, "Function does not exist"),
+    ({"FunctionName": "arn:aws:lambda:eu-west-1:000000000000:function:f"}, "Function does not exist"),
+    ({"FunctionName": "111111111111:function:f"}, "Function does not exist"),
+    ({"BatchSize": 11}, "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"),
+    ({"EventSourceArn": queue_arn("line.fifo"), "MaximumBatchingWindowInSeconds": 1}, "Batching window is not supported for FIFO queues"),
+    ({"EventSourceArn": queue_arn("line.fifo"), "BatchSize": 11}, "BatchSize 11 is invalid: a batch of a FIFO queue has up to 10 messages."),
+    ({"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, "Invalid filter pattern definition."),
+    ({"FilterCriteria": {"Filters": [{"Pattern": '{"body": "x"}'}]}}, "Invalid filter pattern definition."),
+    ({"FilterCriteria": {"Filters": [{}]}}, "Invalid filter pattern definition."),
+    ({"FilterCriteria": {"Filters": [{"Pattern": '{"body": ["x"]}'}] * 6}}, "FilterCriteria has 6 Filters; an event source mapping may have 5."),
+    ({"StartingPosition": "LATEST"}, f"Unsupported StartingPosition {OTHER}"),
+    ({"ParallelizationFactor": 2}, f"Unsupported ParallelizationFactor {OTHER}"),
+    ({"MaximumRetryAttempts": 2}, f"Unsupported MaximumRetryAttempts {OTHER}"),
+    ({"BisectBatchOnFunctionError": True}, f"Unsupported BisectBatchOnFunctionError {OTHER}"),
+    ({"TumblingWindowInSeconds": 2}, f"Unsupported TumblingWindowInSeconds {OTHER}"),
+    ({"DestinationConfig": {"OnFailure": {"Destination": queue_arn("lost")}}}, f"Unsupported DestinationConfig {OTHER}"),
+    ({"ProvisionedPollerConfig": {"MinimumPollers": 2}}, "eventflow does not have the parameter ProvisionedPollerConfig yet; leave it out."),
+    ({"KMSKeyArn": "arn:aws:kms:x"}, "eventflow does not have the parameter KMSKeyArn yet"),
+    ({"MetricsConfig": {"Metrics": ["EventCount"]}}, "eventflow does not have the parameter MetricsConfig yet"),
+    ({"SelfManagedEventSource": {}}, "eventflow does not have the parameter SelfManagedEventSource yet"),
+    ({"Topics": ["t"]}, "eventflow does not have the parameter Topics yet"),
+    ({"Tags": {"aws:x": "y"}}, "The tag 'aws:x' is not valid"),
+    ({"Tags": {str(number): "" for number in range(51)}}, "An event source mapping may have 50 tags; these would be 51."),
+]
+
+
+def test_what_a_queue_s_mapping_is_refused(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        await at.queue("line.fifo")
+        asked = {"EventSourceArn": await at.queue(), "FunctionName": "f"}
+        for params, message in QUEUE_REFUSALS:
+            code, text = await refusal(at.mappings.create({**asked, **params}))
+            assert code == "InvalidParameterValueException"
+            assert message in text
+        assert (await at.mappings.page({}))["EventSourceMappings"] == []
+
+    world(scenario, tmp_path)
+
+
+STREAM_REFUSALS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"StartingPosition": None},
+        "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member must not be null.",
+    ),
+    ({"StartingPosition": "AT_TIMESTAMP"}, "Unsupported starting position for arn type: "),
+    ({"StartingPositionTimestamp": 1}, "eventflow does not have the parameter StartingPositionTimestamp yet"),
+    ({"ScalingConfig": {"MaximumConcurrency": 2}}, f"Unsupported ScalingConfig {OTHER}"),
+    ({"MaximumRecordAgeInSeconds": 59}, "MaximumRecordAgeInSeconds 59 is invalid: it takes -1, for no end, or 60 to 604800."),
+    ({"TumblingWindowInSeconds": 30, "ParallelizationFactor": 2}, "ParallelizationFactor must be 1 with TumblingWindowInSeconds"),
+    ({"DestinationConfig": {"OnSuccess": {"Destination": queue_arn("lost")}}}, f"Unsupported DestinationConfig {OTHER}"),
+    (
+        {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sns:us-east-1:000000000000:topic"}}},
+        "eventflow sends what a mapping gives up to SQS queues alone; DestinationConfig.OnFailure.Destination is arn:aws:sns:",
+    ),
+    ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}}, "eventflow sends what a mapping gives up to SQS queues alone"),
+    (
+        {"DestinationConfig": {"OnFailure": {"Destination": queue_arn("line.fifo")}}},
+        "DestinationConfig.OnFailure.Destination takes a standard queue",
+    ),
+    ({"DestinationConfig": {"OnFailure": {"Destination": queue_arn("nowhere")}}}, "AWS.SimpleQueueService.NonExistentQueue"),
+    (
+        {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:111111111111:lost"}}},
+        "The destination arn:aws:sqs:us-east-1:111111111111:lost is not of this account and region",
+    ),
+]
+
+
+def test_what_a_stream_s_mapping_is_refused(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        await at.queue("line.fifo")
+        asked = {"EventSourceArn": await at.table(), "FunctionName": "f", "StartingPosition": "LATEST"}
+        for params, message in STREAM_REFUSALS:
+            code, text = await refusal(at.mappings.create({**asked, **params}))
+            assert code == "InvalidParameterValueException"
+            assert message in text
+        assert (await at.mappings.page({}))["EventSourceMappings"] == []
+
+    world(scenario, tmp_path)
+
+
+def test_a_second_mapping_between_the_same_two_is_refused(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        queue, stream = await at.queue(), await at.table()
+        first, second = await at.create(queue), await at.create(stream, StartingPosition="LATEST")
+        other = await at.create(queue, "g")
+        text = f'An event source mapping with SQS arn (" {queue} ") and function (" f ") already exists. Please update or delete the existing mapping'
+        again = {"EventSourceArn": queue, "FunctionName": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"}
+        assert await refusal(at.mappings.create(again)) == ("ResourceConflictException", f"{text} with UUID {first}")
+        assert await refusal(at.mappings.update(other, {"FunctionName": "f"})) == ("ResourceConflictException", f"{text} with UUID {first}")
+        code, message = await refusal(at.mappings.create({"EventSourceArn": stream, "FunctionName": "f", "StartingPosition": "TRIM_HORIZON"}))
+        assert code == "ResourceConflictException"
+        assert message == (
+            f'The event source arn (" {stream} ") and function (" f ") provided mapping already exists. '
+            f"Please update or delete the existing mapping with UUID {second}"
+        )
+        asked = {"EventSourceArn": await at.queue("q"), "FunctionName": "f"}
+        both = await asyncio.gather(at.mappings.create(asked), at.mappings.create(asked), return_exceptions=True)
+        assert sorted(type(one).__name__ for one in both) == ["ServiceError", "dict"]
+
+    world(scenario, tmp_path)
+
+
+def test_functions_are_found_by_every_form_of_their_name(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+        queue = await at.queue()
+        for name in ("f", "function:f", "f:$LATEST", f"{ACCOUNT}:function:f", arn, f"{ACCOUNT}:function:f:$LATEST"):
+            uuid = await at.create(queue, name)
+            assert (await at.mappings.get(uuid))["FunctionArn"] == (f"{arn}:$LATEST" if name.endswith("LATEST") else arn)
+            await at.send(name)
+            await at.clock.settle()
+            assert at.bodies()[-1] == [name]
+            await at.mappings.delete(uuid)
+            await at.clock.settle()
+
+    world(scenario, tmp_path)
+
+
+def test_what_an_update_empties_is_gone(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        filters = {"Filters": [{"Pattern": '{"body": ["a"]}'}]}
+        uuid = await at.create(await at.queue(), FilterCriteria=filters, ScalingConfig={"MaximumConcurrency": 2})
+        told = await at.mappings.get(uuid)
+        assert (told["FilterCriteria"], told["ScalingConfig"]) == (filters, {"MaximumConcurrency": 2})
+        await at.send("a", "b")
+        await at.clock.settle()
+        await at.mappings.update(uuid, {"FilterCriteria": {}, "ScalingConfig": {}})
+        await at.clock.settle()
+        assert not {"FilterCriteria", "ScalingConfig"} & (await at.mappings.get(uuid)).keys()
+        await at.send("b")
+        await at.clock.settle()
+        assert at.bodies() == [["a"], ["b"]]
+        await at.queue("lost")
+        wanted = {"OnFailure": {"Destination": queue_arn("lost")}}
+        uuid = await at.create(await at.table(), StartingPosition="LATEST", DestinationConfig=wanted)
+        assert (await at.mappings.get(uuid))["DestinationConfig"] == wanted
+        await at.mappings.update(uuid, {"DestinationConfig": {"OnFailure": {}}})
+        assert (await at.mappings.get(uuid))["DestinationConfig"] == {"OnFailure": {}}
+
+    world(scenario, tmp_path)
