@@ -446,6 +446,8 @@ def load(reference: str) -> Loaded:
     This runs the user's code and puts its folder first on ``sys.path``: call it in a process of its own.
     """
     source = locate(reference)
+    if source.template is not None:
+        raise LoadError(f"{source} is a template, of which there is no App in Python: `eventflow run` and `eventflow dev` run it.")
     module = import_source(source)
     attribute = source.attribute or only_app(source, module)
     return Loaded(named_app(source, module, attribute), source.module, attribute, source.root)

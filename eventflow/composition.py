@@ -36,6 +36,7 @@ from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
 from eventflow.services.tables import Tables
+from eventflow.services.tables.declaration import declare
 from eventflow.target import FunctionTarget, Sources, owner_of
 from eventflow.trigger import Resource, Trigger
 
@@ -143,6 +144,9 @@ class Core:
         elif resource.kind == "table":
             key = dict(options)
             view = key.pop("stream", None)
+            if "definition" in key:
+                await declare(self.tables, self.region, name, **key)
+                return
             await self.tables.ensure(self.region, name, **key)
             if view is not None:
                 await self.tables.ensure_stream(self.region, name, view)
@@ -152,6 +156,8 @@ class Core:
             await self.buses.catalog.ensure(self.region, name)
         elif resource.kind in ("api", "url", "api_key", "authorizer", "route", "usage_plan"):
             return  # the gateway has it (eventflow/gateway): there is nothing to make
+        elif resource.kind in ("role", "policy"):
+            return  # kept with the application, and not enforced yet
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import faulthandler
 import gc
 import itertools
@@ -12,6 +13,7 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
 from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
+from eventflow.sam.addresses import with_gateway
+from eventflow.sam.options import TemplateOptions
 from eventflow.services.logs import LogStore
 from eventflow.settings import TEST_KILL_AT, Settings, inherited_variables, kill_asked_for, service_manager
 from eventflow.source import locate
@@ -66,8 +70,10 @@ UNTRACED = {"POWERTOOLS_TRACE_DISABLED": "true", "AWS_XRAY_SDK_ENABLED": "false"
 class Daemon:
     """One application on one state directory. ``run`` returns when it was stopped; ``stop`` may be called from a signal handler."""
 
-    def __init__(self, app: str, settings: Settings, clock: Clock, *, watch: bool = False) -> None:
+    def __init__(self, app: str, settings: Settings, clock: Clock, *, watch: bool = False, template: Mapping[str, Any] | None = None) -> None:
+        """``template`` is what the user says of a template of SAM, in the words of ``TemplateOptions``."""
         self._app = app
+        self._template_flags = dict(template or {})
         self._watch = watch
         self._changes: Changes | None = None
         self._settings = settings
@@ -91,7 +97,8 @@ class Daemon:
         self._stopping.set()
 
     async def run(self) -> None:
-        self._root = locate(self._app).root  # a mistyped name is told before anything is made
+        source = locate(self._app)  # a mistyped name is told before anything is made
+        self._root, self._template = source.root, source.template
         self._state.acquire(self._app)
         self._notifier.starting()
         try:
@@ -286,7 +293,7 @@ class Daemon:
         """Load the application, or load it again: what runs ends with the old code, what follows gets the new. Raises ``LoadError``;
         the former code then goes on."""
         async with self._reloading:
-            nursery = Nursery(self._app, self._variables(), self._pool)
+            nursery = self._new_nursery()
             try:
                 manifest = Manifest.from_json(await nursery.start())
                 if self._nursery is not None:
@@ -296,16 +303,26 @@ class Daemon:
                 await nursery.close()
                 raise
 
+    def _new_nursery(self) -> Nursery:
+        if self._template is None:
+            return Nursery(self._app, self._variables(), self._pool)
+        options = TemplateOptions(self._core.account, self._core.region, self._url, str(self._state.path), **self._template_flags)
+        return Nursery(str(self._template), self._variables(), self._pool, options.to_json())
+
     async def _take_up(self, manifest: Manifest, nursery: Nursery) -> None:
         functions = {function.name: function for function in manifest.functions}
         self._deployments.check(manifest.functions)
         self._core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
+        for note in manifest.notes:
+            log.info("%s: %s", manifest.app, note)
         routes = self._gateway.compile(manifest.app, manifest.resources, triggers, functions)
         await self._core.ensure(manifest, triggers)
         if routes.serves and self._gateway_server is None:
             self._open_gateway()
-        self._manifest, self._nursery = manifest, nursery
+        if self._gateway_server is not None:
+            functions = {name: with_gateway(function, self._gateway_server.url) for name, function in functions.items()}
+        self._manifest, self._nursery = dataclasses.replace(manifest, functions=tuple(functions.values())), nursery
         if domains := self._gateway.socket_domains(routes):
             self._launcher.variables = {boto3_endpoints.VARIABLE: " ".join((self._url, *domains))}
         former = self._pool.replace(nursery, functions)
@@ -450,8 +467,9 @@ class Daemon:
         }
 
 
-def run(app: str, settings: Settings, *, watch: bool = False) -> int:
-    """Run the daemon until SIGTERM or SIGINT; with ``watch`` load the application again when its files change. Returns the exit status.
+def run(app: str, settings: Settings, *, watch: bool = False, template: Mapping[str, Any] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; with ``watch`` load the application again when its files change. ``template`` is what was said of a
+    template. Returns the exit status.
 
     Raises ``EventflowError`` when it cannot start.
     """
@@ -462,7 +480,7 @@ def run(app: str, settings: Settings, *, watch: bool = False) -> int:
     faulthandler.enable()  # systemd's watchdog ends a hung daemon with SIGABRT: the log then says where it hung
     tune_interpreter()
     raise_limit()
-    asyncio.run(run_until_signalled(app, settings, watch))
+    asyncio.run(run_until_signalled(app, settings, watch, template))
     return 0
 
 
@@ -474,9 +492,9 @@ def tune_interpreter() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-async def run_until_signalled(app: str, settings: Settings, watch: bool) -> None:
+async def run_until_signalled(app: str, settings: Settings, watch: bool, template: Mapping[str, Any] | None = None) -> None:
     clock = SystemClock()
-    daemon = Daemon(app, settings, clock, watch=watch)
+    daemon = Daemon(app, settings, clock, watch=watch, template=template)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(LimitReached(clock))
     for number in (signal.SIGTERM, signal.SIGINT):

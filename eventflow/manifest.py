@@ -31,7 +31,8 @@ class TriggerEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An application: its name, the module and attribute that hold it, the folder ``root`` that module is imported from, and what it declares."""
+    """An application: its name, the module and attribute that hold it, the folder ``root`` that module is imported from, and what it declares. That
+    of a template has no module; ``notes`` are what people should know of it when it starts."""
 
     app: str
     module: str
@@ -40,6 +41,7 @@ class Manifest:
     functions: tuple[Function, ...] = ()
     triggers: tuple[TriggerEntry, ...] = ()
     resources: tuple[Resource, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def function(self, name: str) -> Function:
         for function in self.functions:
@@ -56,6 +58,7 @@ class Manifest:
             "functions": [function.to_json() for function in self.functions],
             "triggers": [{"function": entry.function, "kind": entry.kind, "parameters": dict(entry.parameters)} for entry in self.triggers],
             "resources": [{"kind": resource.kind, "name": resource.name, "options": dict(resource.options)} for resource in self.resources],
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -68,6 +71,7 @@ class Manifest:
             functions=tuple(Function.from_json(function) for function in values["functions"]),
             triggers=tuple(TriggerEntry(**entry) for entry in values["triggers"]),
             resources=tuple(Resource(**resource) for resource in values["resources"]),
+            notes=tuple(values.get("notes", ())),
         )
 
 

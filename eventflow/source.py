@@ -17,17 +17,25 @@ from eventflow.settings import configured_app
 
 DEFAULT_FILE = "app.py"
 TEMPLATES = (".yaml", ".yml", ".json", ".template")
+#: What SAM's command line looks for in a folder, in its order.
+TEMPLATE_FILES = ("template.yaml", "template.yml", "template.json")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A module that holds an application: ``root`` goes first on ``sys.path``, ``file`` is None where only the import system can tell it."""
+    """A module that holds an application: ``root`` goes first on ``sys.path``, ``file`` is None where only the import system can tell it. Or a
+    template of SAM or CloudFormation, which has a file and no module."""
 
     reference: str
     root: Path
     module: str
     file: Path | None = None
     attribute: str | None = None
+
+    @property
+    def template(self) -> Path | None:
+        """The template that the application is, if it is one."""
+        return self.file if self.file is not None and self.file.suffix in TEMPLATES else None
 
     def __str__(self) -> str:
         return str(self.file) if self.file is not None else self.module
@@ -82,16 +90,21 @@ def in_folder(reference: str, folder: Path) -> Source:
         return Source(reference, folder.resolve(), str(path), None, attribute)
     if (folder / DEFAULT_FILE).is_file():
         return in_file(reference, folder / DEFAULT_FILE, None)
+    for name in TEMPLATE_FILES:
+        if (folder / name).is_file():
+            return in_file(reference, folder / name, None)
     raise LoadError(
-        f"The folder {folder} has no {DEFAULT_FILE}, and no eventflow.toml or pyproject.toml ([tool.eventflow]) that names the application with "
-        f'app = "path.py:app". {python_files(folder)}'
+        f"The folder {folder} has no {DEFAULT_FILE}, no {TEMPLATE_FILES[0]}, and no eventflow.toml or pyproject.toml ([tool.eventflow]) that names "
+        f'the application with app = "path.py:app". {python_files(folder)}'
     )
 
 
 def in_file(reference: str, path: Path, attribute: str | None) -> Source:
     """A file as a module: in a package it keeps its dotted name, so that its relative imports work."""
     if path.suffix in TEMPLATES:
-        raise LoadError(f"{path} looks like a SAM template; running templates is not supported yet. Give a Python file that makes an App.")
+        if attribute is not None:
+            raise LoadError(f"{path}:{attribute} names nothing: a template is an application as a whole.")
+        return Source(reference, path.resolve().parent, "", path.resolve())
     if path.suffix != ".py":
         raise LoadError(f"{path} is not a Python file: an application is a .py file that makes an App, or module:app.")
     if "." in path.stem:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventflow.api_ids import api_id, short_id
 from eventflow.errors import SettingError
 from eventflow.gateway.cors import Cors
 from eventflow.gateway.routes import RouteKey, RouteTable
@@ -108,21 +108,6 @@ class Api:
 
 
 Made = Mapping[tuple[str, str], Sequence[Api]]
-
-
-def api_id(account: str, app: str, protocol: str, name: str) -> str:
-    return short_id(f"{account}/{app}/{protocol}/{name}")
-
-
-def short_id(text: str) -> str:
-    """AWS's ten characters, for a thing that a text names: the same whenever it is asked for."""
-    digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    found = letters[digest % 26]  # a host name may begin with a digit, and some resolvers do not know it
-    for _ in range(9):
-        digest //= 36
-        found += letters[digest % 36]
-    return found
 
 
 def make_apis(app: str, account: str, resources: Iterable[Resource], routes: Sequence[tuple[str, ApiRoute]]) -> Made:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from eventflow.api_ids import short_id
 from eventflow.clock import Clock
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import STAGES, Api, Route, Stage, short_id
+from eventflow.gateway.apis import STAGES, Api, Route, Stage
 from eventflow.gateway.events import Writer
 from eventflow.gateway.refusals import worded
 from eventflow.gateway.request import Request

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from eventflow.api_ids import short_id
 from eventflow.errors import SettingError
-from eventflow.gateway.apis import short_id
 from eventflow.gateway.routes import RouteKey
 from eventflow.gateway.throttle import Limit
 from eventflow.trigger import Resource

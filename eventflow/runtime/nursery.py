@@ -32,8 +32,10 @@ class Listener(Protocol):
 class Nursery:
     """One zygote process for one state of the app's code. ``lost`` is true when it died by itself after it had loaded the app."""
 
-    def __init__(self, reference: str, variables: Mapping[str, str], listener: Listener) -> None:
+    def __init__(self, reference: str, variables: Mapping[str, str], listener: Listener, template: Mapping[str, Any] | None = None) -> None:
+        """``template`` is what a template of SAM is run with (``TemplateOptions.to_json``)."""
         self._reference = reference
+        self._template = template
         self._variables = dict(variables)
         self._listener = listener
         self._received = b""
@@ -53,6 +55,7 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "eventflow.runtime.zygote", str(theirs.fileno()), self._reference]
+            command += [] if self._template is None else [json.dumps(self._template)]
             self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the process is there
                 command, pass_fds=[theirs.fileno()], env=self._variables, stdin=subprocess.DEVNULL, start_new_session=True
             )

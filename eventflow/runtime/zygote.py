@@ -41,13 +41,14 @@ BARE: dict[str, Any] = {
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, reference: str) -> None:
+    def __init__(self, control: socket.socket, reference: str, template: str | None = None) -> None:
         self._control = control
         self._reference = reference
+        self._template = template
 
     def run(self) -> int:
         boto3_endpoints.install()
-        report = inspect_app(self._reference) if self._reference != NO_APP else BARE
+        report = inspect_app(self._reference, self._template) if self._reference != NO_APP else BARE
         if "load_error" in report:
             self._tell(report)
             return 1
@@ -100,15 +101,15 @@ def begin(request: Request, connection: int) -> int:
     return bootstrap.Process(daemon, function).run(init)
 
 
-def inspect_app(reference: str) -> dict[str, Any]:
-    """Load the app in a throwaway fork; its report, or ``{"load_error": text}``."""
+def inspect_app(reference: str, template: str | None = None) -> dict[str, Any]:
+    """Load the app in a throwaway fork; its report, or ``{"load_error": text}``. ``template`` is what a template is run with, as JSON."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
         sys.dont_write_bytecode = True  # a .pyc of the app would hide an edit of the same length within the same second
         try:
-            report = describe_app(reference)
+            report = describe_app(reference) if template is None else describe_template(reference, template)
         except EventflowError as error:
             report = {"load_error": str(error)}
         except BaseException:
@@ -141,6 +142,15 @@ def describe_app(reference: str) -> dict[str, Any]:
         "clients": notes.calls,
         "sys_path": [entry for entry in sys.path if entry not in path_before],
     }
+
+
+def describe_template(reference: str, options: str) -> dict[str, Any]:
+    """What a template of SAM or CloudFormation consists of. It is data: no code of it is imported."""
+    from eventflow.sam.options import TemplateOptions
+    from eventflow.sam.template import manifest_of
+
+    manifest = manifest_of(Path(reference), TemplateOptions.from_json(json.loads(options)))
+    return {**BARE, "manifest": manifest.to_json()}
 
 
 def foreign_modules(root: Path) -> list[str]:
@@ -176,12 +186,12 @@ def preload(modules: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    descriptor, reference = int(arguments[0]), arguments[1]
+    descriptor, reference, template = int(arguments[0]), arguments[1], (arguments[2] if len(arguments) > 2 else None)
     child.die_with_parent()
     os.set_inheritable(descriptor, False)
     if kill := os.environ.pop(TEST_KILL_AT, ""):
         faultpoint.arm(kill)  # the daemon has said so loudly; functions, and what they start, are not to see it
-    return Zygote(socket.socket(fileno=descriptor), reference).run()
+    return Zygote(socket.socket(fileno=descriptor), reference, template).run()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from eventflow import App, SettingError
-from eventflow.gateway.apis import Api, Stage, api_id
+from eventflow.api_ids import api_id
+from eventflow.gateway.apis import Api, Stage
 from eventflow.gateway.table import Table
 from tests.gateway.server import gateway
 from triggers import Http, Rest

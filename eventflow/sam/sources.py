@@ -1,0 +1,171 @@
+"""What starts functions: event source mappings, rules of buses and schedules, each as a trigger."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from eventflow.sam.plan import Plan
+from eventflow.sam.properties import Properties
+from eventflow.sam.stack import Declared
+
+DEFAULT_VISIBILITY = 30
+
+
+def mapping(plan: Plan, resource: Declared) -> None:
+    """AWS::Lambda::EventSourceMapping of a queue or of a table's stream."""
+    said = plan.properties(resource)
+    said.ignore("Tags")
+    arn, function = said.take("EventSourceArn"), plan.function_named(said.take("FunctionName"))
+    source = plan.named(arn)
+    if source is None or source.kind not in ("queue", "table"):
+        if not plan.stack.is_absent(arn):
+            said.absent("EventSourceArn", f"{arn!r}: event sources are queues and streams of tables of this account.")
+        return
+    if function is None:
+        if not plan.stack.is_absent(said.take("FunctionName")):
+            said.wrong("FunctionName", f"{said.take('FunctionName')!r} is no function of this template.")
+        return
+    parameters = common(said)
+    parameters |= of_queue(said, source.name) if source.kind == "queue" else of_stream(plan, said, source.name)
+    enabled = said.truth("Enabled", True)
+    said.finish()
+    if not enabled:
+        plan.note(f"{resource} is disabled: it starts nothing.")
+        return
+    if source.kind == "queue":
+        check_visibility(plan, said, source.name, function)
+    plan.trigger(str(resource), function, "queue" if source.kind == "queue" else "stream", **parameters)
+
+
+def common(said: Properties) -> dict[str, Any]:
+    """What both kinds have."""
+    responses = said.listed("FunctionResponseTypes")
+    if responses not in ([], ["ReportBatchItemFailures"]):
+        said.wrong("FunctionResponseTypes", f"{responses!r} is refused: it takes ReportBatchItemFailures.")
+    filters = [one.take("Pattern") for one in said.at("FilterCriteria").each("Filters")]
+    return {
+        "batch_size": said.number("BatchSize"),
+        "window": said.number("MaximumBatchingWindowInSeconds"),
+        "partial_failures": bool(responses),
+        "filters": filters,
+    }
+
+
+def of_queue(said: Properties, queue: str) -> dict[str, Any]:
+    return {"name": queue, "maximum_concurrency": said.at("ScalingConfig").number("MaximumConcurrency")}
+
+
+def of_stream(plan: Plan, said: Properties, table: str) -> dict[str, Any]:
+    position = said.text("StartingPosition")
+    if position is None:
+        said.wrong("StartingPosition", "it is missing; it takes TRIM_HORIZON or LATEST.")
+    end = said.at("DestinationConfig").at("OnFailure")
+    arn = end.take("Destination")
+    failure = None
+    if arn is not None:
+        found, function = plan.named(arn), plan.function_named(arn)
+        failure = f"function:{function}" if function else found.name if found is not None and found.kind == "queue" else None
+        if failure is None:
+            end.absent("Destination", f"{arn!r}: what is given up goes to a queue of this account or a function of this template.")
+    return {
+        "table": table,
+        "starting_position": position,
+        "parallelization_factor": said.number("ParallelizationFactor"),
+        "bisect_on_error": said.truth("BisectBatchOnFunctionError"),
+        "maximum_retry_attempts": said.number("MaximumRetryAttempts"),
+        "maximum_record_age": said.number("MaximumRecordAgeInSeconds"),
+        "tumbling_window": said.number("TumblingWindowInSeconds"),
+        "on_failure": failure,
+    }
+
+
+def check_visibility(plan: Plan, said: Properties, queue: str, function: str) -> None:
+    """Lambda refuses a mapping whose messages would come again while the function still has them."""
+    declared = next((one for one in plan.resources if one.kind == "queue" and one.name == queue), None)
+    if declared is None:
+        return
+    visible = int(declared.options.get("Attributes", {}).get("VisibilityTimeout", DEFAULT_VISIBILITY))
+    timeout = plan.functions[function].get("timeout", 3)
+    if visible < timeout:
+        said.wrong("", f"Queue visibility timeout: {visible} seconds is less than Function timeout: {timeout} seconds. Give {queue} a longer one.")
+
+
+def rule(plan: Plan, resource: Declared) -> None:
+    """AWS::Events::Rule whose targets are functions."""
+    said = plan.properties(resource)
+    said.ignore("Name", "Description", "Tags", "RoleArn")
+    bus = bus_name(plan, said)
+    pattern, expression = said.take("EventPattern"), said.text("ScheduleExpression")
+    enabled = said.text("State", "ENABLED")
+    if enabled not in ("ENABLED", "DISABLED"):
+        said.absent("State", f"{enabled!r}: there are ENABLED and DISABLED.")
+    if pattern is None and expression is None:
+        said.wrong("", "a rule takes an EventPattern or a ScheduleExpression.")
+    targets = [target for one in said.each("Targets") if (target := rule_target(plan, one)) is not None]
+    said.finish()
+    if enabled == "DISABLED":
+        plan.note(f"{resource} is disabled: it starts nothing.")
+        return
+    for where, function, payload in targets:
+        if expression is not None:
+            plan.trigger(where, function, "schedule", expression=expression, input=payload)
+        if pattern is not None and payload is None:
+            plan.trigger(where, function, "bus", pattern=pattern, bus=bus)
+        elif pattern is not None:
+            plan.problems.absent(f"{where}.Input", "a function gets the event of a pattern as it is.")
+
+
+def rule_target(plan: Plan, target: Properties) -> tuple[str, str, Any] | None:
+    """Where the target stands, its function, and what that gets in place of the event."""
+    target.ignore("Id", "RoleArn")
+    arn = target.take("Arn")
+    function = plan.function_named(arn)
+    payload = json_of(target, "Input")
+    policy = target.at("RetryPolicy")
+    policy.ignore("MaximumRetryAttempts", "MaximumEventAgeInSeconds")  # of reaching the function, which is in the same transaction here
+    target.at("DeadLetterConfig").ignore("Arn")  # for what never reaches it
+    if function is None:
+        if not plan.stack.is_absent(arn):
+            target.absent("Arn", f"{arn!r}: the target of a rule is a function of this template.")
+        return None
+    return target.where, function, payload
+
+
+def bus_name(plan: Plan, said: Properties) -> str:
+    value = said.text("EventBusName", "default") or "default"
+    found = plan.named(value)
+    return found.name if found is not None and found.kind == "bus" else value
+
+
+def json_of(said: Properties, member: str) -> Any:
+    """A text of JSON as its value; what is no text is taken as it is."""
+    value = said.take(member)
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        said.wrong(member, f"it is not JSON: {error}.")
+        return None
+
+
+def schedule(plan: Plan, resource: Declared) -> None:
+    """AWS::Scheduler::Schedule whose target is a function."""
+    said = plan.properties(resource)
+    said.ignore("Name", "Description")
+    said.only("GroupName", "default", why="a template's schedules are in the group default.")
+    window = said.at("FlexibleTimeWindow")
+    window.only("Mode", "OFF", why="schedules fire on time.")
+    expression, zone = said.text("ScheduleExpression"), said.text("ScheduleExpressionTimezone")
+    state = said.text("State", "ENABLED")
+    target = said.at("Target")
+    found = rule_target(plan, target)
+    said.finish()
+    if expression is None:
+        said.wrong("ScheduleExpression", "it is missing.")
+    elif state == "DISABLED":
+        plan.note(f"{resource} is disabled: it starts nothing.")
+    elif found is not None:
+        _where, function, payload = found
+        plan.trigger(str(resource), function, "schedule", expression=expression, timezone=zone, input={} if payload is None else payload)

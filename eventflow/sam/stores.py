@@ -1,0 +1,167 @@
+"""Where data is: queues, tables, buckets with their notifications, and buses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from eventflow.errors import SettingError
+from eventflow.reference import check_bucket_name, check_queue_name
+from eventflow.sam.plan import Plan
+from eventflow.sam.properties import Properties
+from eventflow.sam.stack import Declared
+
+QUEUE_ATTRIBUTES = (
+    "DelaySeconds",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "VisibilityTimeout",
+    "ContentBasedDeduplication",
+    "DeduplicationScope",
+    "FifoThroughputLimit",
+)
+#: Members of CreateTable that a table of CloudFormation has under the same name; DynamoDB checks what they say.
+TABLE_MEMBERS = (
+    "AttributeDefinitions",
+    "KeySchema",
+    "BillingMode",
+    "ProvisionedThroughput",
+    "GlobalSecondaryIndexes",
+    "LocalSecondaryIndexes",
+    "TableClass",
+    "DeletionProtectionEnabled",
+)
+EVENTS = "s3:"
+
+
+def queue(plan: Plan, resource: Declared) -> None:
+    """AWS::SQS::Queue."""
+    said, name = plan.properties(resource), plan.stack.physical(resource.id)
+    said.ignore("QueueName", "Tags")
+    try:
+        check_queue_name(name)
+    except SettingError as error:
+        said.wrong("QueueName", str(error))
+    fifo = said.truth("FifoQueue", name.endswith(".fifo"))
+    if fifo != name.endswith(".fifo"):
+        said.wrong("FifoQueue", f"the name {name!r} says otherwise: a FIFO queue's name ends in .fifo.")
+    attributes = {member: text_of(said.take(member)) for member in QUEUE_ATTRIBUTES if member in said}
+    options: dict[str, Any] = {}
+    redrive = json_member(said, "RedrivePolicy")
+    if redrive is not None:
+        policy = Properties(f"{said.where}.RedrivePolicy", redrive, plan.problems)
+        target = plan.named(policy.take("deadLetterTargetArn"))
+        receives = policy.number("maxReceiveCount")
+        policy.finish()
+        if target is None or target.kind != "queue" or receives is None:
+            policy.wrong("", "it takes deadLetterTargetArn, the ARN of a queue, and maxReceiveCount.")
+        else:
+            options |= {"dead_letter_queue": target.name, "max_receive_count": receives}
+    allow = json_member(said, "RedriveAllowPolicy")
+    if allow is not None:
+        attributes["RedriveAllowPolicy"] = json.dumps(allow)
+    said.only("SqsManagedSseEnabled", False, "false", why="messages are not encrypted.")
+    said.finish()
+    if attributes:
+        options["Attributes"] = attributes
+    plan.add("queue", name, options)
+
+
+def json_member(said: Properties, member: str) -> Any:
+    value = said.take(member)
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        said.wrong(member, f"it is not JSON: {error}.")
+        return None
+
+
+def text_of(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def table(plan: Plan, resource: Declared) -> None:
+    """AWS::DynamoDB::Table."""
+    said, name = plan.properties(resource), plan.stack.physical(resource.id)
+    said.ignore("TableName")
+    definition = {member: numbers(said.take(member)) for member in TABLE_MEMBERS if member in said}
+    definition.setdefault("BillingMode", "PROVISIONED" if "ProvisionedThroughput" in definition else "PAY_PER_REQUEST")
+    stream = said.at("StreamSpecification")
+    view = stream.text("StreamViewType")
+    if view is not None:
+        definition["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": view}
+    tags = said.take("Tags")
+    if tags:
+        definition["Tags"] = tags
+    encryption = said.at("SSESpecification")
+    encryption.only("SSEEnabled", False, why="items are not encrypted.")
+    recovery = said.at("PointInTimeRecoverySpecification")
+    recovery.only("PointInTimeRecoveryEnabled", False, why="there is no recovery of a point in time.")
+    lifetime = said.at("TimeToLiveSpecification")
+    attribute, enabled = lifetime.text("AttributeName"), lifetime.truth("Enabled", True)
+    said.finish()
+    options: dict[str, Any] = {"definition": definition}
+    if attribute is not None and enabled:
+        options["time_to_live"] = attribute
+    plan.add("table", name, options)
+
+
+def numbers(value: Any, member: str = "") -> Any:
+    """Capacity units are numbers to DynamoDB; parameters of templates are texts."""
+    if isinstance(value, list):
+        return [numbers(one) for one in value]
+    if isinstance(value, dict):
+        return {name: numbers(one, name) for name, one in value.items()}
+    if member.endswith("CapacityUnits") and isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value == "true" if member == "DeletionProtectionEnabled" and isinstance(value, str) else value
+
+
+def bucket(plan: Plan, resource: Declared) -> None:
+    """AWS::S3::Bucket; its notifications to functions are triggers."""
+    said, name = plan.properties(resource), plan.stack.physical(resource.id)
+    said.ignore("BucketName", "Tags")
+    try:
+        check_bucket_name(name)
+    except SettingError as error:
+        said.wrong("BucketName", str(error))
+    for member in ("PublicAccessBlockConfiguration", "OwnershipControls", "AccessControl"):
+        if member in said:
+            said.ignore(member)
+            plan.note(f"{resource}.{member}: permissions are not enforced yet.")
+    plan.add("bucket", name)
+    notifications = said.at("NotificationConfiguration")
+    found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[str, list[str]]] = {}
+    for one in notifications.each("LambdaConfigurations"):
+        notification(plan, one, found)
+    said.finish()
+    for (function, prefix, suffix), (where, events) in found.items():
+        plan.trigger(where, function, "bucket", name=name, events=events, prefix=list(prefix), suffix=list(suffix))
+
+
+def notification(plan: Plan, said: Properties, found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[str, list[str]]]) -> None:
+    """One configuration; those with one function and one filter are one trigger, as they are one event of SAM."""
+    target, events = said.take("Function"), [str(event).removeprefix(EVENTS) for event in said.listed("Event")]
+    prefix: list[str] = []
+    suffix: list[str] = []
+    for rule in said.at("Filter").at("S3Key").each("Rules"):
+        kind, value = str(rule.take("Name")).lower(), rule.text("Value", "") or ""
+        if kind not in ("prefix", "suffix"):
+            rule.wrong("Name", "it takes prefix or suffix.")
+        (prefix if kind == "prefix" else suffix).append(value)
+    function = plan.function_named(target)
+    if function is None:
+        if not plan.stack.is_absent(target):
+            said.wrong("Function", f"{target!r} is no function of this template.")
+        return
+    _where, known = found.setdefault((function, tuple(prefix), tuple(suffix)), (said.where, []))
+    known.extend(event for event in events if event not in known)
+
+
+def bus(plan: Plan, resource: Declared) -> None:
+    """AWS::Events::EventBus."""
+    said = plan.properties(resource)
+    said.ignore("Name", "Tags", "Description")
+    said.finish()
+    plan.add("bus", plan.stack.physical(resource.id))

@@ -1,0 +1,179 @@
+"""A template as a manifest: read, parameters filled in, SAM translated, every resource mapped, all problems told at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from eventflow.errors import SettingError
+from eventflow.function import Function, Package, checked
+from eventflow.manifest import Manifest
+from eventflow.sam import apis, functions, permissions, sources, stores
+from eventflow.sam.configuration import Configuration, env_vars, stack_name
+from eventflow.sam.document import Template, read_template
+from eventflow.sam.intrinsics import REMOVED, Resolver
+from eventflow.sam.options import TemplateOptions
+from eventflow.sam.parameters import parameter_values
+from eventflow.sam.plan import Plan
+from eventflow.sam.problems import Problems, TemplateError
+from eventflow.sam.stack import Declared, Stack
+from eventflow.sam.translating import translate, uses_sam, with_definitions, with_local_code
+
+Mapper = Callable[[Plan, Declared], None]
+
+#: How each type of resource is mapped, in the order in which they are: what others name comes first.
+MAPPERS: Mapping[str, Mapper] = {
+    "AWS::SQS::Queue": stores.queue,
+    "AWS::DynamoDB::Table": stores.table,
+    "AWS::Events::EventBus": stores.bus,
+    "AWS::Lambda::LayerVersion": functions.layer,
+    "AWS::Lambda::Function": functions.function,
+    "AWS::Lambda::Version": functions.version,
+    "AWS::Lambda::Alias": functions.alias,
+    "AWS::Lambda::Url": functions.url,
+    "AWS::Lambda::EventInvokeConfig": functions.invoke_config,
+    "AWS::S3::Bucket": stores.bucket,
+    "AWS::Lambda::EventSourceMapping": sources.mapping,
+    "AWS::Events::Rule": sources.rule,
+    "AWS::Scheduler::Schedule": sources.schedule,
+    "AWS::ApiGateway::RestApi": apis.rest_api,
+    "AWS::ApiGateway::Stage": apis.stage,
+    "AWS::ApiGateway::Deployment": apis.deployment,
+    "AWS::ApiGatewayV2::Api": apis.http_api,
+    "AWS::ApiGatewayV2::Stage": apis.stage,
+    "AWS::IAM::Role": permissions.role,
+    "AWS::IAM::Policy": permissions.policy,
+    "AWS::IAM::ManagedPolicy": permissions.policy,
+    "AWS::SQS::QueuePolicy": permissions.resource_policy,
+    "AWS::S3::BucketPolicy": permissions.resource_policy,
+    "AWS::Lambda::Permission": permissions.invoke_permission,
+    "AWS::CloudFormation::WaitConditionHandle": lambda plan, resource: None,
+}
+
+
+def manifest_of(path: Path, options: TemplateOptions) -> Manifest:
+    """The application that a template describes. Raises LoadError with everything that is wrong with it or not to be had."""
+    problems = Problems(options.lenient)
+    folder = path.resolve().parent
+    configuration = Configuration.read(folder, options.config_env)
+    template = with_definitions(read_template(path), folder)
+    name = stack_name(options, configuration, folder)
+    given = {**configuration.overrides, **options.overrides}
+    parameters = parameter_values(template.get("Parameters"), given, problems)
+    problems.refuse(str(path))
+    variables = {**pseudo_parameters(name, options), **parameters}
+    resolver = Resolver(variables, template.get("Mappings") or {}, template.get("Conditions") or {})
+    ready = with_local_code(filled_in(template, resolver, problems), folder)
+    problems.refuse(str(path))
+    if uses_sam(template):
+        ready = translate(ready, given, options.region, problems).template
+        problems.refuse(str(path))
+    plan = planned(ready, resolver, name, folder, options, problems)
+    manifest = finished(plan, configuration, env_vars(options), path)
+    problems.refuse(str(path))
+    return manifest
+
+
+def pseudo_parameters(stack: str, options: TemplateOptions) -> dict[str, Any]:
+    return {
+        "AWS::AccountId": options.account,
+        "AWS::NotificationARNs": [],
+        "AWS::Partition": "aws",
+        "AWS::Region": options.region,
+        "AWS::StackId": f"arn:aws:cloudformation:{options.region}:{options.account}:stack/{stack}/eventflow",
+        "AWS::StackName": stack,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
+
+
+def filled_in(template: Template, resolver: Resolver, problems: Problems) -> Template:
+    """The template with what parameters, mappings and conditions tell, without the resources whose condition does not hold."""
+    resources = {}
+    for id, resource in template["Resources"].items():
+        where = f"{id} ({resource.get('Type')})" if isinstance(resource, dict) else str(id)
+        try:
+            if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+                raise TemplateError("it takes a mapping with a Type.")
+            if "Condition" in resource and not resolver.condition(resource["Condition"]):
+                continue
+            kept = {name: value for name, value in resource.items() if name not in ("Condition", "DependsOn")}
+            resources[id] = {**kept, "Properties": resolver.resolve(resource.get("Properties") or {})}
+        except TemplateError as error:
+            problems.wrong(where, str(error))
+    found = {name: value for name, value in template.items() if name not in ("Conditions", "Outputs", "Rules")}
+    try:
+        found |= {"Globals": resolver.resolve(template["Globals"])} if "Globals" in template else {}
+    except TemplateError as error:
+        problems.wrong("Globals", str(error))
+    return {**found, "Resources": resources}
+
+
+def planned(template: Template, resolver: Resolver, name: str, folder: Path, options: TemplateOptions, problems: Problems) -> Plan:
+    """Every resource mapped, those that others name before these."""
+    declared = {
+        id: Declared(id, resource["Type"], resource.get("Properties") or {}, resource.get("Metadata") or {})
+        for id, resource in template["Resources"].items()
+    }
+    final = Resolver(resolver.variables, resolver.mappings, resolver.conditions)
+    stack = Stack(name, options.account, options.region, options.endpoint, declared, final.resolve)
+    final.ref, final.attribute = stack.ref, stack.attribute
+    stack.absent = {id for id, resource in declared.items() if resource.type not in MAPPERS}
+    apis.identify(stack)
+    plan = Plan(stack, options, folder, problems)
+    for id in stack.absent:
+        problems.absent(str(declared[id]), "eventflow does not have this type of resource.")
+    for kind, mapper in MAPPERS.items():
+        for resource in declared.values():
+            if resource.type == kind:
+                map_one(plan, resource, mapper, final)
+    return plan
+
+
+def map_one(plan: Plan, resource: Declared, mapper: Mapper, resolver: Resolver) -> None:
+    try:
+        values = resolver.resolve(resource.properties)
+        known = Declared(resource.id, resource.type, {} if values is REMOVED else values, resource.metadata)
+        mapper(plan, apis.with_addresses(plan.stack, known))
+    except (TemplateError, SettingError) as error:
+        plan.problems.wrong(str(resource), str(error))
+
+
+def finished(plan: Plan, configuration: Configuration, variables: Mapping[str, Mapping[str, str]], path: Path) -> Manifest:
+    made = []
+    ids = {plan.stack.physical(id): id for id, one in plan.stack.resources.items() if one.type == "AWS::Lambda::Function"}
+    for name, settings in plan.functions.items():
+        given = {**variables.get("Parameters", {}), **variables.get(ids[name], {}), **variables.get(name, {})}
+        settings["environment"] = {key: given.get(key, value) for key, value in settings["environment"].items()}
+        if "folder" not in settings or settings["folder"] is None:
+            continue  # it is a problem already
+        try:
+            made.append(function_of(name, settings))
+        except SettingError as error:
+            plan.problems.wrong(f"{ids[name]} (AWS::Lambda::Function)", str(error).removeprefix(f"Function {name!r}: "))
+    urls = [("url", function.name, function.url) for function in made if function.url is not None]
+    for kind, name, options in urls:
+        plan.add(kind, name, options)
+    skipped = [f"left out: {problem}" for problem in plan.problems.skipped]
+    return Manifest(
+        app=plan.stack.name,
+        module="",
+        attribute=None,
+        root=str(plan.folder),
+        functions=tuple(made),
+        triggers=tuple(entry for entry in plan.triggers if entry.function in {function.name for function in made}),
+        resources=json_plain(plan),
+        notes=(*configuration.notes(path), *plan.notes, *skipped),
+    )
+
+
+def function_of(name: str, settings: Mapping[str, Any]) -> Function:
+    kept = {setting: value for setting, value in settings.items() if setting not in ("handler", "runtime", "folder", "layers")}
+    package = Package(settings["runtime"], settings["folder"], tuple(settings["layers"]))
+    return Function(handler=settings["handler"], package=package, **checked(name, {"name": name, **kept}))
+
+
+def json_plain(plan: Plan) -> tuple[Any, ...]:
+    """The resources as they are after JSON, which is how they reach the daemon."""
+    return tuple(type(one)(one.kind, one.name, json.loads(json.dumps(dict(one.options)))) for one in plan.resources)
