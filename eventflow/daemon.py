@@ -45,7 +45,7 @@ from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
 from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
-from eventflow.sam.addresses import with_gateway
+from eventflow.sam.addresses import GATEWAY, with_gateway
 from eventflow.sam.options import TemplateOptions
 from eventflow.services.logs import LogStore
 from eventflow.settings import TEST_KILL_AT, Settings, inherited_variables, kill_asked_for, service_manager
@@ -314,14 +314,14 @@ class Daemon:
         self._deployments.check(manifest.functions)
         self._core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
-        for note in manifest.notes:
-            log.info("%s: %s", manifest.app, note)
         routes = self._gateway.compile(manifest.app, manifest.resources, triggers, functions)
         await self._core.ensure(manifest, triggers)
         if routes.serves and self._gateway_server is None:
             self._open_gateway()
-        if self._gateway_server is not None:
-            functions = {name: with_gateway(function, self._gateway_server.url) for name, function in functions.items()}
+        gateway = self._gateway_server.url if self._gateway_server is not None else ""
+        for note in manifest.notes:
+            log.info("%s: %s", manifest.app, note.replace(GATEWAY, gateway))
+        functions = {name: with_gateway(function, gateway) for name, function in functions.items()}
         self._manifest, self._nursery = dataclasses.replace(manifest, functions=tuple(functions.values())), nursery
         if domains := self._gateway.socket_domains(routes):
             self._launcher.variables = {boto3_endpoints.VARIABLE: " ".join((self._url, *domains))}

@@ -146,10 +146,11 @@ def describe_app(reference: str) -> dict[str, Any]:
 
 def describe_template(reference: str, options: str) -> dict[str, Any]:
     """What a template of SAM or CloudFormation consists of. It is data: no code of it is imported."""
+    from eventflow.runtime import runtimes
     from eventflow.sam.options import TemplateOptions
     from eventflow.sam.template import manifest_of
 
-    manifest = manifest_of(Path(reference), TemplateOptions.from_json(json.loads(options)))
+    manifest = manifest_of(Path(reference), TemplateOptions.from_json(json.loads(options)), runtimes.check)
     return {**BARE, "manifest": manifest.to_json()}
 
 

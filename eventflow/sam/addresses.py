@@ -18,9 +18,9 @@ EXECUTE_API = re.compile(
 )
 
 
-def with_gateway(function: Function, gateway: str | None) -> Function:
+def with_gateway(function: Function, gateway: str) -> Function:
     """The function with the gateway's address in its variables, as far as these name it."""
-    if gateway is None or not any(GATEWAY in value for value in function.environment.values()):
+    if not any(GATEWAY in value for value in function.environment.values()):
         return function
     return dataclasses.replace(function, environment={name: value.replace(GATEWAY, gateway) for name, value in function.environment.items()})
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
+from eventflow.errors import SettingError
 from eventflow.function import Destination
 from eventflow.sam.code import inline_code, local_code
 from eventflow.sam.plan import Plan
@@ -13,9 +13,6 @@ from eventflow.sam.problems import TemplateError
 from eventflow.sam.properties import Properties
 from eventflow.sam.stack import Declared
 
-#: What runs here: Python in the daemon's own version's processes, Node, and whatever brings its own bootstrap.
-RUNTIMES = re.compile(r"python3\.\d+|nodejs\d+\.x|provided(\.al2|\.al2023)?")
-NO_POLICIES = "permissions are not enforced"
 LARGEST_INLINE = 4_194_304
 
 
@@ -47,8 +44,10 @@ def with_package(plan: Plan, said: Properties, settings: dict[str, Any]) -> None
     if runtime is None:
         said.wrong("Runtime", "it is missing; it takes Lambda's name of a runtime, such as python3.13.")
         return
-    if not RUNTIMES.fullmatch(runtime):
-        said.absent("Runtime", f"{runtime!r}: eventflow runs python3.x, nodejs.x, and provided.al2023 with a bootstrap.")
+    try:
+        plan.check_runtime(runtime)
+    except SettingError as error:
+        said.absent("Runtime", str(error))
         return
     if handler is None and not runtime.startswith("provided"):
         said.wrong("Handler", "it is missing; it takes a file and a function, such as app.handler.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eventflow.errors import EventflowError
 from eventflow.manifest import TriggerEntry, make_trigger
+from eventflow.sam.intrinsics import Resolver
 from eventflow.sam.options import TemplateOptions
 from eventflow.sam.problems import Problems
 from eventflow.sam.properties import Properties
@@ -30,12 +31,15 @@ class Named:
 
 @dataclass
 class Plan:
-    """``functions`` are the settings of each function by its name, which resources after it may add to; ``kept`` are its policies."""
+    """``functions`` are the settings of each function by its name, which resources after it may add to. ``check_runtime`` raises SettingError for a
+    runtime that this machine does not have."""
 
     stack: Stack
+    resolver: Resolver
     options: TemplateOptions
     folder: Path
     problems: Problems
+    check_runtime: Callable[[str], None]
     functions: dict[str, dict[str, Any]] = field(default_factory=dict)
     triggers: list[TriggerEntry] = field(default_factory=list)
     resources: list[Resource] = field(default_factory=list)

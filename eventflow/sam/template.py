@@ -11,6 +11,7 @@ from eventflow.errors import SettingError
 from eventflow.function import Function, Package, checked
 from eventflow.manifest import Manifest
 from eventflow.sam import apis, functions, permissions, sources, stores
+from eventflow.sam.addresses import local_addresses
 from eventflow.sam.configuration import Configuration, env_vars, stack_name
 from eventflow.sam.document import Template, read_template
 from eventflow.sam.intrinsics import REMOVED, Resolver
@@ -53,8 +54,9 @@ MAPPERS: Mapping[str, Mapper] = {
 }
 
 
-def manifest_of(path: Path, options: TemplateOptions) -> Manifest:
-    """The application that a template describes. Raises LoadError with everything that is wrong with it or not to be had."""
+def manifest_of(path: Path, options: TemplateOptions, check_runtime: Callable[[str], None]) -> Manifest:
+    """The application that a template describes. Raises LoadError with everything that is wrong with it or not to be had; ``check_runtime`` raises
+    SettingError for a runtime that is not."""
     problems = Problems(options.lenient)
     folder = path.resolve().parent
     configuration = Configuration.read(folder, options.config_env)
@@ -70,8 +72,9 @@ def manifest_of(path: Path, options: TemplateOptions) -> Manifest:
     if uses_sam(template):
         ready = translate(ready, given, options.region, problems).template
         problems.refuse(str(path))
-    plan = planned(ready, resolver, name, folder, options, problems)
-    manifest = finished(plan, configuration, env_vars(options), path)
+    plan = Plan(*stack_of(ready, resolver, name, options), options, folder, problems, check_runtime)
+    map_all(plan)
+    manifest = finished(plan, template, configuration, env_vars(options), path)
     problems.refuse(str(path))
     return manifest
 
@@ -110,8 +113,8 @@ def filled_in(template: Template, resolver: Resolver, problems: Problems) -> Tem
     return {**found, "Resources": resources}
 
 
-def planned(template: Template, resolver: Resolver, name: str, folder: Path, options: TemplateOptions, problems: Problems) -> Plan:
-    """Every resource mapped, those that others name before these."""
+def stack_of(template: Template, resolver: Resolver, name: str, options: TemplateOptions) -> tuple[Stack, Resolver]:
+    """The resources by logical id, and what carries out the functions that mean them."""
     declared = {
         id: Declared(id, resource["Type"], resource.get("Properties") or {}, resource.get("Metadata") or {})
         for id, resource in template["Resources"].items()
@@ -121,32 +124,52 @@ def planned(template: Template, resolver: Resolver, name: str, folder: Path, opt
     final.ref, final.attribute = stack.ref, stack.attribute
     stack.absent = {id for id, resource in declared.items() if resource.type not in MAPPERS}
     apis.identify(stack)
-    plan = Plan(stack, options, folder, problems)
-    for id in stack.absent:
-        problems.absent(str(declared[id]), "eventflow does not have this type of resource.")
+    return stack, final
+
+
+def map_all(plan: Plan) -> None:
+    """Every resource, those that others name before these."""
+    for id in plan.stack.absent:
+        plan.problems.absent(str(plan.stack.resources[id]), "eventflow does not have this type of resource.")
     for kind, mapper in MAPPERS.items():
-        for resource in declared.values():
+        for resource in plan.stack.resources.values():
             if resource.type == kind:
-                map_one(plan, resource, mapper, final)
-    return plan
+                map_one(plan, resource, mapper)
 
 
-def map_one(plan: Plan, resource: Declared, mapper: Mapper, resolver: Resolver) -> None:
+def map_one(plan: Plan, resource: Declared, mapper: Mapper) -> None:
     try:
-        values = resolver.resolve(resource.properties)
+        values = plan.resolver.resolve(resource.properties)
         known = Declared(resource.id, resource.type, {} if values is REMOVED else values, resource.metadata)
         mapper(plan, apis.with_addresses(plan.stack, known))
     except (TemplateError, SettingError) as error:
         plan.problems.wrong(str(resource), str(error))
 
 
-def finished(plan: Plan, configuration: Configuration, variables: Mapping[str, Mapping[str, str]], path: Path) -> Manifest:
+def outputs(template: Template, plan: Plan) -> list[str]:
+    """The Outputs of the template, a line each, as ``sam deploy`` shows them. One that names what is left out, or is not here, is not shown."""
+    resolver = plan.resolver
+    found = []
+    for name, output in (template.get("Outputs") or {}).items():
+        try:
+            if "Condition" in output and not resolver.condition(output["Condition"]):
+                continue
+            value = local_addresses(resolver.resolve(output["Value"]), apis.mounts(plan.stack))
+        except (TemplateError, KeyError, TypeError) as error:
+            plan.problems.wrong(f"Output {name}", str(error))
+            continue
+        if not any(absent in str(value) for absent in map(plan.stack.physical, plan.stack.absent)):
+            found.append(f"{name}: {value}")
+    return found
+
+
+def finished(plan: Plan, template: Template, configuration: Configuration, variables: Mapping[str, Mapping[str, str]], path: Path) -> Manifest:
     made = []
     ids = {plan.stack.physical(id): id for id, one in plan.stack.resources.items() if one.type == "AWS::Lambda::Function"}
     for name, settings in plan.functions.items():
         given = {**variables.get("Parameters", {}), **variables.get(ids[name], {}), **variables.get(name, {})}
         settings["environment"] = {key: given.get(key, value) for key, value in settings["environment"].items()}
-        if "folder" not in settings or settings["folder"] is None:
+        if settings.get("folder") is None:
             continue  # it is a problem already
         try:
             made.append(function_of(name, settings))
@@ -155,6 +178,7 @@ def finished(plan: Plan, configuration: Configuration, variables: Mapping[str, M
     urls = [("url", function.name, function.url) for function in made if function.url is not None]
     for kind, name, options in urls:
         plan.add(kind, name, options)
+    plan.notes += outputs(template, plan)
     skipped = [f"left out: {problem}" for problem in plan.problems.skipped]
     return Manifest(
         app=plan.stack.name,

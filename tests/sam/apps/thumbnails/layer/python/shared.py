@@ -1,0 +1,2 @@
+def smaller(data, width):
+    return data[: int(width)]
