@@ -150,7 +150,8 @@ def package_variables(package: Package, given: Mapping[str, str]) -> dict[str, s
     variables = {name: value for name, value in found.items() if name not in given}
     for name in ("PATH", "LD_LIBRARY_PATH", "NODE_PATH", "PYTHONPATH"):
         if name in variables:
-            variables[name] = joined([variables[name], os.environ.get(name, "")])
+            inherited = "" if name == "PYTHONPATH" and package.runtime.startswith("python") else os.environ.get(name, "")
+            variables[name] = joined([variables[name], inherited])
     return {name: value for name, value in variables.items() if value}
 
 
