@@ -14,7 +14,7 @@ LARGEST_TEMPLATE = 1_048_576
 #: How many values a template may be written out to: aliases of YAML make much of little.
 MOST_VALUES = 200_000
 DEEPEST = 100
-SHORT_TAGS = (  # fmt: skip
+SHORT_TAGS = (
     "And",
     "Base64",
     "Cidr",

@@ -7,7 +7,7 @@ from typing import Any
 
 METHODS = frozenset(["get", "put", "post", "delete", "options", "head", "patch", "x-amazon-apigateway-any-method"])
 #: What says where a value of a parameter or header is described, and so goes into its schema in 3.0.
-SCHEMA = (  # fmt: skip
+SCHEMA = (
     "type",
     "format",
     "items",

@@ -12,7 +12,7 @@ Values = dict[str, str | list[str]]
 
 NAME = re.compile(r"[A-Za-z0-9]{1,255}")
 NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-MEMBERS = frozenset(  # fmt: skip
+MEMBERS = frozenset(
     (
         "Type",
         "Default",
