@@ -17,7 +17,7 @@ from eventflow.aws.s3 import S3Service
 from eventflow.aws.scheduler import SchedulerService
 from eventflow.aws.sqs import SqsService
 from eventflow.clock import Clock, iso
-from eventflow.database import Database
+from eventflow.database import MEMORY, Database
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.dispatch.journal import BucketMessage, BusMessage, Message, QueueMessage
@@ -27,9 +27,11 @@ from eventflow.journals.sqlite import SqliteJournal, note_in
 from eventflow.manifest import Manifest, required_resources
 from eventflow.mapping_surroundings import MappingSurroundings
 from eventflow.notifications import BucketNotifications
+from eventflow.runtime import runtimes
 from eventflow.services.api_keys import ApiKeys
 from eventflow.services.bus import Buses, Doors
 from eventflow.services.failure_records import FailureRecords
+from eventflow.services.functions import Functions, Neighbours, Place
 from eventflow.services.log_groups import LogGroups
 from eventflow.services.mappings import Mappings
 from eventflow.services.objects import Objects
@@ -41,6 +43,8 @@ from eventflow.target import FunctionTarget, Sources, owner_of
 from eventflow.trigger import Resource, Trigger
 
 T = TypeVar("T", bound=FunctionTarget)
+#: Where the code of functions made by API is, beside the state file; where that is in memory, beside the buckets.
+CODE, CODE_OF_TESTS = "functions", ".functions"
 
 
 class Core:
@@ -65,6 +69,9 @@ class Core:
         )
         self.api_keys = ApiKeys(database, clock)
         self.failure_records = FailureRecords(database, clock, self.objects, note_in)
+        neighbours = Neighbours(region, self.queues, self.buses, self.objects, self.dispatcher.knows, runtimes.check)
+        code = buckets / CODE_OF_TESTS if database.path == MEMORY else Path(database.path).parent / CODE
+        self.functions = Functions(database, clock, Place(region, account), code, neighbours, self.dispatcher.functions)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
         around = MappingSurroundings(clock, region, self.dispatcher, self.queues, self.tables.streams, self.journal, self._target)
         self.mappings = Mappings(database, clock, around, account=account, region=region)
@@ -82,6 +89,7 @@ class Core:
         await self.schedules.open()
         await self.api_keys.open()
         await self.failure_records.open()
+        await self.functions.open()
         await self.mappings.open()
 
     async def start(self, *, sweeping: bool = False) -> None:
@@ -96,6 +104,7 @@ class Core:
     async def stop(self) -> None:
         """Begin nothing more by itself; what runs may go on until ``close``, and what is not delivered is on disk."""
         await self.mappings.stop()
+        await self.functions.close()
         await self.notifications.stop()
         await self.schedules.close()
         await self.failure_records.stop()
@@ -114,7 +123,7 @@ class Core:
     def aws_services(self, runtime: str) -> list[Service]:
         """The services behind the AWS endpoint; ``runtime`` is what Lambda says the functions run on."""
         loaded_at = iso(self.clock.now())
-        functions = LambdaService(self.dispatcher, self.concurrency, self.account, self.region, loaded_at, runtime)
+        functions = LambdaService(self.functions, self.dispatcher, self.concurrency, loaded_at, runtime)
         functions.mappings = self.mappings
         return [
             functions,

@@ -143,6 +143,7 @@ class Daemon:
         self._deployments = Deployments(
             self._pool, self._dispatcher, self._core.concurrency, clock, lambda: Nursery("", self._variables(), self._pool), self._retire
         )
+        self._core.functions.attach(self._deployments)
         self._supervisor = Supervisor(clock)
         core = self._core
         self._gateway = GatewayService(
@@ -192,6 +193,7 @@ class Daemon:
         if self._watch:  # from before the files are read: no change is missed
             self._changes = Changes(self._root, self._state.path, self._clock)
             self._changes.start()
+        await self._core.functions.deploy_all()  # first: the application may not have a function of the same name
         await self.load()
         await self._core.start()
         faultpoint.reach("daemon.loaded")

@@ -88,6 +88,10 @@ POINTS: Mapping[str, str] = {
     "fire.planned": "within its transaction, an instant was written down and its schedule moved on",
     "fire.delivered": "within its transaction, a fire's queue or bus has it, and the fire is ended",
     "fire.emitted": "a function's event is on disk, its fire is not ended yet",
+    # A function is made or changed by API.
+    "code.unpacked": "the code is unpacked and on disk, nothing names it yet",
+    "code.recorded": "what was changed is on disk, what runs is as before",
+    "code.deployed": "what runs is as on disk, nobody was told yet",
     # The daemon begins and ends.
     "daemon.opened": "the state file is open, the application is not loaded yet",
     "daemon.loaded": "the application is loaded and its triggers run, the daemon was not announced yet",

@@ -25,6 +25,8 @@ LONGEST_RETRY_DELAY = 7 * 86_400
 STREAMED = "RESPONSE_STREAM"
 #: Lambda's name of the code that can still be changed.
 LATEST = "$LATEST"
+#: Lambda's word for recursive loops that are not stopped.
+ALLOW = "Allow"
 URL_MODES = ("BUFFERED", STREAMED)
 
 #: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
@@ -160,7 +162,7 @@ class Function:
     the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
     address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module,
     ``version`` the number of a published version. ``retry_delays``, which Lambda does not have, are the seconds before each retry after a function
-    error, in place of ``retries``.
+    error, in place of ``retries``. With ``recursive_loop`` "Allow" chains of events in which it stands often go on.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Function:
     retry_delays: tuple[int, ...] | None = None
     package: Package | None = None
     version: str = LATEST
+    recursive_loop: str = "Terminate"
 
     @cached_property
     def key(self) -> str:
@@ -206,7 +209,7 @@ class Function:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Function:
         """The function that ``to_json`` wrote, its values checked again."""
-        settings = {name: value for name, value in values.items() if name not in ("handler", "package", "version")}
+        settings = {name: value for name, value in values.items() if name not in ("handler", "package", "version", "recursive_loop")}
         package = values.get("package")
         for destination in ("on_success", "on_failure"):
             if isinstance(settings.get(destination), Mapping):
@@ -216,6 +219,7 @@ class Function:
             handler=values["handler"],
             package=None if package is None else Package.from_json(package),
             version=values.get("version", LATEST),
+            recursive_loop=values.get("recursive_loop", "Terminate"),
             **ready,
         )
 

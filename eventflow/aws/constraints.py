@@ -11,6 +11,9 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from eventflow.errors import ServiceError
 
+#: Java's classes of letters, numbers and separators, as near as Python's expressions have them.
+CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s", r"\p{M}": r"\w"}
+
 
 def check(shape: StructureShape | None, params: Mapping[str, Any]) -> None:
     """Refuse parameters that their model does not allow, all at once, in the words of AWS's front ends."""
@@ -74,7 +77,11 @@ def problem(value: Any, place: str, rule: str) -> str:
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> Callable[[str], object]:
-    return re.compile(pattern, re.ASCII).fullmatch
+    if r"\p{" not in pattern:
+        return re.compile(pattern, re.ASCII).fullmatch
+    for theirs, ours in CLASSES.items():
+        pattern = pattern.replace(theirs, ours)
+    return re.compile(pattern).fullmatch
 
 
 def lower_first(name: str) -> str:

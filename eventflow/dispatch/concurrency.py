@@ -44,6 +44,11 @@ class Concurrency:
         self._unreserved = self.limit - total
         self._unreserved_busy = sum(count for name, count in self._busy.items() if name not in reserved)
 
+    @property
+    def reserved(self) -> int:
+        """How much all functions have reserved together."""
+        return sum(self._reserved.values())
+
     def allowed(self, function: str) -> int:
         """How many of this function may run at once at most."""
         return self._reserved.get(function, self._unreserved)

@@ -19,7 +19,7 @@ from eventflow.dispatch.invocation import Invocation, ResponseStream, Runner
 from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, Journal, Settlement
 from eventflow.dispatch.lane import CLAIM_LIMIT, SHARED_CLAIM_LIMIT, SHARING_SECONDS, Lane
 from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError
-from eventflow.function import Function
+from eventflow.function import ALLOW, Function
 from eventflow.outcome import Attempts, Dead, Done, Outcome, Retry, Status, Step, next_step
 
 log = logging.getLogger("eventflow.dispatch")
@@ -262,7 +262,7 @@ class Dispatcher:
                 self._end(event, lane.function, *self._refusal(lane.function, event, now), None)
                 continue
             trace, count = traces.extend(event.trace, arn, event.id)
-            if count > traces.RECURSION_LIMIT:
+            if count > traces.RECURSION_LIMIT and lane.function.recursive_loop != ALLOW:
                 self._refuse_recursion(lane.function, event, count)
                 continue
             lane.running[event.id] = event
@@ -366,7 +366,7 @@ class Dispatcher:
             raise StorageError("The daemon is stopping; invoke again when it runs.")
         request_id = request_id or self._clock.new_id()
         extended, count = traces.extend(trace, self._arn(function), request_id)
-        if count > traces.RECURSION_LIMIT:
+        if count > traces.RECURSION_LIMIT and lane.function.recursive_loop != ALLOW:
             raise RecursionStopped(f"{function} stands {count - 1} times in the chain of calls that led to this one: a recursive loop was stopped.")
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context, stream)

@@ -142,9 +142,9 @@ def test_functions_are_listed_in_pages_and_described(client: Any) -> None:
 
 
 def test_operations_that_are_not_there_are_named(client: Any) -> None:
-    code, status, response = refusal(client.delete_function, FunctionName="echo")
+    code, status, response = refusal(client.get_policy, FunctionName="echo")
     assert (code, status) == ("NotImplemented", 501)
-    assert "DeleteFunction" in response["Error"]["Message"]
+    assert "GetPolicy" in response["Error"]["Message"]
 
 
 def test_the_command_line_invokes_and_lists(process: DaemonProcess, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ MOST_INSTANTS = 400
 SCHEDULED = ("tick", "minute")
 ATTEMPT_FIELDS = 6
 #: Points that this load does not pass; tests/chaos/services and tests/process do.
-OF_SERVICES = ("version.", "part.", "upload.", "item.", "event.", "fire.", "notification.", "stream.")
+OF_SERVICES = ("version.", "part.", "upload.", "item.", "event.", "fire.", "notification.", "stream.", "code.")
 OF_EVENTS = tuple(point for point in POINTS if not point.startswith(OF_SERVICES))
 #: The point that is passed only when an environment is lost.
 LOSING = "run.lost"

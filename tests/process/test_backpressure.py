@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from eventflow.dispatch import dispatcher
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.dispatch.journal import CursorMove, Event
+from eventflow.errors import ServiceError, SettingError
 from eventflow.function import Function
 from eventflow.http_server import HttpServer
 from eventflow.journals.sqlite import SqliteJournal
+from eventflow.services.functions import Functions, Place
 from eventflow.services.logs import LogStore
 from eventflow.target import FunctionTarget
 from tests.patience import PATIENCE
@@ -92,6 +94,19 @@ class ImpatientClock(BlockingClock):
         time.sleep(seconds / 20)
 
 
+class Nothing:
+    """What functions made by API could name things of: there are none here."""
+
+    async def exists(self, kind: str, name: str) -> bool:
+        return False
+
+    async def content(self, bucket: str, key: str, version: str | None) -> AsyncIterable[bytes]:
+        raise ServiceError("NoSuchBucket", f"There is no bucket {bucket}.", 404)
+
+    def check_runtime(self, runtime: str) -> None:
+        raise SettingError(f"{runtime} is not here.")
+
+
 class SmallDaemon:
     """Endpoint, control API, dispatcher and journal without functions' processes: what is accepted stays in the journal."""
 
@@ -103,7 +118,9 @@ class SmallDaemon:
         self.bodies = CountedBudget(budget)
         self.logs = LogStore(folder / "logs", clock)
         control = Control(TOKEN, self.dispatcher, self.journal, self.database, self.logs, dict, self.bodies)
-        service = LambdaService(self.dispatcher, Concurrency(), "000000000000", "us-east-1", "2026-01-31T09:05:00Z")
+        place = Place("us-east-1", "000000000000")
+        functions = Functions(self.database, clock, place, folder / "functions", Nothing(), self.dispatcher.functions)
+        service = LambdaService(functions, self.dispatcher, Concurrency(), "2026-01-31T09:05:00Z")
         self.server = HttpServer("127.0.0.1", 0)
         self.endpoint = Endpoint([service], {"key": SECRET}, clock, "000000000000", "us-east-1", control=control, bodies=self.bodies)
 

@@ -1,0 +1,74 @@
+"""Lambda's operations on what all versions of a function share: concurrency, recursion, tags."""
+
+from __future__ import annotations
+
+from eventflow.aws.lambda_.form import Answer, Known, Params, check
+from eventflow.aws.operation import Call, operation
+from eventflow.function import Function
+from eventflow.services.functions.names import not_found, wrong
+from eventflow.services.functions.records import Shared
+
+
+class SharedOperations(Known):
+    async def _shared(self, name: str) -> Shared | Function:
+        return await self.functions.shared_of(name) if self.functions.knows(name) else self.functions.ledger.declared()[name]
+
+    @operation("PutFunctionConcurrency")
+    async def put_function_concurrency(self, call: Call, params: Params) -> Answer:
+        check(call, params)
+        count = params["ReservedConcurrentExecutions"]
+        await self.functions.shared.reserve(self.known(params), count)
+        return {"ReservedConcurrentExecutions": count}
+
+    @operation("GetFunctionConcurrency")
+    async def get_function_concurrency(self, call: Call, params: Params) -> Answer:
+        check(call, params)
+        reserved = (await self._shared(self.known(params))).reserved_concurrency
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
+    @operation("DeleteFunctionConcurrency")
+    async def delete_function_concurrency(self, call: Call, params: Params) -> None:
+        check(call, params)
+        await self.functions.shared.reserve(self.known(params), None)
+        call.status = 204
+
+    @operation("PutFunctionRecursionConfig")
+    async def put_function_recursion_config(self, call: Call, params: Params) -> Answer:
+        check(call, params)
+        await self.functions.shared.guard_recursion(self.known(params), params["RecursiveLoop"])
+        return {"RecursiveLoop": params["RecursiveLoop"]}
+
+    @operation("GetFunctionRecursionConfig")
+    async def get_function_recursion_config(self, call: Call, params: Params) -> Answer:
+        check(call, params)
+        return {"RecursiveLoop": (await self._shared(self.known(params))).recursive_loop}
+
+    @operation("TagResource", partly="functions alone have tags")
+    async def tag_resource(self, call: Call, params: Params) -> None:
+        check(call, params)
+        await self.functions.shared.tag(self._resource(params), params["Tags"])
+        call.status = 204
+
+    @operation("UntagResource", partly="functions alone have tags")
+    async def untag_resource(self, call: Call, params: Params) -> None:
+        check(call, params)
+        await self.functions.shared.untag(self._resource(params), params["TagKeys"])
+        call.status = 204
+
+    @operation("ListTags", partly="functions alone have tags")
+    async def list_tags(self, call: Call, params: Params) -> Answer:
+        check(call, params)
+        shared = await self._shared(self._resource(params))
+        return {"Tags": dict(shared.tags) if isinstance(shared, Shared) else {}}
+
+    def _resource(self, params: Params) -> str:
+        """The function that an ARN names. Lambda's tags belong to whole functions."""
+        arn: str = params["Resource"]
+        if ":function:" not in arn:
+            raise wrong(f"eventflow does not support tags of {arn} yet: only functions have tags.")
+        name, qualifier = self.place.function(arn)
+        if qualifier is not None:
+            raise wrong(f"Tags on function aliases and versions are not supported. Please specify a function ARN: {self.place.function_arn(name)}")
+        if not self.functions.knows(name) and name not in self.functions.ledger.declared():
+            raise not_found(f"Function not found: {arn}")
+        return name
