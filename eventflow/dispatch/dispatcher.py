@@ -358,8 +358,10 @@ class Dispatcher:
         client_context: str = "",
         request_id: str | None = None,
         stream: ResponseStream | None = None,
+        arn: str = "",
     ) -> Outcome:
-        """Run a function now and return how it ended; ``stream`` gets what it yields before that. Raises ``UnknownFunction`` or ``Throttled``."""
+        """Run a function now and return how it ended; ``stream`` gets what it yields before that; ``arn`` is how the function is to see itself
+        named, by an alias perhaps. Raises ``UnknownFunction`` or ``Throttled``."""
         lane = self.lane(function)
         runner = self._runner
         if runner is None or self._stopping:
@@ -369,7 +371,7 @@ class Dispatcher:
         if count > traces.RECURSION_LIMIT and lane.function.recursive_loop != ALLOW:
             raise RecursionStopped(f"{function} stands {count - 1} times in the chain of calls that led to this one: a recursive loop was stopped.")
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context, stream)
+        invocation = Invocation(request_id, lane.function, payload, extended, None, partial(resolve, done), client_context, stream, arn)
         self._answers.add(invocation)  # first, for it may be answered before ``submit`` returns: no environment could be asked for
         try:
             runner.submit(invocation)

@@ -16,7 +16,8 @@ from eventflow.outcome import Outcome
 @dataclass(slots=True, eq=False)
 class Invocation:
     """What an environment needs to run a function once. ``event`` is set for an asynchronous one, ``answer`` (called with the outcome) for a
-    synchronous one. ``trace`` is the trace header that the function sees. ``stream`` takes the response in pieces.
+    synchronous one. ``trace`` is the trace header that the function sees. ``stream`` takes the response in pieces. ``arn`` is how the function was
+    named, where that was not by its own.
     """
 
     request_id: str
@@ -27,6 +28,7 @@ class Invocation:
     answer: Callable[[Outcome], None] | None = None
     client_context: str = ""
     stream: ResponseStream | None = None
+    arn: str = ""
 
 
 class ResponseStream:

@@ -247,7 +247,9 @@ class Pool:
         arn = self._launcher.arn(environment.function.key)
         data = b"".join(
             [
-                frames.invoke(one.request_id, arn, one.trace, one.client_context, one.payload, frames.INVOKE if one.stream is None else frames.STREAM)
+                frames.invoke(
+                    one.request_id, one.arn or arn, one.trace, one.client_context, one.payload, frames.INVOKE if one.stream is None else frames.STREAM
+                )
                 for one in invocations
             ]
         )

@@ -29,6 +29,13 @@ def slow(event, context):
 def fails(event, context):
     raise RuntimeError("no luck")
 
+@app.function(url={"auth": "AWS_IAM", "invoke_mode": "RESPONSE_STREAM"})
+def streams(event, context):
+    yield "one "
+    yield "two"
+    if event.get("fail"):
+        raise RuntimeError("in the middle")
+
 @app.function(reserved_concurrency=1, timeout=60)
 def single(event, context):
     while not os.path.exists("go-on"):
@@ -129,8 +136,8 @@ def test_reserved_concurrency_is_a_throttle_with_its_reason(client: Any, process
 
 def test_functions_are_listed_in_pages_and_described(client: Any) -> None:
     pages = list(client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 2}))
-    assert [len(page["Functions"]) for page in pages] == [2, 2, 1]
-    assert [function["FunctionName"] for page in pages for function in page["Functions"]] == ["echo", "fails", "off", "single", "slow"]
+    assert [len(page["Functions"]) for page in pages] == [2, 2, 2]
+    assert [function["FunctionName"] for page in pages for function in page["Functions"]] == ["echo", "fails", "off", "single", "slow", "streams"]
     described = client.get_function(FunctionName="echo")
     configuration = described["Configuration"]
     assert (configuration["MemorySize"], configuration["Timeout"], configuration["Description"]) == (256, 10, "answers")
@@ -154,3 +161,40 @@ def test_the_command_line_invokes_and_lists(process: DaemonProcess, tmp_path: Pa
     assert "no luck" in failed.stdout + failed.stderr
     assert "echo" in process.cli("functions").stdout
     assert "echo {'x': 1}" in process.cli("logs", "echo").stdout
+
+
+def streamed(client: Any, name: str, event: dict[str, Any], **options: Any) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
+    answer = client.invoke_with_response_stream(FunctionName=name, Payload=json.dumps(event), **options)
+    *chunks, last = list(answer["EventStream"])
+    return b"".join(chunk["PayloadChunk"]["Payload"] for chunk in chunks), last["InvokeComplete"], answer
+
+
+def test_a_response_is_streamed_as_events(client: Any) -> None:
+    body, complete, answer = streamed(client, "streams", {}, LogType="Tail")
+    assert body.endswith(b"one two")
+    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+    assert set(complete) == {"LogResult"}
+    assert b"REPORT RequestId: " in base64.b64decode(complete["LogResult"])
+    body, complete, answer = streamed(client, "echo", {"a": 1})
+    assert (json.loads(body)["event"], complete) == ({"a": 1}, {})
+
+
+def test_a_stream_ends_with_the_function_s_error(client: Any) -> None:
+    body, complete, _answer = streamed(client, "streams", {"fail": True})
+    assert body.endswith(b"one two")
+    assert (complete["ErrorCode"], json.loads(complete["ErrorDetails"])["errorMessage"]) == ("Unhandled", "in the middle")
+    body, complete, _answer = streamed(client, "fails", {})
+    assert (body, complete["ErrorCode"], json.loads(complete["ErrorDetails"])["errorType"]) == (b"", "Unhandled", "RuntimeError")
+
+
+def test_what_cannot_be_streamed_is_refused_before_the_stream(client: Any) -> None:
+    call = client.invoke_with_response_stream
+    assert refusal(call, FunctionName="nobody")[:2] == ("ResourceNotFoundException", 404)
+    assert refusal(call, FunctionName="off")[:2] == ("TooManyRequestsException", 429)
+    assert refusal(call, FunctionName="echo", Payload=b"{")[:2] == ("InvalidRequestContentException", 400)
+    assert call(FunctionName="echo", InvocationType="DryRun")["StatusCode"] == 204
+
+
+def test_a_function_sees_the_qualifier_that_it_was_called_by(client: Any) -> None:
+    plain = json.loads(client.invoke(FunctionName="echo")["Payload"].read())["arn"]
+    assert json.loads(client.invoke(FunctionName="echo", Qualifier="$LATEST")["Payload"].read())["arn"] == f"{plain}:$LATEST"

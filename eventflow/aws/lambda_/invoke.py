@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from eventflow import payload as payloads
 from eventflow.aws.lambda_.form import refuse_unknown
 from eventflow.aws.operation import Call, operation
 from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
+from eventflow.dispatch.invocation import ResponseStream
 from eventflow.errors import PayloadTooLarge, ServiceError, StorageError, Throttled
 from eventflow.function import LATEST
 from eventflow.outcome import Outcome, Status
@@ -23,6 +27,15 @@ LARGEST_CLIENT_CONTEXT = 3583
 INVOKE_PARAMETERS = {"FunctionName", "InvocationType", "LogType", "ClientContext", "Payload", "Qualifier"}
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an invocation goes: the dispatcher's key of the function, its version, and the ARN with the qualifier that was named ("" for none)."""
+
+    key: str
+    version: str
+    arn: str
+
+
 class InvokeOperations:
     functions: Functions
     dispatcher: Dispatcher
@@ -31,52 +44,115 @@ class InvokeOperations:
     @operation("Invoke", refuses=["`TenantId`", "`DurableExecutionName`"])
     async def invoke(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unknown(params, INVOKE_PARAMETERS)
-        key, version = self._route(params)
+        route = self._route(params)
         payload = checked_payload(params.get("Payload") or b"")
         kind = params.get("InvocationType", "RequestResponse")
         if kind == "DryRun":
             return {"StatusCode": 204}
+        if kind == "Event":
+            with self._refusals(route):
+                await self.dispatcher.emit(route.key, payload or b"{}", trace=call.trace, source="lambda Invoke")
+            return {"StatusCode": 202}
+        with self._refusals(route):
+            outcome = await self._run(call, params, route, payload)
+        return answer(checked_outcome(outcome), route.version, params.get("LogType") == "Tail")
+
+    @operation("InvokeWithResponseStream", refuses=["`TenantId`"])
+    async def invoke_with_response_stream(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
+        refuse_unknown(params, INVOKE_PARAMETERS)
+        route = self._route(params)
+        payload = checked_payload(params.get("Payload") or b"")
+        kind = params.get("InvocationType", "RequestResponse")
+        if kind not in ("RequestResponse", "DryRun"):
+            text = f"InvocationType {kind} is not supported by InvokeWithResponseStream; there are RequestResponse and DryRun."
+            raise ServiceError("InvalidParameterValueException", text, 400, Type="User")
+        if kind == "DryRun":
+            return {"StatusCode": 204, "EventStream": nothing()}
+        stream = ResponseStream()
+        running = asyncio.ensure_future(self._run(call, params, route, payload, stream))
+        running.add_done_callback(lambda _running: stream.end())
         try:
-            if kind == "Event":
-                await self.dispatcher.emit(key, payload or b"{}", trace=call.trace, source="lambda Invoke")
-                return {"StatusCode": 202}
-            return await self._invoke_now(call, params, key, version, payload)
+            first = await stream.next()
+            if first is None:
+                with self._refusals(route):
+                    checked_outcome(await running)
+        except BaseException:
+            stream.close()
+            running.cancel()
+            raise
+        events = streamed(stream, first, running, params.get("LogType") == "Tail")
+        return {"StatusCode": 200, "ExecutedVersion": route.version, "EventStream": events}
+
+    async def _run(self, call: Call, params: dict[str, Any], route: Route, payload: bytes, stream: ResponseStream | None = None) -> Outcome:
+        if len(payload) > LARGEST_REQUEST:
+            text = f"Request must be smaller than {LARGEST_REQUEST} bytes for the InvokeFunction operation"
+            raise ServiceError("RequestTooLargeException", text, 413, Type="User")
+        context = client_context(params.get("ClientContext"))
+        return await self.dispatcher.invoke(
+            route.key, payload or b"{}", trace=call.trace, client_context=context, request_id=call.request_id, stream=stream, arn=route.arn
+        )
+
+    @contextmanager
+    def _refusals(self, route: Route) -> Iterator[None]:
+        """What keeps a function from being run, in Lambda's words."""
+        try:
+            yield
+        except Throttled as error:
+            raise ServiceError("TooManyRequestsException", "Rate Exceeded.", 429, Reason=error.reason, Type="User") from error
         except PayloadTooLarge as error:
             raise ServiceError("RequestTooLargeException", str(error), 413, Type="User") from error
         except RecursionStopped as error:
             raise ServiceError("RecursiveInvocationException", str(error), 400, Type="User") from error
         except UnknownFunction as error:  # it was deleted a moment ago
-            raise self._no_function(key) from error
+            raise self._no_function(route.key) from error
         except StorageError as error:
             raise ServiceError("ServiceException", str(error), 500, Type="Service") from error
 
-    async def _invoke_now(self, call: Call, params: dict[str, Any], key: str, version: str, payload: bytes) -> Mapping[str, Any]:
-        if len(payload) > LARGEST_REQUEST:
-            text = f"Request must be smaller than {LARGEST_REQUEST} bytes for the InvokeFunction operation"
-            raise ServiceError("RequestTooLargeException", text, 413, Type="User")
-        context = client_context(params.get("ClientContext"))
-        try:
-            outcome = await self.dispatcher.invoke(key, payload or b"{}", trace=call.trace, client_context=context, request_id=call.request_id)
-        except Throttled as error:
-            raise ServiceError("TooManyRequestsException", "Rate Exceeded.", 429, Reason=error.reason, Type="User") from error
-        if outcome.status is Status.SYSTEM_ERROR:
-            raise ServiceError("ServiceException", outcome.error_message or "The function could not be run.", 500, Type="Service")
-        return answer(outcome, version, params.get("LogType") == "Tail")
-
-    def _route(self, params: dict[str, Any]) -> tuple[str, str]:
-        """The dispatcher's key of what is invoked, and the version that this is."""
+    def _route(self, params: dict[str, Any]) -> Route:
         text: str = params["FunctionName"]
         plain = "Qualifier" not in params and ":" not in text
         # Of a plain name nothing has to be taken apart: it is known, or wrong.
         name, qualifier = (text, None) if plain and self.dispatcher.knows(text) else self.place.function(text, params.get("Qualifier"))
+        arn = "" if qualifier is None else self.place.function_arn(name, qualifier)
         if self.functions.knows(name):
-            return self.functions.route(name, qualifier)
+            return Route(*self.functions.route(name, qualifier), arn)
         if qualifier not in (None, LATEST) or not self.dispatcher.knows(name):
             raise self._no_function(name if qualifier is None else f"{name}:{qualifier}")
-        return name, LATEST
+        return Route(name, LATEST, arn)
 
     def _no_function(self, key: str) -> ServiceError:
         return ServiceError("ResourceNotFoundException", f"Function not found: {self.place.function_arn(key)}", 404, Type="User")
+
+
+def checked_outcome(outcome: Outcome) -> Outcome:
+    if outcome.status is Status.SYSTEM_ERROR:
+        raise ServiceError("ServiceException", outcome.error_message or "The function could not be run.", 500, Type="Service")
+    return outcome
+
+
+async def streamed(stream: ResponseStream, first: bytes | None, running: Awaitable[Outcome], tail: bool) -> AsyncIterator[Mapping[str, Any]]:
+    """The events of a streamed answer: what the function yields, or what it returns, and how it ended."""
+    try:
+        piece = first
+        while piece is not None:
+            yield {"PayloadChunk": {"Payload": piece}}
+            piece = await stream.next()
+        outcome = await running
+        ended: dict[str, Any] = {}
+        if outcome.status is not Status.SUCCESS:
+            ended = {"ErrorCode": "Unhandled", "ErrorDetails": outcome.payload.decode()}
+        elif first is None:
+            yield {"PayloadChunk": {"Payload": outcome.payload}}
+        if tail:
+            ended["LogResult"] = base64.b64encode(outcome.log_tail).decode()
+        yield {"InvokeComplete": ended}
+    finally:
+        stream.close()
+
+
+async def nothing() -> AsyncIterator[Mapping[str, Any]]:
+    return
+    yield {}
 
 
 def answer(outcome: Outcome, version: str, tail: bool) -> dict[str, Any]:
