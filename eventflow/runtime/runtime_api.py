@@ -281,6 +281,10 @@ class Supervisor:
         self._selector.unregister(self._connection)
         self._stopping_at = time.monotonic() + seconds
         self.extensions.tell(SHUTDOWN, {"shutdownReason": "spindown", "deadlineMs": int((time.time() + seconds) * 1000)})
+        asked = {one.name for one in self.extensions.all if SHUTDOWN in one.events}
+        for program in self._external:
+            if program.name not in asked:
+                program.signal(signal.SIGKILL)
         if self.runtime.program is not None:
             self.runtime.program.signal(signal.SIGTERM)
 
