@@ -17,7 +17,7 @@ from tests.process.spine import Spine, with_packages
 from tests.runtime_api.packages import packaged, write
 
 ECHO = "def handler(event, context):\n    return __name__\n"
-FINE = [
+FINE: list[tuple[str, dict[str, Any], str]] = [
     ("app.handler", {"app.py": ECHO}, "app"),
     ("src/app.handler", {"src/app.py": ECHO}, "src.app"),
     ("src.app.handler", {"src/__init__.py": "", "src/app.py": ECHO}, "src.app"),
@@ -27,7 +27,7 @@ FINE = [
     ("app.Things.handle", {"app.py": "class Things:\n    @staticmethod\n    def handle(event, context):\n        return __name__\n"}, "app"),
     ("queue.handler", {"queue.py": ECHO}, "queue"),
 ]
-FAILING = [
+FAILING: list[tuple[str, dict[str, Any], str, str]] = [
     ("gone.handler", {}, "Runtime.ImportModuleError", "Unable to import module 'gone': No module named 'gone'"),
     ("src/gone.handler", {}, "Runtime.ImportModuleError", "Unable to import module 'src/gone': No module named 'src'"),
     ("app.handler", {"app.py": "import nowhere\n"}, "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'nowhere'"),
@@ -136,11 +136,10 @@ def test_our_bootstrap_for_other_versions_and_wrapper_scripts(tmp_path: Path) ->
     layer = write(tmp_path / "layer", {"wrapper": WRAPPER, "python/beside.py": ""})
     wrapped = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}
     function = packaged(tmp_path, OURSELVES, {"app.py": WRAPPED}, layers=(layer,), environment=wrapped)
+    handlers = {"gone": "gone.handler", "missing": "app.missing", "bad": "app", "syntax": "app.handler"}
     failing = [
-        packaged(
-            tmp_path, OURSELVES, {"app.py": "def handler(:\n" if name == "syntax" else ECHO}, handler, name=name, layers=(layer,), environment=wrapped
-        )
-        for name, handler in (("gone", "gone.handler"), ("missing", "app.missing"), ("bad", "app"), ("syntax", "app.handler"))
+        packaged(tmp_path, OURSELVES, {"app.py": code}, handlers[name], name=name, layers=(layer,), environment=wrapped)
+        for name, code in {"gone": ECHO, "missing": ECHO, "bad": ECHO, "syntax": "def handler(:\n"}.items()
     ]
 
     async def work(spine: Spine) -> None:

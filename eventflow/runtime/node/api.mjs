@@ -102,7 +102,8 @@ export class ResponseStream extends Writable {
     this.id = id;
     this.contentType = 'application/octet-stream';
     this.begun = false;
-    this.failure = null;
+    this.refused = false; // failed before it began: what is written after that goes nowhere
+    this.trailers = '';
     this.metadata = null;
     this.answered = new Promise((resolve) => {
       this.resolveAnswered = resolve;
@@ -140,30 +141,31 @@ export class ResponseStream extends Writable {
 
   _write(chunk, _encoding, done) {
     this.begin();
-    if (chunk.length) this.chunk(chunk, done);
+    if (chunk.length && !this.refused) this.chunk(chunk, done);
     else done();
   }
 
   _final(done) {
     this.begin();
-    this.finish('');
+    if (!this.refused) this.finish();
     done();
   }
 
   // The handler has failed: in the middle of the response the error goes behind it.
   fail(error) {
     if (!this.begun) {
-      this.begun = true;
+      this.begun = this.refused = true;
       this.resolveAnswered(this.api.fail(this.id, error));
-    } else if (!this.writableFinished) {
-      const body = Buffer.from(JSON.stringify(error)).toString('base64');
-      this.finish(`Lambda-Runtime-Function-Error-Type: ${header(error.errorType)}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n`);
+      return;
     }
-    this.destroy();
+    const body = Buffer.from(JSON.stringify(error)).toString('base64');
+    this.trailers = `Lambda-Runtime-Function-Error-Type: ${header(error.errorType)}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n`;
+    if (this.destroyed) this.finish();
+    else if (!this.writableEnded) this.end();
   }
 
-  finish(trailers) {
-    this.api.socket.write(`0\r\n${trailers}\r\n`);
+  finish() {
+    this.api.socket.write(`0\r\n${this.trailers}\r\n`);
     this.resolveAnswered(this.api.answer());
   }
 }
