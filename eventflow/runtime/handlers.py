@@ -12,7 +12,8 @@ from typing import Any
 
 from eventflow.function import Package
 from eventflow.runtime import bootstrap, runtimes
-from eventflow.runtime.programs import WRAPPER, package_variables
+from eventflow.runtime.programs import package_variables
+from eventflow.runtime.runtimes import WRAPPER
 
 Handler = Callable[[Any, Any], Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -252,6 +252,33 @@ def linux_resident(pid: int) -> int:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
+
+
+def resident_below(leaders: Sequence[int]) -> dict[int, int]:
+    """The resident sets of all processes in the groups that these lead, without the leaders' own."""
+    totals = dict.fromkeys(leaders, 0)
+    for pid, group, size in linux_groups() if sys.platform == "linux" else listed_groups():
+        if group in totals and pid != group:
+            totals[group] += size
+    return totals
+
+
+def linux_groups() -> Iterator[tuple[int, int, int]]:
+    """Number, group and resident bytes of every process."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - polled often
+        with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 - polled often
+            fields = stat.read().rpartition(b") ")[2].split()
+            yield int(name), int(fields[2]), int(fields[21]) * page
+
+
+def listed_groups() -> Iterator[tuple[int, int, int]]:
+    import subprocess
+
+    listing = subprocess.run(["/bin/ps", "-A", "-o", "pid=,pgid=,rss="], capture_output=True, text=True, check=False)
+    for line in listing.stdout.splitlines():
+        pid, group, kilobytes = map(int, line.split())
+        yield pid, group, kilobytes * 1024
 
 
 def available_memory() -> int | None:

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from eventflow.function import Package
 from eventflow.runtime import child
-from eventflow.runtime.runtimes import PROGRAMS
+from eventflow.runtime.runtimes import PROGRAMS, WRAPPER
 
 HERE = Path(__file__).parent
 NODE_BOOTSTRAP = HERE / "node" / "bootstrap.mjs"
 PYTHON_BOOTSTRAP = HERE / "python" / "bootstrap.py"
 LAYERS_ROOT = "/opt"
-WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 SH = (b"/bin/sh", b"/usr/bin/sh", b"/usr/bin/env sh")
 #: More than a pipe holds: one read takes all that was written before it.
 PIECE = 1024 * 1024

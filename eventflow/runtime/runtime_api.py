@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from eventflow.function import Package
 from eventflow.runtime import frames
@@ -324,11 +324,22 @@ class Supervisor:
         current = self.current
         if self._stopping_at or self._status is not None:
             return
+        code = program.ended() or 0
+        if code == -signal.SIGKILL and (not self.initialised or (current is not None and current.answer is None)):
+            self._end_as_killed()
         if not self.initialised or (current is not None and current.answer is None and (current.delivered or self.runtime.state == "Started")):
-            self.fail("Runtime.ExitError", end_text(program.ended() or 0))
+            self.fail("Runtime.ExitError", end_text(code))
             return
         self.runtime = Runtime()  # between two invocations: the next one starts it anew
         self.go_on()
+
+    def _end_as_killed(self) -> NoReturn:
+        """Somebody killed the runtime, the kernel perhaps, for want of memory: only the daemon can tell, which asks how this process ended."""
+        self._output.drain()
+        for program in self._external:
+            program.signal(signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("this process is dead")
 
     def _extension_ended(self, program: Program) -> None:
         if self._stopping_at or self._status is not None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from eventflow.errors import SettingError
+from eventflow.function import Function
 
 #: Lambda's names of what runs a function, with the program that each needs ("" where the code brings its own ``bootstrap``).
 PROGRAMS = {
@@ -25,6 +26,8 @@ ELSEWHERE = {
     "dotnet": "a bootstrap that starts the published program, which has Amazon.Lambda.RuntimeSupport",
     "go1": "the compiled program as its bootstrap",
 }
+#: The variable that names a program by which a function's runtime is started (AWS: "Modifying the runtime environment").
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 OURSELVES = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -61,6 +64,12 @@ def unknown(runtime: str) -> str:
 def is_in_process(runtime: str) -> bool:
     """Whether the interpreter that the daemon runs on runs it, in the environment's own process."""
     return runtime == OURSELVES
+
+
+def runs_programs(function: Function) -> bool:
+    """Whether the function is run by programs below its environment's process, and not by that itself."""
+    package = function.package
+    return package is not None and (not is_in_process(package.runtime) or WRAPPER in function.environment)
 
 
 @functools.cache

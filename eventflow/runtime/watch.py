@@ -8,7 +8,8 @@ from eventflow.clock import Clock, Timer
 from eventflow.dispatch.alarm import Alarm
 from eventflow.runtime.environment import Environment, Phase, failed
 from eventflow.runtime.launcher import INIT_SECONDS
-from eventflow.runtime.limits import MEGABYTE, Limiter, resident_bytes
+from eventflow.runtime.limits import MEGABYTE, Limiter, resident_below, resident_bytes
+from eventflow.runtime.runtimes import runs_programs
 from eventflow.runtime.transcript import Transcript, out_of_memory
 
 #: How often running environments are looked at: their output is taken, their memory watched where no control group does it.
@@ -103,7 +104,9 @@ def watch_memory(environments: list[Environment]) -> None:
     """End those that are larger than their function may be."""
     if not environments:
         return
+    outside = [environment.pid for environment in environments if runs_programs(environment.function)]
     sizes = resident_bytes([environment.pid for environment in environments])
+    sizes |= resident_below(outside) if outside else {}
     for environment in environments:
         if sizes.get(environment.pid, 0) > environment.function.memory * MEGABYTE:
             environment.kill(out_of_memory(environment))
