@@ -75,6 +75,7 @@ class Core:
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
         around = MappingSurroundings(clock, region, self.dispatcher, self.queues, self.tables.streams, self.journal, self._target)
         self.mappings = Mappings(database, clock, around, account=account, region=region)
+        self.dispatcher.functions_changed = self.mappings.functions_changed
 
     async def open(self) -> None:
         await self.journal.open()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from eventflow.clock import Clock
@@ -11,7 +10,7 @@ from eventflow.dispatch.journal import Journal
 from eventflow.function import Function
 from eventflow.services.mappings.names import LATEST, FunctionName
 from eventflow.services.mappings.records import Record
-from eventflow.services.mappings.target import MappingTarget
+from eventflow.services.mappings.target import Hooks, MappingTarget
 from eventflow.services.queues import Queues
 from eventflow.services.tables.streams import Streams
 from eventflow.supervisor import Supervisor
@@ -38,14 +37,15 @@ class MappingSurroundings:
         self._make_target = make_target
 
     def function(self, name: FunctionName) -> Function | None:
+        """A function, or a published version of it."""
         try:
-            return self._dispatcher.lane(name.name).function if name.version == LATEST else None
+            return self._dispatcher.lane(name.name if name.version == LATEST else str(name)).function
         except UnknownFunction:
             return None
 
-    def target(self, function: Function, trigger: Trigger, record: Record, note: Callable[[str], None], lost: Callable[[], None]) -> MappingTarget:
+    def target(self, function: Function, trigger: Trigger, record: Record, hooks: Hooks) -> MappingTarget:
         target = self._make_target(MappingTarget, function, trigger)
-        target.adopt(record.function, trigger, record.owner, JournalCursor(self._journal, record.owner, trigger.kind), note, lost)
+        target.adopt(record.function, trigger, record.owner, JournalCursor(self._journal, record.owner, trigger.kind), hooks)
         return target
 
     async def visibility(self, queue: str) -> int:

@@ -32,6 +32,12 @@ class Running:
     target: Supervised
     task: asyncio.Task[None]
     failure: str | None = None
+    pausing: bool = False
+
+    @property
+    def lasting_failure(self) -> str | None:
+        """The last failure, until it watches again."""
+        return self.failure if self.pausing or not self.target.is_ready.is_set() else None
 
 
 class Supervisor:
@@ -71,7 +77,7 @@ class Supervisor:
                 "trigger": str(one.trigger),
                 "kind": one.trigger.kind,
                 "ready": one.target.is_ready.is_set(),
-                "failure": None if one.target.is_ready.is_set() else one.failure,  # the last one, until it watches again
+                "failure": one.lasting_failure,
                 "reports": list(one.target.reports),
             }
             for one in self._running.values()
@@ -94,8 +100,10 @@ class Supervisor:
                     raise  # it failed while it stopped, and a task group then raises that instead of the cancellation
                 running.failure = f"{type(error).__name__}: {error}"
                 log.exception("%s of %s failed; it starts again in %.0f s", running.trigger, running.target.function, pause)
-            running.target.is_ready.clear()
+            running.pausing = True
             await self._clock.sleep(pause)
+            running.pausing = False
+            running.target.is_ready.clear()
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _until_ready(self, running: Running) -> None:

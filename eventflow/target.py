@@ -110,8 +110,11 @@ class FunctionTarget:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
+        return await self._invoke(self.function, payload, trace)
+
+    async def _invoke(self, function: str, payload: Any, trace: str | None) -> Outcome:
         body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
-        outcome = await self._dispatcher.invoke(self.function, body, trace=trace)
+        outcome = await self._dispatcher.invoke(function, body, trace=trace)
         faultpoint.reach(f"{self._kind}.invoked")
         return outcome
 

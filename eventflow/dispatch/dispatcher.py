@@ -74,6 +74,8 @@ class Dispatcher:
         self._answers: set[Invocation] = set()
         self._stopping = False
         self._progress = asyncio.Event()
+        #: Called whenever functions came, changed or went.
+        self.functions_changed: Callable[[], None] = do_nothing
 
     # Life.
 
@@ -100,6 +102,7 @@ class Dispatcher:
                 lane = self._lanes[function.key] = Lane(function, spilled=True)
                 fresh.append(lane)
             lane.function = function
+        self.functions_changed()
         if not fresh:
             return
         backlog = await self._journal.backlog()
@@ -115,6 +118,7 @@ class Dispatcher:
     def remove(self, key: str) -> None:
         """Take a function away; what was accepted for it stays in the journal."""
         self._lanes.pop(key, None)
+        self.functions_changed()
 
     async def stop(self, grace: float) -> int:
         """Give out no more work, wait up to ``grace`` seconds for what runs, settle it; returns how many invocations were still running."""
@@ -521,6 +525,10 @@ class Dispatcher:
 
 class RecursionStopped(EventflowError):
     """A synchronous invocation would have continued a recursive loop."""
+
+
+def do_nothing() -> None:
+    """For whoever need not be told."""
 
 
 def resolve(done: asyncio.Future[Outcome], outcome: Outcome) -> None:

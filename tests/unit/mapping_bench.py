@@ -107,7 +107,7 @@ class World:
     # As the dispatcher's runner.
 
     def wake(self, function: str) -> None:
-        raise AssertionError(f"{function} got an event")
+        """For events; mappings invoke."""
 
     def submit(self, invocation: Invocation) -> None:
         reason = self.core.concurrency.acquire(invocation.function.name)
@@ -119,7 +119,7 @@ class World:
 
     async def _run(self, invocation: Invocation) -> None:
         name = invocation.function.name
-        self.events.append((name, json.loads(invocation.payload)))
+        self.events.append((invocation.function.key, json.loads(invocation.payload)))
         started_at = self.clock.now()
         try:
             if self.gate is not None:

@@ -155,14 +155,18 @@ def test_a_function_that_is_removed_is_told_and_its_messages_wait(tmp_path: Path
     world(scenario, tmp_path)
 
 
-def test_a_function_that_went_unannounced_is_noticed_at_its_next_batch(tmp_path: Path) -> None:
+def test_a_version_of_a_function_is_invoked_under_its_number(tmp_path: Path) -> None:
     async def scenario(at: World) -> None:
-        uuid = await at.create(await at.queue())
-        await at.core.dispatcher.start({"g": at.functions["g"]})
+        await at.core.dispatcher.put(Function("f", "app:f", version="7"))
+        uuid = await at.create(await at.queue(), "f:7")
+        assert (await at.mappings.get(uuid))["FunctionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:7"
         await at.send("a")
         await at.clock.settle()
+        assert (at.bodies("f:7"), at.bodies()) == ([["a"]], [])
+        at.core.dispatcher.remove("f:7")
+        await at.send("b")
+        await at.clock.settle()
         assert "Function not found" in (await at.mappings.get(uuid))["StateTransitionReason"]
-        await at.clock.advance("2m")
         assert await at.counts() == (1, 0)
 
     world(scenario, tmp_path)

@@ -17,7 +17,7 @@ from eventflow.services.mappings import records
 from eventflow.services.mappings.names import FunctionName
 from eventflow.services.mappings.records import AT_REST, Record, State
 from eventflow.services.mappings.settings import trigger_of
-from eventflow.services.mappings.target import MappingTarget
+from eventflow.services.mappings.target import Hooks, MappingTarget
 from eventflow.trigger import Trigger
 
 log = logging.getLogger("eventflow.mappings")
@@ -40,9 +40,7 @@ class Makings(Protocol):
     mapping's trigger sees it."""
 
     def function(self, name: FunctionName) -> Function | None: ...
-    def target(
-        self, function: Function, trigger: Trigger, record: Record, note: Callable[[str], None], lost: Callable[[], None]
-    ) -> MappingTarget: ...
+    def target(self, function: Function, trigger: Trigger, record: Record, hooks: Hooks) -> MappingTarget: ...
 
 
 class Poller:
@@ -132,7 +130,7 @@ class Poller:
         trigger = trigger_of(record.function, record.source, record.settings)
         if self._target is not None and (self._target.trigger, self._target.named) != (trigger, record.function):
             await self._rest()
-        target = self._makings.target(function, trigger, record, self._note, self.poke)
+        target = self._makings.target(function, trigger, record, Hooks(partial(self._makings.function, record.function), self._note))
         self._target = self._target or target  # the runner keeps the former, and gives it what is new of its function
         self._problem = ""
         await self._runner.run([(trigger, target)])

@@ -47,7 +47,7 @@ class Surroundings(Makings, Protocol):
 
 class Mappings:
     """Every method that changes something returns once that is on disk. ``open`` reads what there is, ``start`` has it polled, ``take_up`` tells what
-    the application declares; call it again, or ``functions_changed``, whenever there are other functions."""
+    the application declares, ``functions_changed`` that functions came, changed or went."""
 
     def __init__(self, database: Database, clock: Clock, surroundings: Surroundings, *, account: str, region: str) -> None:
         self._database = database
@@ -75,9 +75,8 @@ class Mappings:
         self._kept = []
 
     def take_up(self, triggers: Iterable[tuple[str, Trigger]]) -> None:
-        """These are what the application declares now; its functions may have changed."""
+        """These are what the application declares now."""
         self._declared = {one.uuid: one for one in declared(triggers, self._region, self._account)}
-        self.functions_changed()
 
     def functions_changed(self) -> None:
         for poller in self._pollers.values():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from eventflow.dispatch.dispatcher import UnknownFunction
+from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.services.mappings.names import FunctionName
 from eventflow.target import FunctionTarget
@@ -18,15 +19,23 @@ OK = "OK"
 FAILED = "PROBLEM: Function call failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a target asks and tells: ``find`` gives the function as it is now, ``note`` gets each batch's result."""
+
+    find: Callable[[], Function | None]
+    note: Callable[[str], None]
+
+
 class MappingTarget(FunctionTarget):
     """Call ``adopt`` before anything else."""
 
-    def adopt(self, named: FunctionName, trigger: Trigger, owner: str, cursor: Cursor, note: Callable[[str], None], lost: Callable[[], None]) -> None:
-        """``owner`` and ``cursor`` are the mapping's own; ``note`` gets each batch's result, ``lost`` is called when the function is not there."""
-        self.named = named
-        self.trigger = trigger
+    def adopt(self, named: FunctionName, trigger: Trigger, owner: str, cursor: Cursor, hooks: Hooks) -> None:
+        """``owner`` and ``cursor`` are the mapping's own."""
+        self.named, self.trigger = named, trigger
         self.owner, self.cursor = owner, cursor
-        self._note, self._lost = note, lost
+        self.function = str(named)
+        self._hooks = hooks
         self._attempts: set[asyncio.Task[Any]] = set()
 
     async def invoke(self, payload: Any, *, trace: str | None = None) -> Outcome:
@@ -35,13 +44,10 @@ class MappingTarget(FunctionTarget):
         if attempt is not None:
             self._attempts.add(attempt)
             attempt.add_done_callback(self._attempts.discard)
-        try:
-            outcome = await super().invoke(payload, trace=trace)
-        except UnknownFunction:
-            self._lost()
-            raise
+        function = self._hooks.find()  # anew for each batch: an alias may lead to another version
+        outcome = await self._invoke(self.function if function is None else function.key, payload, trace)
         if outcome.status is not Status.SYSTEM_ERROR:
-            self._note(OK if outcome.ok else FAILED)
+            self._hooks.note(OK if outcome.ok else FAILED)
         return outcome
 
     async def finished(self) -> None:
