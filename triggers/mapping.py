@@ -17,17 +17,20 @@ LONGEST_POLL = 20.0
 MOST_POLLERS = 5
 #: Pauses between attempts to run a function that is throttled; they double within the visibility timeout.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: Seconds after which a poller without a slot asks how many there are.
+LOOK_AGAIN = 5.0
 #: Messages collected during a window are hidden anew when this share of their visibility timeout has passed.
 RENEWAL = 1 / 3
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a mapping may do: messages in a batch, seconds to collect them, batches at once, and whether responses report single failures."""
+    """What a mapping may do: messages in a batch, seconds to collect them, batches at once (None: as many as the function may run), and whether
+    responses report single failures."""
 
     batch_size: int
     window: float
-    concurrency: int
+    concurrency: int | None
     partial_failures: bool
 
 
@@ -41,7 +44,7 @@ class Mapping:
         self._clock = target.clock
         self._limits = limits
         self._filters = filters
-        self._pace = Pace(target.clock, limits.concurrency, source.visibility_timeout)
+        self._pace = Pace(target.clock, self._most(), source.visibility_timeout)
         self._helpers = 0
         self._stopping = False
 
@@ -70,7 +73,7 @@ class Mapping:
 
     async def _fetch(self, group: asyncio.TaskGroup, wait: float) -> bool:
         """Take a slot, fill it with a batch, set it off; False if there were no messages."""
-        await self._pace.acquire()
+        await self._slot()
         batch: Batch | None = None
         try:
             batch = await self._collect(wait)
@@ -82,6 +85,18 @@ class Mapping:
         group.create_task(self._handle(batch))
         self._grow(group)
         return True
+
+    async def _slot(self) -> None:
+        """Take a slot; while there is none, look now and then whether the function may run more of them by now."""
+        while True:
+            self._pace.allow(self._most())
+            if await self._pace.acquire(LOOK_AGAIN):
+                return
+
+    def _most(self) -> int:
+        """Batches that may run at once: by the function's concurrency, as it is now, and by the mapping's own limit."""
+        concurrency = self._target.concurrency
+        return concurrency if self._limits.concurrency is None else min(concurrency, self._limits.concurrency)
 
     def _grow(self, group: asyncio.TaskGroup) -> None:
         """There are messages and there is room: one more poller helps until it finds none."""
@@ -201,6 +216,8 @@ class Mapping:
     async def _settle(self, batch: Batch, outcome: Outcome) -> bool:
         """Delete what succeeded. What failed stays hidden until its visibility ends, as Lambda leaves it."""
         if not outcome.ok:
+            if not self._limits.partial_failures:  # with them, Lambda polls on as it did
+                self._pace.failed()
             return False
         good = batch.succeeded(outcome.payload) if self._limits.partial_failures else batch
         if len(good):

@@ -112,8 +112,7 @@ class Queue(Trigger):
                 f"Queue {self.name}, function {target.function}: Queue visibility timeout: {source.visibility_timeout} seconds is less than "
                 f"Function timeout: {target.timeout:g} seconds. Raise the queue's visibility timeout (six times the function's timeout is advised)."
             )
-        concurrency = min(target.concurrency, self.maximum_concurrency or target.concurrency)
-        limits = Limits(self.batch_size, self.window, concurrency, self.partial_failures)
+        limits = Limits(self.batch_size, self.window, self.maximum_concurrency, self.partial_failures)
         return Mapping(source, target, limits, Filters(self.filters, "body"))
 
     async def _source(self, target: Target) -> QueueSource:

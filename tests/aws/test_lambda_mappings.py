@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,138 @@ def test_a_mapping_polls_its_queue_from_its_creation_to_its_deletion(process: Da
         404,
         "The resource you requested does not exist.",
     )
+
+
+def test_parameters_are_checked_by_lambda_s_model(client: Any, sqs: Any) -> None:
+    sqs.create_queue(QueueName="checked")
+    ends = {"EventSourceArn": arn_of("checked"), "FunctionName": "batch"}
+    for wrong, place in (
+        ({"BatchSize": 10_001}, "batchSize"),
+        ({"MaximumBatchingWindowInSeconds": 301}, "maximumBatchingWindowInSeconds"),
+        ({"ScalingConfig": {"MaximumConcurrency": 1_001}}, "scalingConfig.maximumConcurrency"),
+        ({"FunctionResponseTypes": ["Other"]}, "functionResponseTypes.1.member"),
+        ({"ParallelizationFactor": 11}, "parallelizationFactor"),
+        ({"TumblingWindowInSeconds": 901}, "tumblingWindowInSeconds"),
+        ({"MaximumRetryAttempts": 10_001}, "maximumRetryAttempts"),
+        ({"EventSourceArn": "orders"}, "eventSourceArn"),
+        ({"FunctionName": "no such name"}, "functionName"),
+    ):
+        code, status, message = refusal(client.create_event_source_mapping, **{**ends, **wrong})
+        assert (code, status) == ("ValidationException", 400)
+        assert f"at '{place}' failed to satisfy constraint" in message
+    code, status, message = refusal(client.create_event_source_mapping, **{**ends, "FunctionName": "long"})
+    assert (code, status) == ("InvalidParameterValueException", 400)
+    assert message == "Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"
+
+
+def test_every_setting_is_told_as_it_was_given(process: DaemonProcess, client: Any, sqs: Any) -> None:
+    sqs.create_queue(QueueName="told")
+    settings = {
+        "BatchSize": 100,
+        "MaximumBatchingWindowInSeconds": 2,
+        "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"kind": ["order"]}}'}]},
+        "ScalingConfig": {"MaximumConcurrency": 4},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    uuid = client.create_event_source_mapping(EventSourceArn=arn_of("told"), FunctionName="batch", Enabled=False, **settings)["UUID"]
+    told = in_state(process, client, uuid, "Disabled")
+    assert {name: told[name] for name in settings} == settings
+    changed = client.update_event_source_mapping(UUID=uuid, BatchSize=5, ScalingConfig={})
+    assert (changed["ResponseMetadata"]["HTTPStatusCode"], changed["State"], changed["BatchSize"]) == (202, "Updating", 5)
+    assert "ScalingConfig" not in in_state(process, client, uuid, "Disabled")
+    listed = client.get_paginator("list_event_source_mappings").paginate(FunctionName="batch", PaginationConfig={"PageSize": 1})
+    assert uuid in [one["UUID"] for page in listed for one in page["EventSourceMappings"]]
+
+
+def test_a_stream_s_settings_and_its_changes(process: DaemonProcess, client: Any) -> None:
+    tables = process.client("dynamodb")
+    arn = tables.create_table(
+        TableName="items",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
+    )["TableDescription"]["LatestStreamArn"]
+    settings = {
+        "BatchSize": 50,
+        "MaximumBatchingWindowInSeconds": 0,
+        "StartingPosition": "TRIM_HORIZON",
+        "ParallelizationFactor": 2,
+        "MaximumRetryAttempts": 3,
+        "MaximumRecordAgeInSeconds": 60,
+        "BisectBatchOnFunctionError": True,
+        "TumblingWindowInSeconds": 0,
+        "DestinationConfig": {"OnFailure": {"Destination": arn_of("declared")}},
+        "FunctionResponseTypes": [],
+    }
+    made = client.create_event_source_mapping(EventSourceArn=arn, FunctionName="change", **settings)
+    assert {name: made[name] for name in settings} == settings
+    tables.put_item(TableName="items", Item={"id": {"S": "a"}})
+    process.until(lambda: ["a"] in lines(process, "changes"), "the function got the change")
+    process.until(lambda: client.get_event_source_mapping(UUID=made["UUID"])["LastProcessingResult"] == "OK", "the result is told")
+
+
+def test_what_the_application_declares_is_listed_and_not_changed(client: Any) -> None:
+    (found,) = client.list_event_source_mappings(EventSourceArn=arn_of("declared"))["EventSourceMappings"]
+    assert (found["BatchSize"], found["State"]) == (7, "Enabled")
+    code, status, message = refusal(client.update_event_source_mapping, UUID=found["UUID"], BatchSize=1)
+    assert (code, status) == ("ResourceConflictException", 409)
+    assert "declared by the application" in message
+
+
+def test_status_shows_what_polls(process: DaemonProcess, client: Any, sqs: Any) -> None:
+    sqs.create_queue(QueueName="shown")
+    uuid = client.create_event_source_mapping(EventSourceArn=arn_of("shown"), FunctionName="batch")["UUID"]
+    in_state(process, client, uuid, "Enabled")
+    assert uuid in [one.get("mapping") for one in process.control("status")["triggers"]]
+
+
+@pytest.mark.slow
+def test_mappings_outlive_kills_and_the_disabled_ones_stay_disabled(tmp_path: Path) -> None:
+    with daemon(tmp_path, CODE) as process:
+        process.start()
+        client, sqs = process.client("lambda"), process.client("sqs")
+        made = {}
+        for name, enabled in (("on", True), ("off", False), ("held", True)):
+            sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "5"})
+            function = "held" if name == "held" else "batch"
+            made[name] = client.create_event_source_mapping(EventSourceArn=arn_of(name), FunctionName=function, Enabled=enabled)["UUID"]
+        for name, uuid in made.items():
+            in_state(process, client, uuid, "Disabled" if name == "off" else "Enabled")
+        sqs.send_message(QueueUrl=url_of(sqs, "held"), MessageBody="h")
+        process.until(lambda: lines(process, "started"), "it runs")
+        assert client.update_event_source_mapping(UUID=made["held"], Enabled=False)["State"] == "Disabling"
+        process.kill()
+        (tmp_path / "go-on").touch()
+        process.start()
+        client, sqs = process.client("lambda"), process.client("sqs")
+        for name in ("off", "on"):
+            sqs.send_message(QueueUrl=url_of(sqs, name), MessageBody=name)
+        process.until(lambda: ["on"] in lines(process, "batches"), "the enabled one polls again")
+        in_state(process, client, made["held"], "Disabled")
+        process.until(lambda: visible(sqs, "held") == 1, "the message that nobody polls for is visible again")
+        process.kill()
+        process.start()
+        client, sqs = process.client("lambda"), process.client("sqs")
+        sqs.send_message(QueueUrl=url_of(sqs, "on"), MessageBody="again")
+        process.until(lambda: ["again"] in lines(process, "batches"), "the enabled one polls after a second kill")
+        assert (visible(sqs, "off"), visible(sqs, "held")) == (1, 1)
+        assert (lines(process, "batches"), lines(process, "started"), lines(process, "ended")) == ([["on"], ["again"]], [["h"]], [])
+        for name in ("off", "held"):
+            client.update_event_source_mapping(UUID=made[name], Enabled=True)
+        process.until(lambda: lines(process, "ended") == [["h"]] and ["off"] in lines(process, "batches"), "enabled, they get what waited")
+        client.delete_event_source_mapping(UUID=made["on"])
+        process.until(lambda: len(client.list_event_source_mappings(EventSourceArn=arn_of("on"))["EventSourceMappings"]) == 0, "it is deleted")
+        process.kill()
+        process.start()
+        assert process.client("lambda").list_event_source_mappings(EventSourceArn=arn_of("on"))["EventSourceMappings"] == []
+        assert process.stop() == 0
+
+
+def url_of(sqs: Any, queue: str) -> str:
+    return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
+
+
+def visible(sqs: Any, queue: str) -> int:
+    told = sqs.get_queue_attributes(QueueUrl=url_of(sqs, queue), AttributeNames=["ApproximateNumberOfMessages"])
+    return int(told["Attributes"]["ApproximateNumberOfMessages"])

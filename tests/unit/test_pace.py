@@ -120,3 +120,42 @@ def test_an_empty_queue_begins_with_five_again() -> None:
         await give_up(waiting)
 
     run(test)
+
+
+def test_fewer_while_the_function_fails_and_again_more_when_it_does_not() -> None:
+    async def test(clock: VirtualClock) -> None:
+        pace = Pace(clock, 1_000, 30)
+        waiting = await take(pace, 40)
+        await clock.advance(7)
+        limits = []
+        for _ in range(6):
+            for _batch in range(3):  # those of one moment tell the same
+                pace.failed()
+            limits.append(pace.limit)
+            await clock.advance(1)
+        assert limits == [20, 10, 5, 2, 2, 2]
+        for _ in range(40):
+            pace.release()
+        waiting = await take(pace, 12)
+        await clock.advance(10)
+        assert all(task.done() for task in waiting)
+        assert pace.limit == 12
+
+    run(test)
+
+
+def test_as_many_as_the_function_may_run_by_now() -> None:
+    async def test(clock: VirtualClock) -> None:
+        pace = Pace(clock, 0, 30)
+        waiting = asyncio.create_task(pace.acquire(5))
+        await clock.advance(4)
+        assert not waiting.done()
+        await clock.advance(1)
+        assert await waiting is False
+        pace.allow(3)
+        assert len(await take(pace, 4)) == 1
+        pace.allow(1)
+        assert (pace.limit, pace.full) == (1, True)
+        await give_up([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+
+    run(test)

@@ -486,3 +486,34 @@ def test_a_sweep_handles_what_is_there_without_waiting() -> None:
         assert await at.counts() == (0, 3, 0)
 
     place(scenario, batch_size=2)
+
+
+@pytest.mark.parametrize(("partial_failures", "most"), [(False, 3), (True, 20)])
+def test_a_function_that_fails_gets_fewer_batches_unless_it_reports_single_failures(partial_failures: bool, most: int) -> None:
+    async def scenario(at: Place) -> None:
+        at.target.concurrency = 20
+        at.target.duration = 1.0
+        await at.send(*map(str, range(300)))
+        async with at.running():
+            await at.clock.advance(6)
+            assert at.target.running == 20
+            at.target.ends = [failure() for _ in range(150)]
+            await at.clock.advance(6)
+            assert at.target.running <= most
+            assert partial_failures == (at.target.running == 20)
+
+    place(scenario, batch_size=1, partial_failures=partial_failures)
+
+
+def test_a_function_that_is_switched_on_later_is_polled_for() -> None:
+    async def scenario(at: Place) -> None:
+        at.target.concurrency = 0
+        await at.send("a")
+        async with at.running():
+            await at.clock.advance("1m")
+            assert (at.batches, await at.counts()) == ([], (1, 0, 0))
+            at.target.concurrency = 2
+            await at.clock.advance("10s")
+            assert at.batches == [["a"]]
+
+    place(scenario)
