@@ -15,14 +15,14 @@ def run(test: Callable[[VirtualClock], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test(VirtualClock()))
 
 
-async def take(pace: Pace, count: int) -> list[asyncio.Task[None]]:
+async def take(pace: Pace, count: int) -> list[asyncio.Task[bool]]:
     """So many ask for a slot; those that have none yet."""
     tasks = [asyncio.create_task(pace.acquire()) for _ in range(count)]
     await asyncio.sleep(0)
     return [task for task in tasks if not task.done()]
 
 
-async def give_up(tasks: list[asyncio.Task[None]]) -> None:
+async def give_up(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
