@@ -19,9 +19,11 @@ from aws_lambda_powertools.utilities.validation import validate
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from click.testing import CliRunner
 from pydantic import BaseModel
 from websockets.sync.client import connect
 
+from eventflow.cli.main import cli
 from eventflow.testing.harness import ACCESS_KEY, REGION, SECRET_KEY, Harness
 from tests.patience import PATIENCE
 
@@ -282,3 +284,101 @@ def test_data_classes_say_what_was_sent(events: Events) -> None:
     assert (asked.parsed_arn.stage, asked.parsed_arn.http_method, asked.parsed_arn.resource) == ("prod", "GET", "token/7")
     new = authorizers.APIGatewayAuthorizerEventV2(events["request_2"][0])
     assert (new.parsed_arn.http_method, new.identity_source) == ("GET", ["me"])
+
+
+# What ``eventflow generate-event`` prints has the shape of what the triggers send.
+
+#: What has other members in each event.
+FREE = frozenset(("headers", "multiValueHeaders", "messageAttributes", "detail", "Keys", "NewImage", "OldImage"))
+#: Members that depend on what was sent.
+SENT = frozenset(("body", "cookies", "queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "AWSTraceHeader", "version-id"))
+#: Members that the collected events have because of what was sent with them.
+GENERATED: list[tuple[str, list[str]]] = [
+    ("s3", ["bucket"]),
+    ("s3_bus", ["bucket", "--through", "bus"]),
+    ("sqs", ["queue", "--attribute", "text=t"]),
+    ("fifo", ["queue", "--queue", "groups.fifo"]),
+    ("s3_sqs", ["bucket", "--through", "queue"]),
+    ("stream", ["stream", "--new", '{"id": "1", "n": 1.5, "l": ["x", null]}']),
+    ("schedule", ["schedule"]),
+    ("bus", ["bus", "--resource", "arn:a"]),
+    ("http", ["http", "--route", "ANY /http/{proxy+}", "--target", "/http/bare"]),
+    ("http_2", ["http", "--authorizer", '{"lambda": {"plan": "gold", "groups": ["a"]}}']),
+    ("rest", ["rest"]),
+    ("rest_token", ["rest", "--authorizer", '{"principalId": "me", "plan": "gold", "age": "3", "new": "true", "integrationLatency": 1}']),
+    ("url", ["url"]),
+    ("token", ["authorizer"]),
+    ("request", ["authorizer", "--type", "request"]),
+    ("request_1", ["authorizer", "--type", "http-1.0"]),
+    ("request_2", ["authorizer", "--type", "http-2.0"]),
+    ("connecting", ["authorizer", "--type", "websocket"]),
+]
+
+
+def shape(value: Any) -> Any:
+    """Members and the types of what they hold; of a list, those of its first entry."""
+    if isinstance(value, dict):
+        return {name: "free" if name in FREE else shape(one) for name, one in value.items() if name not in SENT and one is not None}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return type(value).__name__
+
+
+def generated(*arguments: str) -> Any:
+    shown = CliRunner().invoke(cli, ["generate-event", *arguments])
+    assert shown.exit_code == 0, shown.output
+    return json.loads(shown.stdout)
+
+
+@pytest.mark.parametrize("name, arguments", GENERATED, ids=[name for name, _ in GENERATED])
+def test_generated_events_have_the_shape_of_real_ones(events: Events, name: str, arguments: list[str]) -> None:
+    made = shape(generated(*arguments))
+    real = [shape(event) for event in events[name]]
+    assert made in real, (made, real[0])
+
+
+@pytest.mark.parametrize("route, kind", [("$connect", "CONNECT"), ("$default", "MESSAGE"), ("$disconnect", "DISCONNECT")])
+def test_generated_events_of_connections(events: Events, route: str, kind: str) -> None:
+    authorized = '{"principalId": "me", "plan": "gold", "age": "3", "new": "true", "integrationLatency": 1}'
+    made = generated("websocket", "--route", route, "--authorizer", authorized)
+    real = next(event for event in events["websocket"] if event["requestContext"]["eventType"] == kind)
+    assert shape(made) == shape(real)
+
+
+def test_generated_changes_of_items() -> None:
+    changed = generated("stream", "--old", '{"id": "1", "n": 1}', "--new", '{"id": "1", "n": 2.5}', "--view", "NEW_IMAGE")["Records"]
+    assert [record["eventName"] for record in changed] == ["MODIFY"]
+    assert changed[0]["dynamodb"]["NewImage"] == {"id": {"S": "1"}, "n": {"N": "2.5"}}
+    assert "OldImage" not in changed[0]["dynamodb"]
+    expired = generated("stream", "--expired", "--time", "2026-01-31T09:05:00Z")["Records"][0]
+    assert (expired["eventName"], expired["userIdentity"]["principalId"]) == ("REMOVE", "dynamodb.amazonaws.com")
+    assert expired["dynamodb"]["ApproximateCreationDateTime"] == 1769850300
+    models.DynamoDBStreamModel.model_validate({"Records": changed})
+
+
+def test_generated_messages() -> None:
+    records = generated("queue", "--queue", "a.fifo", "--body", "1", "--body", "2", "--group", "g", "--deduplication-id", "d", "--receives", "3")[
+        "Records"
+    ]
+    assert [record["body"] for record in records] == ["1", "2"]
+    assert [record["attributes"]["ApproximateReceiveCount"] for record in records] == ["3", "3"]
+    assert [record["attributes"]["MessageDeduplicationId"] for record in records] == ["d", "d-1"]
+    models.SqsModel.model_validate({"Records": records})
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["stream", "--new", '{"n": 1}'], "has no attribute 'id'"),
+        (["stream", "--new", '{"id": "1"}', "--old", '{"id": "1"}'], "the same before and after"),
+        (["stream", "--expired", "--new", '{"id": "1"}'], "--old alone"),
+        (["queue", "--body", "a\x00"], "Invalid characters"),
+        (["bus", "--detail", "[]"], "it takes a JSON object"),
+        (["bucket", "--time", "yesterday"], "is no time"),
+        (["queue", "--attribute", "text"], "is not NAME=VALUE"),
+    ],
+)
+def test_what_cannot_be_generated(arguments: list[str], told: str) -> None:
+    shown = CliRunner().invoke(cli, ["generate-event", *arguments])
+    assert shown.exit_code != 0
+    assert told in shown.output
