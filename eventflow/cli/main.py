@@ -11,6 +11,7 @@ from eventflow.errors import EventflowError
 
 #: Verb: the module and command that it is, and its line in ``eventflow --help``.
 VERBS: Mapping[str, tuple[str, str]] = {
+    "init": ("init:init", "Write a small application to begin with."),
     "run": ("run:run", "Run an application until it is stopped."),
     "dev": ("run:dev", "Run an application and load it again when its files change."),
     "status": ("status:status", "Show the daemon, its triggers and its events."),
