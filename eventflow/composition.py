@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from eventflow.aws.dynamodb import DynamoDB
 from eventflow.aws.dynamodbstreams import DynamoDBStreams
@@ -27,6 +27,7 @@ from eventflow.journals.sqlite import SqliteJournal, note_in
 from eventflow.manifest import Manifest, required_resources
 from eventflow.mapping_surroundings import MappingSurroundings
 from eventflow.notifications import BucketNotifications
+from eventflow.outcome import Outcome
 from eventflow.runtime import runtimes
 from eventflow.services.api_keys import ApiKeys
 from eventflow.services.bus import Buses, Doors
@@ -117,6 +118,14 @@ class Core:
         self.tables.upkeep.close()
         self.tables.streams.trimming.close()
         self.objects.close()
+
+    async def invoke(self, function: str, payload: bytes, **options: Any) -> Outcome:
+        """As the dispatcher's ``invoke``, of a function that may be named with an alias."""
+        name, colon, qualifier = function.partition(":")
+        if not colon:
+            return await self.dispatcher.invoke(function, payload, **options)
+        key, _version = self.functions.route(name, qualifier)
+        return await self.dispatcher.invoke(key, payload, arn=self.arn(function), **options)
 
     def arn(self, function: str) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account}:function:{function}"

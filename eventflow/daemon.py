@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ from eventflow.database import Database
 from eventflow.deployments import ZYGOTE_PAUSES, Deployments
 from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
+from eventflow.function_urls import FunctionUrls
 from eventflow.gateway.composition import GatewayService
 from eventflow.gateway.plugs import Surroundings
+from eventflow.gateway.table import Table
 from eventflow.gateway.throttle import Limit
 from eventflow.http_guard import Limits, check_authorities, check_certificate, guarded
 from eventflow.http_server import HttpServer
@@ -52,6 +54,7 @@ from eventflow.settings import TEST_KILL_AT, Settings, inherited_variables, kill
 from eventflow.source import locate
 from eventflow.state_directory import StateDirectory
 from eventflow.supervisor import Supervisor
+from eventflow.trigger import Trigger
 
 log = logging.getLogger("eventflow.daemon")
 
@@ -84,6 +87,7 @@ class Daemon:
         self._grace = settings.grace_seconds
         self._manifest: Manifest | None = None
         self._nursery: Nursery | None = None
+        self._triggers: Sequence[tuple[str, Trigger]] = ()
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._restarting: set[asyncio.Task[None]] = set()
@@ -144,6 +148,7 @@ class Daemon:
             self._pool, self._dispatcher, self._core.concurrency, clock, lambda: Nursery("", self._variables(), self._pool), self._retire
         )
         self._core.functions.attach(self._deployments)
+        self._urls = self._core.functions.urls.door = FunctionUrls(self._gateway_url, self._reroute)
         self._supervisor = Supervisor(clock)
         core = self._core
         self._gateway = GatewayService(
@@ -151,7 +156,7 @@ class Daemon:
                 clock,
                 core.account,
                 core.region,
-                self._dispatcher.invoke,
+                core.invoke,
                 self._database,
                 self._credentials,
                 core.api_keys,
@@ -193,6 +198,7 @@ class Daemon:
         if self._watch:  # from before the files are read: no change is missed
             self._changes = Changes(self._root, self._state.path, self._clock)
             self._changes.start()
+        self._urls.begin(await self._core.functions.urls.all())
         await self._core.functions.deploy_all()  # first: the application may not have a function of the same name
         await self.load()
         await self._core.start()
@@ -316,7 +322,7 @@ class Daemon:
         self._deployments.check(manifest.functions)
         self._core.concurrency.configure(functions.values())
         triggers = resolve_triggers(manifest)
-        routes = self._gateway.compile(manifest.app, manifest.resources, triggers, functions)
+        routes = self._routes(manifest, triggers)
         await self._core.ensure(manifest, triggers)
         if routes.serves and self._gateway_server is None:
             self._open_gateway()
@@ -325,6 +331,7 @@ class Daemon:
             log.info("%s: %s", manifest.app, note.replace(GATEWAY, gateway))
         functions = {name: with_gateway(function, gateway) for name, function in functions.items()}
         self._manifest, self._nursery = dataclasses.replace(manifest, functions=tuple(functions.values())), nursery
+        self._triggers = triggers
         if domains := self._gateway.socket_domains(routes):
             self._launcher.variables = {boto3_endpoints.VARIABLE: " ".join((self._url, *domains))}
         former = self._pool.replace(nursery, functions)
@@ -337,6 +344,22 @@ class Daemon:
         self._core.mappings.take_up(triggers)
         if former is not None:
             self._retire(former)
+
+    def _routes(self, manifest: Manifest, triggers: Sequence[tuple[str, Trigger]]) -> Table:
+        names = {*(function.name for function in manifest.functions), *self._deployments.functions, *self._urls.functions()}
+        return self._gateway.compile(manifest.app, (*manifest.resources, *self._urls.resources()), triggers, names)
+
+    async def _reroute(self) -> None:
+        """Have the gateway serve the function URLs that there are now."""
+        async with self._reloading:
+            if self._manifest is not None:
+                self._gateway.take_up(self._routes(self._manifest, self._triggers))
+
+    def _gateway_url(self) -> str:
+        if self._gateway_server is None:
+            self._open_gateway()
+        assert self._gateway_server is not None
+        return self._gateway_server.url
 
     def _open_gateway(self) -> None:
         """Listen for the first application that has routes; one without them does not close it again. Raises EventflowError for a taken port."""

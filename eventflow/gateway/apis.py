@@ -188,7 +188,9 @@ def make_url(app: str, account: str, function: str, options: Mapping[str, Any]) 
     """The URL of a function: an API of one route."""
     cors = Cors.read(f"Function {function!r}: url", options["cors"]) if "cors" in options else None
     name = f"{account}/{app}/{URL}/{function}"
-    return Api(URL, function, "".join(short_id(f"{name}/{part}") for part in range(4))[:32], Stage(DEFAULT_STAGE), f"{URL_PATH}/{function}", cors)
+    id = options.get("id") or "".join(short_id(f"{name}/{part}") for part in range(4))[:32]
+    # One that was made by API has an id of its own, and a new one when it is made again: that is its address.
+    return Api(URL, function, id, Stage(DEFAULT_STAGE), f"{URL_PATH}/{options.get('id') or function}", cors)
 
 
 def variables(where: str, options: Mapping[str, Any]) -> dict[str, str]:

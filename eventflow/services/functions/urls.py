@@ -20,8 +20,10 @@ MODES = ("BUFFERED", "RESPONSE_STREAM")
 
 
 class Door(Protocol):
-    """Who serves function URLs. ``address`` is a URL's address by its id, ``take_up`` has exactly these served, from when it returns."""
+    """Who serves function URLs. ``check`` raises ServiceError for one that could not be served, ``address`` is a URL's address by its id, ``take_up``
+    has exactly these served, from when it returns."""
 
+    def check(self, url: Url) -> None: ...
     def address(self, id: str) -> str: ...
     async def take_up(self, urls: list[Url]) -> None: ...
 
@@ -70,6 +72,7 @@ class Urls:
         check(auth, mode)
         now = ledger.clock.now()
         url = Url(name, alias, url_id(ledger.clock.new_id()), auth, mode, cors, now, now)
+        self._open().check(url)
 
         def change(connection: sqlite3.Connection) -> Url:
             if rows.url(connection, name, alias) is not None:
@@ -84,13 +87,14 @@ class Urls:
         return await self._change(name, change)
 
     async def update(self, name: str, qualifier: str | None, auth: str | None, mode: str | None, cors: Mapping[str, Any] | None) -> Url:
-        ledger, alias = self._ledger, self._qualifier(name, qualifier)
+        ledger, alias, door = self._ledger, self._qualifier(name, qualifier), self._open()
 
         def change(connection: sqlite3.Connection) -> Url:
             former = self._found(connection, name, alias)
             changed = replace(former, auth=auth or former.auth, mode=mode or former.mode, modified_at=ledger.clock.now())
             changed = changed if cors is None else replace(changed, cors=cors or None)
             check(changed.auth, changed.mode)
+            door.check(changed)
             rows.put_url(connection, changed)
             return changed
 
