@@ -21,6 +21,7 @@ from eventflow.connection import DaemonError
 from eventflow.descriptors import WANTED
 from eventflow.errors import StorageError
 from eventflow.journals.check import CHECKED_AT_START, glance
+from eventflow.runtime import runtimes
 from eventflow.runtime.limits import available_memory, choose_limiter
 from eventflow.settings import read_settings
 from eventflow.state_directory import StateDirectory
@@ -67,6 +68,15 @@ def python() -> Finding:
     if sys.prefix == sys.base_prefix:
         return Finding("python", "weaker", f"{text}; not in a virtual environment: applications share packages with the system")
     return Finding("python", "ok", f"{text}, in the virtual environment {sys.prefix}")
+
+
+def languages() -> Finding:
+    """What runs functions that have a package: Python of this version always does, and so does what brings its own bootstrap."""
+    there = {program: runtimes.find(program) for program in sorted(set(runtimes.PROGRAMS.values()) - {"", runtimes.OURSELVES})}
+    found = [f"{program} ({one.version})" for program, one in there.items() if one is not None]
+    missing = [program for program, one in there.items() if one is None]
+    text = f"{', '.join([runtimes.OURSELVES, *found])} and custom runtimes"
+    return Finding("languages", "ok", f"{text}; not on the PATH: {', '.join(missing)}" if missing else text)
 
 
 def user() -> Finding:
@@ -239,4 +249,16 @@ def daemon(directory: Path) -> Finding:
     return Finding("daemon", "ok", f"runs at {client.address.url}, pid {client.address.pid}")
 
 
-MACHINE: tuple[Callable[[], Finding], ...] = (python, user, memory_limits, orphans, file_events, memory, open_files, sqlite, time_zones, clock)
+MACHINE: tuple[Callable[[], Finding], ...] = (
+    python,
+    languages,
+    user,
+    memory_limits,
+    orphans,
+    file_events,
+    memory,
+    open_files,
+    sqlite,
+    time_zones,
+    clock,
+)

@@ -28,6 +28,8 @@ from eventflow.gateway.authorizers.verdicts import read_verdict
 from eventflow.gateway.websocket.connection import Connection
 from eventflow.gateway.websocket.selection import Selection
 from eventflow.pattern import compile_pattern
+from eventflow.runtime import loopback_http
+from eventflow.runtime.loopback_http import Reader
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
 from eventflow.timetable import parse_timetable, parse_zone
@@ -248,6 +250,27 @@ def read_frames(data: bytes) -> None:
     on_a_loop(work)
 
 
+def read_runtime_requests(data: bytes) -> None:
+    """What a runtime sends to the Runtime API: the same in whatever pieces it comes."""
+
+    def read(pieces: list[bytes]) -> tuple[list[object], bytes]:
+        reader, body = Reader(), b""
+        heads: list[object] = []
+        try:
+            for piece in pieces:
+                for found in reader.feed(piece):
+                    if isinstance(found, bytes):
+                        body += found
+                    else:
+                        heads.append(found)
+        except loopback_http.Malformed as error:
+            heads.append(error.status)
+        return heads, body
+
+    size = data[0] % 16 + 1 if data else 1
+    assert read([data]) == read([data[start : start + size] for start in range(0, len(data), size)])
+
+
 def read_schedule(data: bytes) -> None:
     """A schedule's expression, and its next instants."""
     text = data.decode("utf-8", "replace")
@@ -401,6 +424,14 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
         [
             b'{"isAuthorized":true,"context":{"a":[1]}}',
             b'{"principalId":"a","policyDocument":{"Statement":[{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"arn:aws:*:*:*:*/a?b"}]}}',
+        ],
+    ),
+    "runtime": (
+        read_runtime_requests,
+        [
+            b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"POST /2018-06-01/runtime/invocation/1/response HTTP/1.0\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nLambda-Runtime-Function-Error-Type: T\r\n\r\n",
         ],
     ),
     "schedule": (
