@@ -117,7 +117,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._operations = Operations(self)
         address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._variables = {**os.environ, **package_variables(self.package, given), "AWS_LAMBDA_RUNTIME_API": address}
+        inherited = {name: value for name, value in os.environ.items() if name != "AWS_EXECUTION_ENV"}
+        self._variables = {**inherited, **package_variables(self.package, given), "AWS_LAMBDA_RUNTIME_API": address}
 
     def run(self) -> int:
         """Serve until the runtime fails for good or the daemon closes the socket; returns the exit status."""

@@ -22,20 +22,26 @@ from eventflow import faultpoint
 from eventflow.app import load
 from eventflow.errors import EventflowError
 from eventflow.manifest import Manifest
-from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, handlers, snapshot
+from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, handlers, runtimes, snapshot
 from eventflow.runtime.forks import ForkServer, Request
 from eventflow.runtime.nursery import NO_APP
 from eventflow.runtime.runtime_api import Supervisor
 from eventflow.runtime.template import Templates
 from eventflow.settings import TEST_KILL_AT
 
-#: What a zygote without an application has instead of a report on one. Lambda has boto3 for every Python function, and most use it.
+#: Services whose clients a zygote without an application has ready: those that functions here use most.
+SERVICES = ("s3", "dynamodb", "sqs")
+#: What such a zygote has instead of a report on an application. Lambda has boto3 for every Python function, and most use it.
 BARE: dict[str, Any] = {
     "manifest": Manifest("", "", None, "").to_json(),
     "modules": ["boto3"],
     "own_modules": {},
-    "service_data": [],
-    "clients": [],
+    "service_data": [
+        *(["load_data_with_path", name] for name in ("endpoints", "sdk-default-configuration", "partitions")),
+        *(["load_service_model", service, kind, "api_version", None] for service in SERVICES for kind in ("service-2", "endpoint-rule-set-1")),
+        ["load_service_model", "dynamodb", "resources-1", None],
+    ],
+    "clients": [*(["client", [service], {}] for service in SERVICES), *(["resource", [service], {}] for service in ("s3", "dynamodb"))],
     "sys_path": [],
 }
 
@@ -48,6 +54,8 @@ class Zygote:
 
     def run(self) -> int:
         boto3_endpoints.install()
+        if self._reference == NO_APP:
+            os.environ["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtimes.OURSELVES}"  # clients tell it, and are made in advance
         report = inspect_app(self._reference, self._template) if self._reference != NO_APP else BARE
         if "load_error" in report:
             self._tell(report)
