@@ -15,6 +15,7 @@ language says; a language that is not in this list fails the test.
              docs/cli.md, and a daemon that runs it if it starts none itself. What would not end (``--follow``) or change the machine
              (``CHANGES_THE_MACHINE``) is checked instead: the shell's syntax, eventflow's options. ``make`` targets must be in the Makefile.
 ``toml``     is read; ``# eventflow.toml`` is written to the folder, and must be settings.
+``javascript``, ``sh`` are functions: they are compiled, and run in tests/runtime_api/test_page.py.
 ``json``     is read. ``ini`` is a systemd unit: it is read, and the eventflow commands in it are checked.
 ``text``     is a picture or a grammar, no example.
 """
@@ -26,6 +27,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -331,6 +333,13 @@ class Page:
         if name:
             (self.folder / name[1]).write_text(text)
             read_settings(self.folder, {}, {})
+
+    def _run_javascript(self, text: str, note: str, line: int) -> None:
+        if shutil.which("node"):
+            subprocess.run(["node", "--check", "--input-type=module", "-"], input=text, text=True, check=True)
+
+    def _run_sh(self, text: str, note: str, line: int) -> None:
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
     def _run_json(self, text: str, note: str, line: int) -> None:
         json.loads(text)
