@@ -20,6 +20,7 @@ from eventflow.outcome import Outcome, Status
 from eventflow.runtime import frames
 from eventflow.runtime.limits import Confinement
 from eventflow.runtime.nursery import Nursery
+from eventflow.runtime.runtimes import runs_programs
 
 RECEIVE = 262_144
 TAIL = 4096
@@ -161,6 +162,15 @@ class Environment:
                 os.killpg(self.pid, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, signal.SIGKILL)  # in case it has not become a group leader yet
+
+    def let_go(self) -> None:
+        """End one that runs nothing. Programs beside its process, which are Lambda's extensions, are told first, and have a moment."""
+        if not runs_programs(self.function):
+            self.kill()
+            return
+        self.phase = Phase.ENDING
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
 
     def release(self) -> None:
         """Close and remove everything that belonged to it."""

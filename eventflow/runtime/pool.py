@@ -582,7 +582,7 @@ class Pool:
     def _retire(self, crew: Crew) -> None:
         """Let a crew's environments go: idle ones now, busy ones when they have finished."""
         for environment in crew.idle:
-            environment.kill()
+            environment.let_go()
         crew.idle.clear()
 
     # Time.
@@ -598,6 +598,6 @@ class Pool:
         for crew in self._crews.values():
             for environment in [one for one in crew.idle if one.since < oldest]:
                 crew.idle.remove(environment)
-                environment.kill()
+                environment.let_go()
         if any(crew.idle for crew in self._crews.values()):
             self._reap_later()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventflow.runtime import frames
+from tests.process.spine import Spine, with_packages
 from tests.runtime_api.direct import Direct
 from tests.runtime_api.packages import packaged, write
 from tests.runtime_api.programs import OBEDIENT
@@ -170,3 +171,18 @@ def test_a_runtime_with_extensions_is_asked_to_end(tmp_path: Path) -> None:
         assert direct.answer().kind == frames.READY
         assert direct.close() == 0
         assert "asked" in direct.log()
+
+
+def test_an_extension_is_told_when_the_pool_lets_an_environment_go(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    code = f"id = register('SHUTDOWN')\nopen({str(told)!r}, 'w').write(following(id)['shutdownReason'])"
+    layer = write(tmp_path / "layer", {"extensions/watcher": EXTENSION + code})
+    function = packaged(tmp_path, "provided.al2023", {"bootstrap": OBEDIENT}, layers=(layer,), timeout=60)
+
+    async def work(spine: Spine) -> None:
+        assert (await spine.invoke("f", b'{"do": "answer(1)"}')).value() == 1
+        await spine.until(lambda: told.exists() and told.read_text() == "spindown")
+        await spine.until(lambda: not spine.environments("f"))
+        assert (await spine.invoke("f", b'{"do": "answer(2)"}')).value() == 2
+
+    with_packages(tmp_path, [function], work, idle_seconds=0.1)
