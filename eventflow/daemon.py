@@ -334,6 +334,9 @@ class Daemon:
         self._triggers = triggers
         if domains := self._gateway.socket_domains(routes):
             self._launcher.variables = {boto3_endpoints.VARIABLE: " ".join((self._url, *domains))}
+        if self._changes is not None:
+            packages = [function.package for function in functions.values() if function.package is not None]
+            self._changes.packages(Path(folder) for package in packages for folder in (package.folder, *package.layers))
         former = self._pool.replace(nursery, functions)
         if nursery.lost:
             self._pool.lost(nursery)  # it died before anybody knew that it was the one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -13,7 +14,9 @@ from eventflow.clock import Clock
 #: An editor writes several files, or one several times: wait until it was quiet for so long.
 REST_SECONDS = 0.1
 SUFFIXES = (".py", ".toml", ".json", ".yaml", ".yml", ".html", ".sql")
-SKIPPED = {"__pycache__", ".venv", "node_modules", ".git"}
+SKIPPED = {"__pycache__", ".venv", "node_modules", ".git", ".aws-sam"}
+#: How names end of what is in a package and is no code.
+NO_CODE = ("~", ".swp", ".pyc", ".log", ".tmp")
 WRITES = {"modified", "created", "deleted", "moved", "closed"}
 
 
@@ -22,6 +25,8 @@ class Changes(FileSystemEventHandler):
 
     def __init__(self, root: Path, ignored: Path, clock: Clock) -> None:
         self._root = root
+        self._packages: set[Path] = set()
+        self._watched = {root}
         self._ignored = ignored
         self._clock = clock
         self._changed = asyncio.Event()
@@ -31,6 +36,14 @@ class Changes(FileSystemEventHandler):
     def start(self) -> None:
         self._observer.schedule(self, str(self._root), recursive=True)
         self._observer.start()
+
+    def packages(self, folders: Iterable[Path]) -> None:
+        """From now on these are the packages: code of any language, so that all their files count, whatever their names end in, and wherever they are."""
+        self._packages = {folder for folder in folders if not folder.is_relative_to(self._ignored)}
+        for folder in self._packages:
+            if not any(folder.is_relative_to(known) for known in self._watched):
+                self._watched.add(folder)
+                self._observer.schedule(self, str(folder), recursive=True)
 
     def stop(self) -> None:
         self._observer.stop()
@@ -48,5 +61,12 @@ class Changes(FileSystemEventHandler):
             self._loop.call_soon_threadsafe(self._changed.set)
 
     def _matters(self, path: Path) -> bool:
-        inside = path.is_relative_to(self._root) and not path.is_relative_to(self._ignored)
-        return inside and path.suffix in SUFFIXES and not SKIPPED.intersection(path.relative_to(self._root).parts)
+        if path.is_relative_to(self._ignored):
+            return False
+        if path.is_relative_to(self._root) and path.suffix in SUFFIXES and not SKIPPED.intersection(path.relative_to(self._root).parts):
+            return True
+        package = next((folder for folder in self._packages if path.is_relative_to(folder)), None)
+        # A log that a shell writes beside the code would have it loaded again, which is logged.
+        return package is not None and not path.name.startswith(".") and not path.name.endswith(NO_CODE) and not SKIPPED.intersection(
+            path.relative_to(package).parts
+        )

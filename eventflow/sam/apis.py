@@ -126,8 +126,9 @@ def add_api(plan: Plan, resource: Declared, said: Properties, options: dict[str,
     if not stages:
         said.wrong("", "it has no stage, so nothing would be served.")
         return
-    placed = {name: {**own, "base_path": mount(stack, resource.id, name) or "/"} for name, own in stages.items()}
     protocol, name = PROTOCOLS[resource.type], api_name(stack, resource.id)
+    # The only API is at its stage's name as on AWS, and its events say so; a base path is for others, and is in events as that of a custom domain.
+    placed = {stage: own if name == DEFAULT_API else {**own, "base_path": mount(stack, resource.id, stage)} for stage, own in stages.items()}
     if len(placed) == 1:
         ((stage, own),) = placed.items()
         options |= {"stage": stage, **own}
