@@ -38,7 +38,7 @@ class Changes(FileSystemEventHandler):
         self._observer.start()
 
     def packages(self, folders: Iterable[Path]) -> None:
-        """From now on these are the packages: code of any language, so that all their files count, whatever their names end in, and wherever they are."""
+        """From now on these are the packages: code of any language and in any place, so that all their files count, whatever their names end in."""
         self._packages = {folder for folder in folders if not folder.is_relative_to(self._ignored)}
         for folder in self._packages:
             if not any(folder.is_relative_to(known) for known in self._watched):
@@ -67,6 +67,9 @@ class Changes(FileSystemEventHandler):
             return True
         package = next((folder for folder in self._packages if path.is_relative_to(folder)), None)
         # A log that a shell writes beside the code would have it loaded again, which is logged.
-        return package is not None and not path.name.startswith(".") and not path.name.endswith(NO_CODE) and not SKIPPED.intersection(
-            path.relative_to(package).parts
+        return (
+            package is not None
+            and not path.name.startswith(".")
+            and not path.name.endswith(NO_CODE)
+            and not SKIPPED.intersection(path.relative_to(package).parts)
         )

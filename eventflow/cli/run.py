@@ -104,7 +104,8 @@ def dev(app: str, **flags: Unpack[RunFlags]) -> None:
 
 def start(app: str, flags: RunFlags, *, watch: bool) -> None:
     settings = read_settings(folder_of(app), daemon_flags(flags))
-    raise SystemExit(daemon_module().run(app, settings, watch=watch, template=template_options(app, flags)))
+    template = template_options(app, flags)
+    raise SystemExit(daemon_module().run(app, settings, watch=watch, template=template))
 
 
 def daemon_flags(flags: RunFlags) -> Flags:

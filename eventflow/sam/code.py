@@ -37,18 +37,20 @@ def local_code(own: Path, bucket: Any, key: Any) -> Path:
 
 def inline_code(own: Path, text: str, file: str) -> Path:
     """A folder with one file of this content."""
-    return kept(own, hashlib.sha256(f"{file}\0{text}".encode()).hexdigest(), lambda folder: write(folder / file, text.encode()))
+    return kept(
+        own, hashlib.sha256(f"{file}\0{text}".encode()).hexdigest(), "code of the template", lambda folder: write(folder / file, text.encode())
+    )
 
 
 def unpacked(own: Path, archive: Path) -> Path:
     """A folder with what is in the .zip. Raises TemplateError for one that is broken, too large, or would write beside its folder."""
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return kept(own, digest, lambda folder: unpack(archive, folder))
+    return kept(own, digest, str(archive), lambda folder: unpack(archive, folder))
 
 
-def kept(own: Path, digest: str, fill: Callable[[Path], None]) -> Path:
-    """The folder of this content, filled if it is not there yet. It gets its name when it is whole, so that a kill leaves nothing by halves."""
+def kept(own: Path, digest: str, source: str, fill: Callable[[Path], None]) -> Path:
+    """The folder of this content of ``source``, filled if it is not there yet. It gets its name when it is whole: a kill leaves nothing by halves."""
     folder = own / "code" / digest
     if folder.is_dir():
         return folder
@@ -60,7 +62,7 @@ def kept(own: Path, digest: str, fill: Callable[[Path], None]) -> Path:
         temporary.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # another process was quicker
-            raise TemplateError(f"the code cannot be unpacked into {folder}: {error}.") from error
+            raise TemplateError(f"{source} cannot be unpacked into {folder}: {error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +91,24 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, name: str) -> Any:
+    yaml = yaml_library()
     try:
-        import yaml
-    except ImportError as error:
-        raise TemplateError(EXTRA) from error
-    try:
-        return yaml.load(text, Loader=loader_class())  # noqa: S506 - a SafeLoader with the functions' tags
+        return yaml.load(text, Loader=loader_class(yaml))
     except yaml.YAMLError as error:
         raise TemplateError(f"{name} is not valid YAML: {error}") from error
 
 
-def loader_class() -> Any:
-    """A SafeLoader that knows the functions' short tags, leaves dates as text and refuses keys that stand twice."""
-    import yaml
+def yaml_library() -> Any:
+    try:
+        return import_module("yaml")
+    except ImportError as error:
+        raise TemplateError(EXTRA) from error
 
-    class Loader(yaml.SafeLoader):
+
+def loader_class(yaml: Any) -> Any:
+    """A SafeLoader that knows the functions' short tags, leaves dates as text and refuses keys that stand twice."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         yaml_implicit_resolvers = {
             first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
             for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

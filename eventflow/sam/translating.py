@@ -107,5 +107,7 @@ def translate(template: Template, parameters: Mapping[str, Any], region: str, pr
 
 
 def where_of(cause: Any, sources: Mapping[str, str]) -> str:
-    id = str(getattr(cause, "_logical_id", None) or getattr(cause, "logical_id", None))
-    return f"{id} ({sources[id]})" if id in sources else "The template"
+    """The resource that a complaint is of; an event's has the function's name before its own."""
+    said = str(getattr(cause, "_logical_id", ""))
+    id = max((id for id in sources if said.startswith(id)), key=len, default=None)
+    return "The template" if id is None else f"{id} ({sources[id]})"

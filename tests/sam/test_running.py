@@ -146,7 +146,9 @@ def test_dev_loads_the_template_again_when_it_or_the_code_changes(tmp_path: Path
         template, code = daemon.app, tmp_path / "elsewhere/first"
         code.parent.mkdir()
         code.write_text("first")
-        (code.parent / "app.py").write_text("from pathlib import Path\nword = (Path(__file__).parent / 'first').read_text()\nhandler = lambda *_: word\n")
+        (code.parent / "app.py").write_text(
+            "from pathlib import Path\nword = (Path(__file__).parent / 'first').read_text()\nhandler = lambda *_: word\n"
+        )
         text = template.read_text().replace("nodejs20.x", "python3.11").replace("app.lambdaHandler", "app.handler")
         text = text.replace("hello-world/", "../elsewhere")
         template.write_text(text)
