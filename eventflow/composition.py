@@ -74,7 +74,7 @@ class Core:
         code = buckets / CODE_OF_TESTS if database.path == MEMORY else Path(database.path).parent / CODE
         self.functions = Functions(database, clock, Place(region, account), code, neighbours, self.dispatcher.functions)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
-        around = MappingSurroundings(clock, region, self.dispatcher, self.queues, self.tables.streams, self.journal, self._target)
+        around = MappingSurroundings(clock, region, self.dispatcher, self.functions, self.queues, self.tables.streams, self.journal, self._target)
         self.mappings = Mappings(database, clock, around, account=account, region=region)
         self.dispatcher.functions_changed = self.mappings.functions_changed
 

@@ -7,8 +7,10 @@ from typing import Protocol
 from eventflow.clock import Clock
 from eventflow.dispatch.dispatcher import Dispatcher, UnknownFunction
 from eventflow.dispatch.journal import Journal
-from eventflow.function import Function
-from eventflow.services.mappings.names import LATEST, FunctionName
+from eventflow.errors import ServiceError
+from eventflow.function import LATEST, Function
+from eventflow.services.functions import Functions
+from eventflow.services.mappings.names import FunctionName
 from eventflow.services.mappings.records import Record
 from eventflow.services.mappings.target import Hooks, MappingTarget
 from eventflow.services.queues import Queues
@@ -26,21 +28,33 @@ class MappingSurroundings:
     """The ``Surroundings`` of ``eventflow.services.mappings``."""
 
     def __init__(
-        self, clock: Clock, region: str, dispatcher: Dispatcher, queues: Queues, streams: Streams, journal: Journal, make_target: MakeTarget
+        self,
+        clock: Clock,
+        region: str,
+        dispatcher: Dispatcher,
+        functions: Functions,
+        queues: Queues,
+        streams: Streams,
+        journal: Journal,
+        make_target: MakeTarget,
     ) -> None:
         self._clock = clock
         self._region = region
         self._dispatcher = dispatcher
+        self._functions = functions
         self._queues = queues
         self._streams = streams
         self._journal = journal
         self._make_target = make_target
 
     def function(self, name: FunctionName) -> Function | None:
-        """A function, or a published version of it."""
+        """A function or a version of it as it runs now; of an alias the version that this invocation goes to."""
         try:
-            return self._dispatcher.lane(name.name if name.version == LATEST else str(name)).function
-        except UnknownFunction:
+            key = name.name if name.version == LATEST else str(name)
+            if self._functions.knows(name.name):
+                key, _version = self._functions.route(name.name, name.qualifier or None)
+            return self._dispatcher.lane(key).function
+        except (ServiceError, UnknownFunction):
             return None
 
     def target(self, function: Function, trigger: Trigger, record: Record, hooks: Hooks) -> MappingTarget:

@@ -1,6 +1,9 @@
 """Event source mappings by API on a real daemon, with boto3 as the other side."""
 
+import io
 import json
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.process.daemon_process import DaemonProcess, daemon
 
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 CODE = """
 import json, os, time
 
@@ -80,6 +84,22 @@ def in_state(process: DaemonProcess, client: Any, uuid: str, state: str) -> dict
 
 def lines(process: DaemonProcess, name: str) -> list[Any]:
     return [json.loads(row) for row in process.rows(name)]
+
+
+def url_of(sqs: Any, queue: str) -> str:
+    return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
+
+
+def visible(sqs: Any, queue: str) -> int:
+    told = sqs.get_queue_attributes(QueueUrl=url_of(sqs, queue), AttributeNames=["ApproximateNumberOfMessages"])
+    return int(told["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def zipped(code: str) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("app.py", code)
+    return archive.getvalue()
 
 
 def test_a_mapping_polls_its_queue_from_its_creation_to_its_deletion(process: DaemonProcess, client: Any, sqs: Any) -> None:
@@ -186,6 +206,43 @@ def test_status_shows_what_polls(process: DaemonProcess, client: Any, sqs: Any) 
     assert uuid in [one.get("mapping") for one in process.control("status")["triggers"]]
 
 
+def test_functions_made_by_api_are_polled_for_by_name_version_and_alias(process: DaemonProcess, client: Any, sqs: Any) -> None:
+    for queue in ("plain", "versioned", "aliased"):
+        sqs.create_queue(QueueName=queue)
+    code = f"import json\ndef handler(event, context):\n    open({str(process.folder / 'by-api')!r}, 'a').write(\n"
+    code += "        json.dumps([context.function_version, event['Records'][0]['body']]) + '\\n')\n"
+    client.create_function(
+        FunctionName="made", Runtime=RUNTIME, Handler="app.handler", Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": zipped(code)}
+    )
+    version = client.publish_version(FunctionName="made")["Version"]
+    client.create_alias(FunctionName="made", Name="live", FunctionVersion=version)
+    made = {
+        queue: client.create_event_source_mapping(EventSourceArn=arn_of(queue), FunctionName=name)["UUID"]
+        for queue, name in (("plain", "made"), ("versioned", f"made:{version}"), ("aliased", "made:live"))
+    }
+    for queue in made:
+        sqs.send_message(QueueUrl=url_of(sqs, queue), MessageBody=queue)
+    wanted = [["$LATEST", "plain"], [version, "aliased"], [version, "versioned"]]
+    process.until(lambda: sorted(lines(process, "by-api")) == wanted, "each got its message")
+    text = "Queue visibility timeout: 30 seconds is less than Function timeout: 31 seconds"
+    assert refusal(client.update_function_configuration, FunctionName="made", Timeout=31) == ("InvalidParameterValueException", 400, text)
+    client.update_function_configuration(FunctionName="made", Timeout=30)
+    client.delete_function(FunctionName="made")
+    told = process.until(
+        lambda: [one for one in (client.get_event_source_mapping(UUID=uuid) for uuid in made.values()) if "PROBLEM" in one["StateTransitionReason"]],
+        "the missing function is told",
+    )
+    assert told[0]["StateTransitionReason"].startswith("PROBLEM: Function not found: arn:aws:lambda:us-east-1:000000000000:function:made")
+
+
+def test_mappings_have_tags(client: Any, sqs: Any) -> None:
+    sqs.create_queue(QueueName="tagged")
+    arn = client.create_event_source_mapping(EventSourceArn=arn_of("tagged"), FunctionName="batch", Tags={"team": "a"})["EventSourceMappingArn"]
+    client.tag_resource(Resource=arn, Tags={"cost": "1"})
+    client.untag_resource(Resource=arn, TagKeys=["team"])
+    assert client.list_tags(Resource=arn)["Tags"] == {"cost": "1"}
+
+
 @pytest.mark.slow
 def test_mappings_outlive_kills_and_the_disabled_ones_stay_disabled(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
@@ -226,12 +283,3 @@ def test_mappings_outlive_kills_and_the_disabled_ones_stay_disabled(tmp_path: Pa
         process.start()
         assert process.client("lambda").list_event_source_mappings(EventSourceArn=arn_of("on"))["EventSourceMappings"] == []
         assert process.stop() == 0
-
-
-def url_of(sqs: Any, queue: str) -> str:
-    return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
-
-
-def visible(sqs: Any, queue: str) -> int:
-    told = sqs.get_queue_attributes(QueueUrl=url_of(sqs, queue), AttributeNames=["ApproximateNumberOfMessages"])
-    return int(told["Attributes"]["ApproximateNumberOfMessages"])

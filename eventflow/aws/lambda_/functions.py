@@ -15,6 +15,7 @@ from eventflow.services.functions.records import number_of
 from eventflow.services.functions.settings import HARMLESS
 from eventflow.services.functions.sources import LARGEST_DIRECT, archive_of
 from eventflow.services.functions.versions import MOST_STORED
+from eventflow.services.mappings import Mappings
 
 CODE = ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode", "ImageUri", "SourceKMSKeyArn")
 
@@ -23,6 +24,7 @@ class FunctionOperations(Known):
     """Functions of the application and those made by API are told of together; only the latter can be changed."""
 
     concurrency: Concurrency
+    mappings: Mappings
 
     @operation("CreateFunction", partly="the role is kept and has no effect", refuses=["`ImageUri`", *(f"`{name}`" for name in HARMLESS)])
     async def create_function(self, call: Call, params: Params) -> Answer:
@@ -51,6 +53,8 @@ class FunctionOperations(Known):
     async def update_function_configuration(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name = self._changeable(params)
+        if params.get("Timeout") is not None:
+            await self.mappings.check_timeout(name, params["Timeout"])
         return told(await self.functions.update_settings(name, params, revision=params.get("RevisionId")), self.functions)
 
     @operation("DeleteFunction")

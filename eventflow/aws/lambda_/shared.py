@@ -7,9 +7,13 @@ from eventflow.aws.operation import Call, operation
 from eventflow.function import Function
 from eventflow.services.functions.names import not_found, wrong
 from eventflow.services.functions.records import Shared
+from eventflow.services.mappings import Mappings
+from eventflow.services.mappings.names import mapping_of
 
 
 class SharedOperations(Known):
+    mappings: Mappings
+
     async def _shared(self, name: str) -> Shared | Function:
         return await self.functions.shared_of(name) if self.functions.knows(name) else self.functions.ledger.declared()[name]
 
@@ -43,21 +47,29 @@ class SharedOperations(Known):
         check(call, params)
         return {"RecursiveLoop": (await self._shared(self.known(params))).recursive_loop}
 
-    @operation("TagResource", partly="functions alone have tags")
+    @operation("TagResource", partly="functions and event source mappings have tags")
     async def tag_resource(self, call: Call, params: Params) -> None:
         check(call, params)
-        await self.functions.shared.tag(self._resource(params), params["Tags"])
+        if (uuid := mapping_of(params["Resource"])) is not None:
+            await self.mappings.change_tags(uuid, params["Tags"])
+        else:
+            await self.functions.shared.tag(self._resource(params), params["Tags"])
         call.status = 204
 
-    @operation("UntagResource", partly="functions alone have tags")
+    @operation("UntagResource", partly="functions and event source mappings have tags")
     async def untag_resource(self, call: Call, params: Params) -> None:
         check(call, params)
-        await self.functions.shared.untag(self._resource(params), params["TagKeys"])
+        if (uuid := mapping_of(params["Resource"])) is not None:
+            await self.mappings.change_tags(uuid, {}, params["TagKeys"])
+        else:
+            await self.functions.shared.untag(self._resource(params), params["TagKeys"])
         call.status = 204
 
-    @operation("ListTags", partly="functions alone have tags")
+    @operation("ListTags", partly="functions and event source mappings have tags")
     async def list_tags(self, call: Call, params: Params) -> Answer:
         check(call, params)
+        if (uuid := mapping_of(params["Resource"])) is not None:
+            return {"Tags": self.mappings.tags(uuid)}
         shared = await self._shared(self._resource(params))
         return {"Tags": dict(shared.tags) if isinstance(shared, Shared) else {}}
 
@@ -65,7 +77,7 @@ class SharedOperations(Known):
         """The function that an ARN names. Lambda's tags belong to whole functions."""
         arn: str = params["Resource"]
         if ":function:" not in arn:
-            raise wrong(f"eventflow does not support tags of {arn} yet: only functions have tags.")
+            raise wrong(f"eventflow does not support tags of {arn} yet: functions and event source mappings have tags.")
         name, qualifier = self.place.function(arn)
         if qualifier is not None:
             raise wrong(f"Tags on function aliases and versions are not supported. Please specify a function ARN: {self.place.function_arn(name)}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from eventflow.errors import ServiceError
+from eventflow.function import LATEST
+from eventflow.services.functions.names import Place
 from eventflow.services.mappings.refusals import invalid
 
-LATEST = "$LATEST"
-FUNCTION = re.compile(
-    r"(?:(?:arn:aws:lambda:(?P<region>[a-z0-9-]+):)?(?P<account>[0-9]{12}):function:|function:)?(?P<name>[A-Za-z0-9_-]{1,64})(?::(?P<qualifier>\$LATEST|[A-Za-z0-9_-]{1,128}))?"
-)
 QUEUE = re.compile(r"arn:aws:sqs:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]{1,80}(?:\.fifo)?)")
 STREAM = re.compile(r"arn:aws:dynamodb:([a-z0-9-]+):([0-9]{12}):table/([A-Za-z0-9_.-]{3,255})/stream/([0-9T:.-]+)")
+MAPPING = re.compile(r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:event-source-mapping:([0-9a-f-]{36})")
 #: Event sources that AWS has and eventflow has not, by the service in their ARNs.
 ELSEWHERE = {
     "kinesis": "Kinesis streams",
@@ -56,10 +56,17 @@ class Source:
 
 def function_name(text: str, region: str, account: str) -> FunctionName | None:
     """None for what names no function of this account and region."""
-    match = FUNCTION.fullmatch(text)
-    if match is None or match["region"] not in (None, region) or match["account"] not in (None, account):
+    try:
+        name, qualifier = Place(region, account).function(text)
+    except ServiceError:
         return None
-    return FunctionName(match["name"], match["qualifier"] or "")
+    return FunctionName(name, qualifier or "")
+
+
+def mapping_of(arn: str) -> str | None:
+    """The UUID in the ARN of a mapping; None for an ARN of something else."""
+    match = MAPPING.fullmatch(arn)
+    return match[1] if match else None
 
 
 def source_of(arn: str | None, region: str, account: str) -> Source:

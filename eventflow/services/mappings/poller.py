@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from eventflow.clock import Clock
+from eventflow.clock import Clock, Timer
 from eventflow.database import Database
 from eventflow.errors import EventflowError, StorageError
 from eventflow.function import Function
@@ -24,6 +24,8 @@ log = logging.getLogger("eventflow.mappings")
 
 #: Seconds before a mapping that could not go on, mostly for want of disk, is tried again; they double.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: Seconds after which a function that was not there is looked for again.
+LOOK_AGAIN = 30.0
 
 
 class Runner(Protocol):
@@ -69,6 +71,7 @@ class Poller:
         self._target: MappingTarget | None = None
         self._task: asyncio.Task[None] | None = None
         self._poked = False
+        self._looking: Timer | None = None
 
     @property
     def problem(self) -> str:
@@ -98,7 +101,13 @@ class Poller:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._look_no_more()
         await self._runner.stop()
+
+    def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     # The task.
 
@@ -106,6 +115,7 @@ class Poller:
         pause = FIRST_PAUSE
         while self._poked:
             self._poked = False
+            self._look_no_more()
             try:
                 await (self._run() if self.record.runs else self._rest())
                 await self._settle()
@@ -126,11 +136,12 @@ class Poller:
         if function is None:
             await self._rest()
             self._problem = f"Function not found: {record.function.arn(self._region, self._account)}"
+            self._looking = self._clock.call_later(LOOK_AGAIN, self.poke)  # an alias comes without a word
             return
         trigger = trigger_of(record.function, record.source, record.settings)
         if self._target is not None and (self._target.trigger, self._target.named) != (trigger, record.function):
             await self._rest()
-        target = self._makings.target(function, trigger, record, Hooks(partial(self._makings.function, record.function), self._note))
+        target = self._makings.target(function, trigger, record, Hooks(partial(self._makings.function, record.function), self._note, self.poke))
         self._target = self._target or target  # the runner keeps the former, and gives it what is new of its function
         self._problem = ""
         await self._runner.run([(trigger, target)])

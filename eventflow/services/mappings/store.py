@@ -12,7 +12,7 @@ from uuid import UUID
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import ServiceError
-from eventflow.function import Function
+from eventflow.function import LATEST, Function
 from eventflow.services.mappings import records
 from eventflow.services.mappings.declared import Declared, declared
 from eventflow.services.mappings.names import FunctionName, Source, function_name, source_of
@@ -176,10 +176,10 @@ class Mappings:
     # What a change asks.
 
     async def check_timeout(self, function: str, timeout: float) -> None:
-        """Refuse a time limit that is longer than the visibility timeout of a queue which is polled for the function."""
-        for poller in self._pollers.values():
-            if poller.record.function.name == function and poller.record.source.kind == "queue":
-                await self._check_visibility(poller.record.source, timeout)
+        """Refuse a time limit that is longer than the visibility timeout of a queue which is polled for the function (its ``$LATEST``)."""
+        for record in [poller.record for poller in self._pollers.values()]:
+            if (record.function.name, record.function.version, record.source.kind) == (function, LATEST, "queue"):
+                await self._check_visibility(record.source, timeout)
 
     async def _check(self, record: Record) -> None:
         """Whether function, source and destination are there and go together, and nothing else joins them."""

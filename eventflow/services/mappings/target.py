@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from eventflow.dispatch.dispatcher import UnknownFunction
 from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
 from eventflow.services.mappings.names import FunctionName
@@ -21,10 +22,12 @@ FAILED = "PROBLEM: Function call failed"
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a target asks and tells: ``find`` gives the function as it is now, ``note`` gets each batch's result."""
+    """What a target asks and tells: ``find`` gives the function as it is now, ``note`` gets each batch's result, ``lost`` is called when there is no
+    function."""
 
     find: Callable[[], Function | None]
     note: Callable[[str], None]
+    lost: Callable[[], None]
 
 
 class MappingTarget(FunctionTarget):
@@ -45,7 +48,10 @@ class MappingTarget(FunctionTarget):
             self._attempts.add(attempt)
             attempt.add_done_callback(self._attempts.discard)
         function = self._hooks.find()  # anew for each batch: an alias may lead to another version
-        outcome = await self._invoke(self.function if function is None else function.key, payload, trace)
+        if function is None:
+            self._hooks.lost()
+            raise UnknownFunction(f"There is no function {self.named}, or it does not run.")
+        outcome = await self._invoke(function.key, payload, trace)
         if outcome.status is not Status.SYSTEM_ERROR:
             self._hooks.note(OK if outcome.ok else FAILED)
         return outcome
