@@ -52,6 +52,7 @@ SLOW = {
     "cli.md",
     "client.md",
     "dynamodb.md",
+    "event-source-mappings.md",
     "gateway-limits.md",
     "guarantees.md",
     "guide.md",
