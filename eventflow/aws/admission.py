@@ -76,12 +76,12 @@ class Admitted:
     async def _whole(self, pieces: AsyncIterator[bytes]) -> bytes:
         expected = int(self.request.headers.get("content-length", "0"))
         if expected > self._limit:
-            raise TooLarge
+            raise TooLarge(self._limit)
         self._share.foresee(expected)
         collected = bytearray()
         async for piece in pieces:
             if len(collected) + len(piece) > self._limit:
-                raise TooLarge
+                raise TooLarge(self._limit)
             self._share.take(len(piece))
             collected += piece
         return bytes(collected)

@@ -20,7 +20,7 @@ ABOUT_CHECKSUMS = frozenset(("x-amz-checksum-algorithm", "x-amz-checksum-mode", 
 
 
 class TooLarge(Exception):
-    """A body is larger than the limit for bodies that are read whole."""
+    """A body is larger than the limit for bodies that are read whole, which it says."""
 
 
 class Arriving:

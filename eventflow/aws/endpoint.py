@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -34,6 +35,9 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 CONTROL = "/_eventflow/"
 #: The largest body that is read whole; what an operation allows is its own rule, and smaller.
 BODY_LIMIT = 16 << 20
+#: AWS: a request that has a function's code or a layer in it, which are 50 MB at most before they are written in Base64. One is held at a time.
+LARGEST_UPLOAD = 70_167_211
+UPLOAD = re.compile(r"/2015-03-31/functions/?|/2015-03-31/functions/[^/]+/code|/2018-10-31/layers/[^/]+/versions")
 AnySignature = Signature | OldSignature
 log = logging.getLogger("eventflow.aws")
 
@@ -68,6 +72,7 @@ class Endpoint:
         self._control = control or self._health
         self._body_limit = body_limit
         self._bodies = bodies or BodyBudget()
+        self._uploads = BodyBudget(LARGEST_UPLOAD)
         self._router = Router(self._services.keys(), lambda service: self._wires.of(service).target_prefix)
         self._express = self._short_way()
         self._express_json = self._short_way_of_json()
@@ -111,8 +116,9 @@ class Endpoint:
 
     async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
         arriving = Arriving(receive, expected=request.has_body)
-        with self._bodies.share() as share:
-            reply = await self._reply(request, arriving, share)
+        bodies, limit = (self._uploads, LARGEST_UPLOAD) if is_large_upload(request) else (self._bodies, self._body_limit)
+        with bodies.share() as share:
+            reply = await self._reply(request, arriving, share, limit)
         if not arriving.finished and not await finish(arriving, request):
             # What was not read would be taken for the next request on this connection.
             reply.headers["connection"] = "close"
@@ -122,7 +128,7 @@ class Endpoint:
             # The head of the answer is gone already: the server sees that its end is missing, and closes the connection.
             log.exception("%s %s broke off in the middle of its answer", request.method, request.path)
 
-    async def _reply(self, request: Request, arriving: Arriving, share: Share) -> Reply:
+    async def _reply(self, request: Request, arriving: Arriving, share: Share, limit: int) -> Reply:
         signature = claimed(request)
         name = self._router.service(request, "" if signature is None or isinstance(signature, Refused) else signature.service)
         call = self._call(name, request, signature)
@@ -136,7 +142,7 @@ class Endpoint:
             if browsers is not None:
                 reply = await browsers.serve(call, request, arriving, spoken, None if self._open else self._credentials, self._clock)
             if reply is None:
-                admitted = await self._admit(call, request, arriving, signature, share)
+                admitted = await self._admit(call, request, arriving, signature, share, limit)
                 reply = await perform(service, spoken, call, request, admitted)
             if request.method != "HEAD":
                 await gather(reply)
@@ -160,9 +166,11 @@ class Endpoint:
             trace=request.headers.get("x-amzn-trace-id"),
         )
 
-    async def _admit(self, call: Call, request: Request, arriving: Arriving, signature: AnySignature | Refused | None, share: Share) -> Admitted:
+    async def _admit(
+        self, call: Call, request: Request, arriving: Arriving, signature: AnySignature | Refused | None, share: Share, limit: int
+    ) -> Admitted:
         claim = None if self._open else self._claim(call, request, signature)
-        admitted = Admitted(request, arriving, claim, self._body_limit, share)
+        admitted = Admitted(request, arriving, claim, limit, share)
         await admitted.check(s3=call.service == "s3")
         return admitted
 
@@ -180,6 +188,11 @@ class Endpoint:
         content = {"status": "ok", "services": sorted(self._services)} if found else {"status": "not found"}
         reply = Reply(200 if found else 404, {"content-type": "application/json"}, json.dumps(content).encode())
         await deliver(reply, scope["method"] == "HEAD", receive, send)
+
+
+def is_large_upload(request: Request) -> bool:
+    length = request.headers.get("content-length", "")
+    return length.isdecimal() and int(length) > BODY_LIMIT and UPLOAD.fullmatch(request.path) is not None
 
 
 async def live(receive: Receive, send: Send) -> None:

@@ -52,6 +52,8 @@ def translated(error: Exception, dialect: Dialect, call: Call) -> ServiceError:
             return ServiceError("InvalidURI" if s3 else "SerializationException", f"Couldn't parse the specified URI: {error}")
         case TooLarge() if s3:
             return ServiceError("MaxMessageLengthExceeded", "Your request was too big.")
+        case TooLarge() if dialect.family == "rest-json":
+            return ServiceError("RequestEntityTooLargeException", f"Request must be smaller than {error} bytes.", 413)
         case TooLarge():
             return ServiceError("RequestEntityTooLargeException", "Your request was too big.", 413)
         case Overloaded():

@@ -85,3 +85,220 @@ def test_a_function_is_made_run_told_of_and_deleted(client: Any) -> None:
     client.delete_function(FunctionName="first")
     assert refusal(client.invoke, FunctionName="first")[:2] == ("ResourceNotFoundException", 404)
     assert refusal(client.get_function, FunctionName="first")[:2] == ("ResourceNotFoundException", 404)
+
+
+def test_code_and_settings_change_and_a_revision_guards_both(client: Any) -> None:
+    made = create(client, "changing")
+    dry = client.update_function_code(FunctionName="changing", ZipFile=zipped(word="dry"), DryRun=True)
+    assert dry["CodeSha256"] == base64.b64encode(hashlib.sha256(zipped(word="dry")).digest()).decode()
+    assert invoke(client, "changing")["word"] == "one"
+    after = client.update_function_code(FunctionName="changing", ZipFile=zipped(word="two"), RevisionId=made["RevisionId"])
+    assert (after["LastUpdateStatus"], after["RevisionId"] != made["RevisionId"]) == ("Successful", True)
+    assert invoke(client, "changing")["word"] == "two"
+    stale = {"FunctionName": "changing", "RevisionId": made["RevisionId"]}
+    assert refusal(client.update_function_code, ZipFile=zipped(), **stale)[:2] == ("PreconditionFailedException", 412)
+    assert refusal(client.update_function_configuration, Timeout=5, **stale)[:2] == ("PreconditionFailedException", 412)
+    client.update_function_configuration(FunctionName="changing", Timeout=7, MemorySize=256, Environment={"Variables": {"COLOUR": "red"}})
+    client.get_waiter("function_updated_v2").wait(FunctionName="changing")
+    found = client.get_function_configuration(FunctionName="changing")
+    assert (found["Timeout"], found["MemorySize"], found["Environment"]) == (7, 256, {"Variables": {"COLOUR": "red"}})
+    assert invoke(client, "changing")["colour"] == "red"
+
+
+def test_versions_and_aliases_are_invoked_by_qualifier_and_arn(client: Any) -> None:
+    arn = create(client, "qualified", Publish=True)["FunctionArn"]
+    assert arn.endswith(":qualified:1")
+    second = client.update_function_code(FunctionName="qualified", ZipFile=zipped(word="two"), Publish=True)
+    assert (second["Version"], invoke(client, "qualified:1")["word"], invoke(client, arn)["version"]) == ("2", "one", "1")
+    client.update_function_code(FunctionName="qualified", ZipFile=zipped(word="three"))
+    alias = client.create_alias(FunctionName="qualified", Name="live", FunctionVersion="1", Description="d")
+    assert alias["AliasArn"] == arn.removesuffix("1") + "live"
+    answer = client.invoke(FunctionName="qualified", Qualifier="live")
+    assert (answer["ExecutedVersion"], json.load(answer["Payload"])["word"]) == ("1", "one")
+    routed = client.update_alias(FunctionName="qualified", Name="live", RoutingConfig={"AdditionalVersionWeights": {"2": 1.0}})
+    assert routed["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 1.0}}
+    assert client.invoke(FunctionName="qualified:live")["ExecutedVersion"] == "2"
+    assert invoke(client, "qualified")["word"] == "three"
+    assert client.get_function(FunctionName="qualified", Qualifier="live")["Configuration"]["Version"] == "1"
+    assert [version["Version"] for version in client.list_versions_by_function(FunctionName="qualified")["Versions"]] == ["$LATEST", "1", "2"]
+    assert [one["Name"] for one in client.list_aliases(FunctionName="qualified")["Aliases"]] == ["live"]
+    code, status, message = refusal(client.delete_function, FunctionName="qualified", Qualifier="1")
+    assert (code, status, "live" in message) == ("ResourceConflictException", 409, True)
+    client.delete_alias(FunctionName="qualified", Name="live")
+    client.delete_function(FunctionName="qualified", Qualifier="1")
+    for gone in ("qualified:1", "qualified:live", "qualified:77", "qualified:nobody"):
+        assert refusal(client.invoke, FunctionName=gone)[:2] == ("ResourceNotFoundException", 404)
+
+
+def test_publishing_checks_what_it_publishes(client: Any) -> None:
+    made = create(client, "published")
+    assert refusal(client.publish_version, FunctionName="published", CodeSha256="x")[0] == "InvalidParameterValueException"
+    assert refusal(client.publish_version, FunctionName="published", RevisionId="x")[:2] == ("PreconditionFailedException", 412)
+    first = client.publish_version(FunctionName="published", CodeSha256=made["CodeSha256"], RevisionId=made["RevisionId"], Description="the first")
+    assert (first["Version"], first["Description"]) == ("1", "the first")
+    assert client.publish_version(FunctionName="published")["Version"] == "1"
+
+
+def test_layers_are_there_for_the_functions_that_name_them(client: Any) -> None:
+    content = {"ZipFile": zipped({"python/extra_layer.py": "WORD = 'from a layer'\n"})}
+    layer = client.publish_layer_version(LayerName="words", Content=content, CompatibleRuntimes=[RUNTIME], Description="d", LicenseInfo="MIT")
+    assert (layer["Version"], layer["LayerVersionArn"]) == (1, "arn:aws:lambda:us-east-1:000000000000:layer:words:1")
+    code = {"ZipFile": zipped({"main.py": "from extra_layer import WORD\ndef handler(event, context): return WORD\n"})}
+    made = create(client, "layered", Code=code, Layers=[layer["LayerVersionArn"]])
+    assert made["Layers"] == [{"Arn": layer["LayerVersionArn"], "CodeSize": layer["Content"]["CodeSize"]}]
+    assert invoke(client, "layered") == "from a layer"
+    assert client.get_layer_version_by_arn(Arn=layer["LayerVersionArn"])["Content"]["CodeSha256"] == layer["Content"]["CodeSha256"]
+    assert [one["LayerName"] for one in client.list_layers(CompatibleRuntime=RUNTIME)["Layers"]] == ["words"]
+    assert client.list_layers(CompatibleRuntime="nodejs20.x")["Layers"] == []
+    client.delete_layer_version(LayerName="words", VersionNumber=1)
+    assert client.list_layer_versions(LayerName="words")["LayerVersions"] == []
+    assert refusal(client.get_layer_version, LayerName="words", VersionNumber=1)[:2] == ("ResourceNotFoundException", 404)
+    client.update_function_configuration(FunctionName="layered", Timeout=9)  # what used the layer keeps it
+    assert invoke(client, "layered") == "from a layer"
+    assert (
+        refusal(create, client=client, name="late", Layers=[layer["LayerVersionArn"]])[2]
+        == f"Layer version {layer['LayerVersionArn']} does not exist."
+    )
+    assert client.publish_layer_version(LayerName="words", Content=content)["Version"] == 2
+
+
+def test_what_versions_share_and_what_becomes_of_events(client: Any, process: DaemonProcess) -> None:
+    sqs = process.client("sqs")
+    arn = sqs.get_queue_attributes(QueueUrl=sqs.create_queue(QueueName="failed")["QueueUrl"], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    create(client, "settled", Code={"ZipFile": zipped({"main.py": "def handler(event, context): raise ValueError('no')\n"})})
+    client.put_function_event_invoke_config(FunctionName="settled", MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": arn}})
+    merged = client.update_function_event_invoke_config(FunctionName="settled", MaximumEventAgeInSeconds=60)
+    assert (merged["MaximumRetryAttempts"], merged["MaximumEventAgeInSeconds"]) == (0, 60)
+    assert merged["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": arn}}
+    assert merged["FunctionArn"].endswith(":settled:$LATEST")
+    assert client.list_function_event_invoke_configs(FunctionName="settled")["FunctionEventInvokeConfigs"][0]["MaximumEventAgeInSeconds"] == 60
+    client.invoke(FunctionName="settled", InvocationType="Event", Payload=b'{"n": 1}')
+    url = sqs.get_queue_url(QueueName="failed")["QueueUrl"]
+    (message,) = process.until(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"), "the failure was sent")
+    assert json.loads(message["Body"])["requestContext"]["condition"] == "RetriesExhausted"
+    client.delete_function_event_invoke_config(FunctionName="settled")
+    assert refusal(client.get_function_event_invoke_config, FunctionName="settled")[:2] == ("ResourceNotFoundException", 404)
+    assert client.put_function_concurrency(FunctionName="settled", ReservedConcurrentExecutions=0)["ReservedConcurrentExecutions"] == 0
+    assert refusal(client.invoke, FunctionName="settled")[:2] == ("TooManyRequestsException", 429)
+    assert client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"] == 1000
+    client.put_function_concurrency(FunctionName="settled", ReservedConcurrentExecutions=900)
+    assert client.get_function(FunctionName="settled")["Concurrency"] == {"ReservedConcurrentExecutions": 900}
+    create(client, "greedy")
+    code, _, message = refusal(client.put_function_concurrency, FunctionName="greedy", ReservedConcurrentExecutions=1)
+    assert (code, "below its minimum value of [100]" in message) == ("InvalidParameterValueException", True)
+    client.delete_function_concurrency(FunctionName="settled")
+    assert "ReservedConcurrentExecutions" not in client.get_function_concurrency(FunctionName="settled")
+    client.put_function_recursion_config(FunctionName="settled", RecursiveLoop="Allow")
+    assert client.get_function_recursion_config(FunctionName="settled")["RecursiveLoop"] == "Allow"
+    function = "arn:aws:lambda:us-east-1:000000000000:function:settled"
+    client.tag_resource(Resource=function, Tags={"a": "1", "b": "2"})
+    client.untag_resource(Resource=function, TagKeys=["a"])
+    assert client.list_tags(Resource=function)["Tags"] == {"b": "2"}
+
+
+def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
+    s3 = process.client("s3")
+    s3.create_bucket(Bucket="deployments")
+    s3.put_object(Bucket="deployments", Key="a/f.zip", Body=zipped(word="bucket"))
+    create(client, "fetched", Code={"S3Bucket": "deployments", "S3Key": "a/f.zip"})
+    assert invoke(client, "fetched")["word"] == "bucket"
+    code, _, message = refusal(client.update_function_code, FunctionName="fetched", S3Bucket="deployments", S3Key="nothing")
+    assert code == "InvalidParameterValueException"
+    assert message.startswith("Error occurred while GetObject. S3 Error Code: NoSuchKey.")
+
+
+@pytest.mark.slow
+def test_large_archives_pass_up_to_lambda_s_limit(client: Any) -> None:
+    large = {"main.py": "def handler(event, context): return 1\n", "data": "x" * 20_000_000}
+    assert create(client, "large", Code={"ZipFile": zipped(large)})["CodeSize"] > 20_000_000
+    assert invoke(client, "large") == 1
+    code, status, message = refusal(client.update_function_code, FunctionName="large", ZipFile=bytes(53_000_000))
+    assert (code, status) == ("RequestEntityTooLargeException", 413)
+    assert message.startswith("Request must be smaller than 70167211 bytes")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "words"),
+    [
+        ({"Role": "nobody"}, "ValidationException", "at 'role' failed to satisfy constraint"),
+        ({"Runtime": "python9.9"}, "InvalidParameterValueException", "Value python9.9 at 'runtime' failed to satisfy constraint"),
+        ({"Handler": "a b"}, "ValidationException", "at 'handler' failed to satisfy constraint"),
+        ({"Timeout": 901}, "ValidationException", "less than or equal to 900"),
+        ({"MemorySize": 10_241}, "ValidationException", "less than or equal to 10240"),
+        ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "InvalidParameterValueException", "Reserved keys used in this request: AWS_REGION"),
+        ({"Environment": {"Variables": {"A1": "x" * 4096}}}, "InvalidParameterValueException", "exceeded the 4KB limit"),
+        ({"Environment": {"Variables": {"1": "x"}}}, "ValidationException", "[a-zA-Z]([a-zA-Z0-9_])+"),
+        ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:no:1"]}, "InvalidParameterValueException", "does not exist"),
+        (
+            {"Layers": [f"arn:aws:lambda:us-east-1:000000000000:layer:n{n}:1" for n in range(6)]},
+            "InvalidParameterValueException",
+            "more than 5 layers",
+        ),
+        ({"Code": {"ImageUri": "x"}}, "InvalidParameterValueException", "ImageUri"),
+        ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", "Could not unzip uploaded file"),
+        ({"Code": {}}, "InvalidParameterValueException", "Please provide a source for function code."),
+        ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, "InvalidParameterValueException", "VpcConfig"),
+        ({"EphemeralStorage": {"Size": 1024}}, "InvalidParameterValueException", "EphemeralStorage"),
+        ({"TracingConfig": {"Mode": "Active"}}, "InvalidParameterValueException", "TracingConfig"),
+        ({"FileSystemConfigs": [{"Arn": "a", "LocalMountPath": "/mnt/x"}]}, "ValidationException", "fileSystemConfigs"),
+        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sns:us-east-1:000000000000:t"}}, "InvalidParameterValueException", "no topics"),
+        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:nobody"}}, "ResourceNotFoundException", "does not exist"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_in_lambda_s_words(client: Any, parameters: dict[str, Any], code: str, words: str) -> None:
+    refused, _, message = refusal(create, client=client, name="never", **parameters)
+    assert (refused, words in message) == (code, True), message
+    assert refusal(client.get_function, FunctionName="never")[0] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("arn:aws:lambda:us-east-1:000000000000:function:declared", None),
+        ("000000000000:function:declared", None),
+        ("000000000000:declared", None),
+        ("function:declared", None),
+        ("us-east-1:000000000000:function:declared:$LATEST", None),
+        ("arn:aws:lambda:eu-west-1:000000000000:function:declared", "ResourceNotFoundException"),
+        ("arn:aws:lambda:us-east-1:999999999999:function:declared", "ResourceNotFoundException"),
+        ("arn:aws:sqs:us-east-1:000000000000:declared", "ValidationException"),
+        ("a:b:c:d", "ValidationException"),
+        ("declared:", "ValidationException"),
+        ("sp ace", "ValidationException"),
+        ("n" * 65, "ValidationException"),
+    ],
+)
+def test_names_of_every_form_and_nonsense(client: Any, name: str, code: str | None) -> None:
+    if code is None:
+        assert client.get_function(FunctionName=name)["Configuration"]["FunctionName"] == "declared"
+        assert invoke(client, name) == "application"
+    else:
+        assert refusal(client.get_function, FunctionName=name)[0] == code
+        assert refusal(client.invoke, FunctionName=name)[0] == code
+
+
+def test_the_application_s_functions_are_listed_with_the_others_and_changed_in_the_application_alone(client: Any) -> None:
+    create(client, "aaa", Publish=True)
+    create(client, "zzz")
+    names = [
+        one["FunctionName"] for page in client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 1}) for one in page["Functions"]
+    ]
+    assert names == sorted(names)
+    assert {"aaa", "declared", "zzz"} <= set(names)
+    every = [(one["FunctionName"], one["Version"]) for one in client.list_functions(FunctionVersion="ALL")["Functions"]]
+    assert {("aaa", "$LATEST"), ("aaa", "1"), ("declared", "$LATEST")} <= set(every)
+    code, status, message = refusal(client.delete_function, FunctionName="declared")
+    assert (code, status) == ("ResourceConflictException", 409)
+    assert "declared in the module app" in message
+    assert refusal(create, client=client, name="declared")[:2] == ("ResourceConflictException", 409)
+    assert refusal(create, client=client, name="aaa")[2] == "Function already exist: aaa"
+
+
+def test_what_is_not_there_is_named(client: Any) -> None:
+    create(client, "plain")
+    policy = {"StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "*"}
+    assert refusal(client.add_permission, FunctionName="plain", **policy)[:2] == ("NotImplemented", 501)
+    assert refusal(client.create_function_url_config, FunctionName="plain", AuthType="NONE")[:2] == ("NotImplemented", 501)
+    provisioned = {"Qualifier": "1", "ProvisionedConcurrentExecutions": 1}
+    assert refusal(client.put_provisioned_concurrency_config, FunctionName="plain", **provisioned)[:2] == ("NotImplemented", 501)

@@ -103,7 +103,7 @@ class Unpacking:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if entry.flag_bits & 1 or kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             raise Broken
-        if entry.is_dir() or kind == stat.S_IFDIR:
+        if entry.orig_filename.endswith("/") or kind == stat.S_IFDIR:
             self._make_folders(parts)
             return
         if not parts or parts in self._names or parts in self._folders:

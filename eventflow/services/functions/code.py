@@ -58,7 +58,8 @@ class CodeStore:
         self._held: Counter[str] = Counter()
         #: One at a time unpacks or removes: no more memory and processor than that goes into it, whatever comes.
         self._at_work = asyncio.Lock()
-        self._timers: set[Timer] = set()
+        self._forgotten: dict[str, float] = {}  # and when they may go, in monotonic seconds
+        self._timer: Timer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def path(self, sha: str) -> Path:
@@ -76,9 +77,8 @@ class CodeStore:
                 remove_tree(entry)
 
     async def close(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextlib.asynccontextmanager
@@ -100,14 +100,23 @@ class CodeStore:
 
     def forget(self, contents: Iterable[str]) -> None:
         """These contents may not be named any more: remove them when nobody can be reading them."""
-        some = set(contents)
-        if some:
-            timer = self._clock.call_later(GRACE, lambda: self._let_go(some, timer))
-            self._timers.add(timer)
+        due = self._clock.monotonic() + GRACE
+        self._forgotten |= dict.fromkeys(contents, due)
+        self._arm()
 
-    def _let_go(self, contents: set[str], timer: Timer) -> None:
-        self._timers.discard(timer)
-        task = asyncio.get_running_loop().create_task(self._remove_later(contents))
+    def _arm(self) -> None:
+        if self._timer is None and self._forgotten:
+            wait = min(self._forgotten.values()) - self._clock.monotonic()
+            self._timer = self._clock.call_later(max(0.0, wait), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = self._clock.monotonic()
+        due = {sha for sha, at in self._forgotten.items() if at <= now}
+        for sha in due:
+            del self._forgotten[sha]
+        self._arm()
+        task = asyncio.get_running_loop().create_task(self._remove_later(due))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
