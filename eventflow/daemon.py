@@ -45,7 +45,7 @@ from eventflow.reloader import Changes
 from eventflow.runtime import boto3_endpoints
 from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
-from eventflow.runtime.nursery import Nursery
+from eventflow.runtime.nursery import NO_APP, Nursery
 from eventflow.runtime.pool import Pool
 from eventflow.sam.addresses import GATEWAY, with_gateway
 from eventflow.sam.options import TemplateOptions
@@ -145,7 +145,7 @@ class Daemon:
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, self._launcher, self._logs, self._zygote_lost)
         self._dispatcher.attach(self._pool)
         self._deployments = Deployments(
-            self._pool, self._dispatcher, self._core.concurrency, clock, lambda: Nursery("", self._variables(), self._pool), self._retire
+            self._pool, self._dispatcher, self._core.concurrency, clock, lambda: Nursery(NO_APP, self._variables(), self._pool), self._retire
         )
         self._core.functions.attach(self._deployments)
         self._urls = self._core.functions.urls.door = FunctionUrls(self._gateway_url, self._reroute)

@@ -27,6 +27,8 @@ STREAMED = "RESPONSE_STREAM"
 LATEST = "$LATEST"
 #: Lambda's word for recursive loops that are not stopped.
 ALLOW = "Allow"
+#: What a function has by API or by a template alone: whoever sets it has checked it.
+UNCHECKED = ("package", "version", "recursive_loop", "provisioned_concurrency")
 URL_MODES = ("BUFFERED", STREAMED)
 
 #: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
@@ -162,7 +164,8 @@ class Function:
     the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
     address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module,
     ``version`` the number of a published version. ``retry_delays``, which Lambda does not have, are the seconds before each retry after a function
-    error, in place of ``retries``. With ``recursive_loop`` "Allow" chains of events in which it stands often go on.
+    error, in place of ``retries``. With ``recursive_loop`` "Allow" chains of events in which it stands often go on. So many environments as
+    ``provisioned_concurrency`` says have done their init before anybody asks.
     """
 
     name: str
@@ -183,6 +186,7 @@ class Function:
     package: Package | None = None
     version: str = LATEST
     recursive_loop: str = "Terminate"
+    provisioned_concurrency: int = 0
 
     @cached_property
     def key(self) -> str:
@@ -209,7 +213,7 @@ class Function:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Function:
         """The function that ``to_json`` wrote, its values checked again."""
-        settings = {name: value for name, value in values.items() if name not in ("handler", "package", "version", "recursive_loop")}
+        settings = {name: value for name, value in values.items() if name not in ("handler", *UNCHECKED)}
         package = values.get("package")
         for destination in ("on_success", "on_failure"):
             if isinstance(settings.get(destination), Mapping):
@@ -220,6 +224,7 @@ class Function:
             package=None if package is None else Package.from_json(package),
             version=values.get("version", LATEST),
             recursive_loop=values.get("recursive_loop", "Terminate"),
+            provisioned_concurrency=values.get("provisioned_concurrency", 0),
             **ready,
         )
 

@@ -25,7 +25,8 @@ class Crew:
     """The environments of one function. ``urgent`` are synchronous invocations that hold a slot and wait for an environment; ``usual_ms`` is
     what an invocation takes lately, ``processor_share`` how much of that it computes (0 to 1)."""
 
-    """``nursery`` is the zygote that its environments come from; without one none can be started."""
+    """``nursery`` is the zygote that its environments come from; without one none can be started. ``failed_inits`` counts those that failed since
+    the last that did not."""
 
     function: Function
     nursery: Nursery | None = None
@@ -38,6 +39,8 @@ class Crew:
     growing: Timer | None = None
     patience: Timer | None = None
     blocked_until: float = 0.0
+    warming: Timer | None = None
+    failed_inits: int = 0
 
     @property
     def quick(self) -> bool:
@@ -52,6 +55,15 @@ class Crew:
     def patient(self) -> bool:
         """Whether callers wait for its environments: the usual invocation is over before another environment would have started."""
         return self.quick and self.started > 0
+
+    def is_stale(self, environment: Environment) -> bool:
+        """Whether it runs what was the function before."""
+        return environment.nursery is not self.nursery or environment.function is not self.function
+
+    @property
+    def current(self) -> list[Environment]:
+        """The environments of the function as it is now, those aside that are about to end."""
+        return [environment for environment in self.environments if not self.is_stale(environment) and environment.phase is not Phase.ENDING]
 
     def getting_on(self, now: float, most: int | None = None) -> int:
         """How many environments run it and are as quick as usual, up to ``most``. One that has been running for longer is not."""

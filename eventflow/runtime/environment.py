@@ -51,6 +51,7 @@ class Environment:
     deadline: float
     phase: Phase = Phase.STARTING
     initialised: bool = False
+    provisioned: bool = False  # started before anybody asked: its init belongs to no invocation
     pid: int = 0
     in_flight: deque[Invocation] = field(default_factory=deque)
     init_ms: float | None = None

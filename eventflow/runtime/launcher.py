@@ -35,7 +35,7 @@ class Launcher:
         self._folder = folder
         self._numbers = itertools.count(1)
 
-    def launch(self, function: Function, nursery: Nursery | None) -> Environment:
+    def launch(self, function: Function, nursery: Nursery | None, *, provisioned: bool = False) -> Environment:
         """Ask a zygote for an environment. Raises OSError when the machine has no room for it, or there is no zygote; nothing is left behind then."""
         if nursery is None:
             raise OSError("the process that environments are forked from is not running")
@@ -54,7 +54,8 @@ class Launcher:
             deadline = now + INIT_SECONDS * (1 + function.snap_start)  # the template's init perhaps, and the hooks after the restore
             if not nursery.is_warm.is_set():
                 deadline += LOAD_SECONDS  # it is forked only then
-            environment = Environment(name, function, nursery, ours, log, confinement, folder, now, deadline, log_stream=self._log_stream(function))
+            environment = Environment(name, function, nursery, ours, log, confinement, folder, now, deadline, provisioned=provisioned)
+            environment.log_stream = self._log_stream(function)
             with theirs:
                 nursery.fork({**self._request(environment), **self._template(environment)}, [theirs.fileno(), log])
             undo.pop_all()
@@ -105,7 +106,7 @@ class Launcher:
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
             "AWS_LAMBDA_FUNCTION_VERSION": function.version,
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if function.snap_start else "on-demand",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type(environment),
             **self.variables,
             **function.environment,
         }
@@ -119,6 +120,13 @@ class Launcher:
             "procs": list(confinement.procs),
             "data_limit": confinement.data_limit,
         }
+
+
+def initialization_type(environment: Environment) -> str:
+    """Lambda's word for why the init runs."""
+    if environment.provisioned:
+        return "provisioned-concurrency"
+    return "snap-start" if environment.function.snap_start else "on-demand"
 
 
 def open_log(folder: Path) -> int:

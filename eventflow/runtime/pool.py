@@ -41,6 +41,9 @@ GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
 SPARE_MEMORY = 256 * MEGABYTE
 RESTART_SECONDS = 1.0
+#: Environments of one function that start at once because it is provisioned with them, and the longest pause after inits that failed.
+WARMING = 4
+LONGEST_PAUSE = 60.0
 
 
 class Pool:
@@ -95,9 +98,10 @@ class Pool:
         comes waits until there is one."""
         crew = self._crews.setdefault(function.key, Crew(function))
         if crew.function != function or crew.nursery is not nursery:
-            crew.function, crew.nursery = function, nursery
+            crew.function, crew.nursery, crew.failed_inits = function, nursery, 0
             self._retire(crew)
         self.wake(function.key)
+        self._keep_warm(crew)
 
     def remove(self, key: str) -> None:
         """Run a function no more; what runs ends as it began, and callers that wait are told."""
@@ -107,6 +111,8 @@ class Pool:
         crew = self._crews.pop(key, None)
         if crew is None:
             return
+        if crew.warming is not None:
+            crew.warming.cancel()
         self._retire(crew)
         while crew.urgent:
             self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
@@ -312,10 +318,38 @@ class Pool:
         self._room_left = room
         return room
 
-    def _start(self, crew: Crew) -> bool:
+    def _keep_warm(self, crew: Crew) -> None:
+        """Start the environments that the function is provisioned with, a few at a time; where their init fails, more and more slowly."""
+        if crew.warming is not None or crew.nursery is None or self._closing:
+            return
+        missing = crew.function.provisioned_concurrency - len(crew.current)
+        if missing > 0 and crew.failed_inits:
+            pause = min(RESTART_SECONDS * 2 ** (crew.failed_inits - 1), LONGEST_PAUSE)
+            crew.warming = self._clock.call_later(pause, lambda: self._warm_again(crew))
+            return
+        for _ in range(min(missing, WARMING - crew.starting)):
+            if not self._room() or not self._start(crew, provisioned=True):
+                crew.warming = self._clock.call_later(RESTART_SECONDS, lambda: self._warm_again(crew))
+                return
+
+    def _warm_again(self, crew: Crew) -> None:
+        crew.warming = None
+        if self._crews.get(crew.function.key) is crew and crew.nursery is not None and self._room():
+            missing = crew.function.provisioned_concurrency - len(crew.current)
+            if missing > 0 and self._start(crew, provisioned=True) and not crew.failed_inits:
+                self._keep_warm(crew)
+
+    def warm(self, key: str) -> tuple[int, bool]:
+        """How many environments of a function have done their init and run its newest code, and whether the last init failed."""
+        crew = self._crews.get(key)
+        if crew is None:
+            return 0, False
+        return sum(1 for one in crew.current if one.initialised), crew.failed_inits > 0
+
+    def _start(self, crew: Crew, *, provisioned: bool = False) -> bool:
         """Fork an environment; False when that could not be asked for."""
         try:
-            environment = self._launcher.launch(crew.function, crew.nursery)
+            environment = self._launcher.launch(crew.function, crew.nursery, provisioned=provisioned)
         except OSError as error:
             self._cannot_start(crew, error)
             return False
@@ -431,7 +465,7 @@ class Pool:
     def _ready(self, environment: Environment, answer: frames.Answer) -> None:
         environment.cpu_ms = answer.cpu_ms
         crew = self._crews.get(environment.function.key)
-        environment.init_ms = answer.duration
+        environment.init_ms = None if environment.provisioned else answer.duration
         self._transcript.take_output(environment, answer.log_end, "")
         environment.phase = Phase.IDLE
         environment.since = self._clock.monotonic()
@@ -439,6 +473,8 @@ class Pool:
         self._starts.ended(environment)
         if crew is not None and environment in crew.environments:
             crew.starting -= 1
+            crew.failed_inits = 0
+            self._keep_warm(crew)
         self._free(environment)
 
     def _init_failed(self, environment: Environment, answer: frames.Answer) -> None:
@@ -485,7 +521,7 @@ class Pool:
     def _top_up(self, environment: Environment) -> None:
         """Send a quick function's next invocations before it has run out of them."""
         crew = self._crews.get(environment.function.key)
-        if crew is None or environment.phase is not Phase.BUSY or self._stale(environment, crew) or crew.urgent:
+        if crew is None or environment.phase is not Phase.BUSY or crew.is_stale(environment) or crew.urgent:
             return
         window = self._window(crew)
         if window > 1 and len(environment.in_flight) <= QUICK_WINDOW // 2:
@@ -493,16 +529,12 @@ class Pool:
             if invocations:
                 self._assign(environment, invocations, slots=0)
 
-    def _stale(self, environment: Environment, crew: Crew) -> bool:
-        """Whether it runs what was the function before."""
-        return environment.nursery is not crew.nursery or environment.function is not crew.function
-
     def _free(self, environment: Environment) -> None:
         """An environment has nothing to do: feed it, keep it warm, or let it go."""
         crew = self._crews.get(environment.function.key)
         if environment.phase is not Phase.IDLE:
             return
-        if crew is None or self._stale(environment, crew) or environment not in crew.environments or self._closing:
+        if crew is None or crew.is_stale(environment) or environment not in crew.environments or self._closing:
             environment.kill()
             return
         environment.since = self._clock.monotonic()
@@ -531,6 +563,9 @@ class Pool:
         self._transcript.take_output(environment, None, request_id)
         crew = self._crews.get(key)
         starting = self._forget(environment)
+        if crew is not None and not crew.is_stale(environment):
+            crew.failed_inits += starting or environment.phase is not Phase.ENDING  # a process that dies again and again by itself is no better
+            self._keep_warm(crew)
         if running is not None:
             if outcome.error_type == "Sandbox.Timedout":
                 self._transcript.tell_timeout(environment, request_id)
@@ -596,7 +631,8 @@ class Pool:
         self._reap_timer = None
         oldest = self._clock.monotonic() - self._idle_seconds
         for crew in self._crews.values():
-            for environment in [one for one in crew.idle if one.since < oldest]:
+            spare = max(0, len(crew.current) - crew.function.provisioned_concurrency)
+            for environment in [one for one in crew.idle if one.since < oldest][:spare]:
                 crew.idle.remove(environment)
                 environment.let_go()
         if any(crew.idle for crew in self._crews.values()):
