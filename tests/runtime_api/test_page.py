@@ -13,7 +13,7 @@ from tests.process.spine import Spine, with_packages
 from tests.runtime_api.packages import packaged
 
 PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
-BLOCK = re.compile(r"^```(\w+)\n(?P<text>(?:#!.*\n)?(?://|#) (?P<name>\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(?P<text>(?:#![^\n]*\n)?(?://|#) (?P<name>\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("node", "bash", "curl"))), reason="there is no node, no bash or no curl on this machine")
