@@ -166,7 +166,7 @@ class Environment:
 
     def let_go(self) -> None:
         """End one that runs nothing. Programs beside its process, which are Lambda's extensions, are told first, and have a moment."""
-        if not runs_programs(self.function):
+        if not runs_programs(self.function.package, self.function.environment):
             self.kill()
             return
         self.phase = Phase.ENDING

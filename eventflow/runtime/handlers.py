@@ -25,20 +25,19 @@ LOADED_BEFORE = """
 """
 
 
-def runs_here(function: Mapping[str, Any], variables: Mapping[str, str]) -> bool:
-    """Whether a function runs in its environment's process; else it is a program of its own, which uses the Runtime API."""
-    package = function.get("package")
-    return package is None or (runtimes.is_in_process(package["runtime"]) and WRAPPER not in variables)
+def package_of(function: Mapping[str, Any]) -> Package | None:
+    """Of the daemon's description of a function."""
+    return None if function.get("package") is None else Package.from_json(function["package"])
 
 
 def find(function: Mapping[str, Any], variables: Mapping[str, str]) -> Handler:
     """The handler. Raises ``FunctionFailed`` with Lambda's error types. ``variables`` are those that are set for the function."""
-    if function.get("package") is None:
+    package = package_of(function)
+    if package is None:
         return bootstrap.find_handler(function["handler"])
-    if not runs_here(function, variables):
-        message = f"snap_start needs a function that runs in the environment's own process: {runtimes.OURSELVES}, without {WRAPPER}"
+    if runtimes.runs_programs(package, variables):
+        message = f"snap_start needs a function that runs in the environment's own process: {runtimes.OURSELVES}, without extensions and {WRAPPER}"
         raise bootstrap.FunctionFailed(bootstrap.error_object("Runtime.InvalidRuntime", message), 1)
-    package = Package.from_json(function["package"])
     enter(package, variables)
     return of_package(function["handler"], package)
 

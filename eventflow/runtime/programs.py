@@ -116,18 +116,6 @@ def as_bash(path: str) -> list[str]:
     return [path]
 
 
-def extension_files(package: Package) -> list[str]:
-    """The executables in the layers' ``extensions`` folders; of several with one name the last layer's counts, as if unpacked over each other."""
-    found: dict[str, str] = {}
-    for layer in package.layers:
-        folder = os.path.join(layer, "extensions")  # noqa: PTH118
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for entry in os.scandir(folder):
-                if entry.is_file() and os.access(entry.path, os.X_OK):
-                    found[entry.name] = entry.path
-    return [found[name] for name in sorted(found)]
-
-
 def package_variables(package: Package, given: Mapping[str, str]) -> dict[str, str]:
     """What Lambda sets for a function's code, with the layers where it would look below ``/opt``. What the function sets itself stays."""
     layers = list(reversed(package.layers))  # what comes later lies above

@@ -30,12 +30,12 @@ from eventflow.runtime.programs import (
     Program,
     cpu_ms,
     end_text,
-    extension_files,
     listen,
     package_variables,
     peak_kib,
     runtime_command,
 )
+from eventflow.runtime.runtimes import extension_files
 
 #: AWS: after SHUTDOWN, extensions have two seconds; a runtime with internal extensions alone has half a second.
 SHUTDOWN_SECONDS = 2.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eventflow.errors import SettingError
-from eventflow.function import Function
+from eventflow.function import Package
 
 #: Lambda's names of what runs a function, with the program that each needs ("" where the code brings its own ``bootstrap``).
 PROGRAMS = {
@@ -66,10 +69,21 @@ def is_in_process(runtime: str) -> bool:
     return runtime == OURSELVES
 
 
-def runs_programs(function: Function) -> bool:
-    """Whether the function is run by programs below its environment's process, and not by that itself."""
-    package = function.package
-    return package is not None and (not is_in_process(package.runtime) or WRAPPER in function.environment)
+def runs_programs(package: Package | None, variables: Mapping[str, str]) -> bool:
+    """Whether a function is run by programs below its environment's process, and not by that itself. ``variables`` are those set for the function."""
+    return package is not None and (not is_in_process(package.runtime) or WRAPPER in variables or bool(extension_files(package)))
+
+
+def extension_files(package: Package) -> list[str]:
+    """The executables in the layers' ``extensions`` folders; of several with one name the last layer's counts, as if unpacked over each other."""
+    found: dict[str, str] = {}
+    for layer in package.layers:
+        folder = os.path.join(layer, "extensions")  # noqa: PTH118
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for entry in os.scandir(folder):
+                if entry.is_file() and os.access(entry.path, os.X_OK):
+                    found[entry.name] = entry.path
+    return [found[name] for name in sorted(found)]
 
 
 @functools.cache

@@ -104,7 +104,7 @@ def watch_memory(environments: list[Environment]) -> None:
     """End those that are larger than their function may be."""
     if not environments:
         return
-    outside = [environment.pid for environment in environments if runs_programs(environment.function)]
+    outside = [one.pid for one in environments if runs_programs(one.function.package, one.function.environment)]
     sizes = resident_bytes([environment.pid for environment in environments])
     sizes |= resident_below(outside) if outside else {}
     for environment in environments:

@@ -98,7 +98,7 @@ def begin(request: Request, connection: int) -> int:
     """An environment's life: the init, then one invocation at a time. With an ``error`` in the request the init has failed already."""
 
     function, variables, daemon = request["function"], request["environment"], socket.socket(fileno=connection)
-    if "error" not in request and not handlers.runs_here(function, variables):
+    if "error" not in request and runtimes.runs_programs(handlers.package_of(function), variables):
         return Supervisor(daemon, function, variables).run()
 
     def init() -> Callable[[Any, Any], Any]:

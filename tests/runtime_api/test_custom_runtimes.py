@@ -164,6 +164,20 @@ def test_a_program_that_exits_is_an_exit_of_the_function(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_runtime_that_never_asks_is_ended_at_the_limit_of_the_init(tmp_path: Path) -> None:
+    function = packaged(tmp_path, "provided", {"bootstrap": "#!/bin/sh\necho begun\nsleep 600\n"}, timeout=60)
+
+    async def work(spine: Spine) -> None:
+        await spine.nursery.warm()  # until then, environments are given more time
+        outcome = await spine.invoke("f")
+        assert outcome.error_type == "Sandbox.Timedout"
+        assert "init phase of f did not finish within 10.00 seconds" in (outcome.error_message or "")
+        assert "begun" in spine.log_text("f")
+
+    with_packages(tmp_path, [function], work)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("limiter", [None, WatchLimiter()], ids=["strongest", "watched"])
 def test_the_memory_limit_counts_the_program(tmp_path: Path, limiter: Limiter | None) -> None:
     function = packaged(tmp_path, "provided", {"bootstrap": OBEDIENT}, timeout=60)

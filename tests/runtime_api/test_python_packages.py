@@ -172,3 +172,38 @@ def test_pythons_of_other_versions(tmp_path: Path) -> None:
             assert (await spine.invoke(function.name)).value() == [3, int(function.name.partition("-")[2])]
 
     with_packages(tmp_path, functions, work)
+
+
+def test_snap_start_copies_a_process_that_has_loaded_the_package(tmp_path: Path) -> None:
+    code = "import os\nloaded = os.getpid()\ndef handler(event, context):\n    return [loaded, os.getpid(), os.getcwd()]"
+    function = packaged(tmp_path, OURSELVES, {"app.py": code}, snap_start=True)
+
+    async def work(spine: Spine) -> None:
+        loaded, pid, folder = (await spine.invoke("f")).value()
+        assert loaded != pid
+        assert folder == str(tmp_path / "f")
+
+    with_packages(tmp_path, [function], work)
+
+
+def test_a_python_function_with_an_extension_in_a_layer(tmp_path: Path) -> None:
+    extension = f"""
+    #!{sys.executable} -IS
+    import http.client, os
+    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    connection.request("POST", "/2020-01-01/extension/register", '{{"events": []}}', {{"Lambda-Extension-Name": "watcher"}})
+    response = connection.getresponse()
+    print("registered", response.status, flush=True)
+    id = response.headers["Lambda-Extension-Identifier"]
+    response.read()
+    connection.request("GET", "/2020-01-01/extension/event/next", headers={{"Lambda-Extension-Identifier": id}})
+    connection.getresponse()
+    """
+    layer = write(tmp_path / "layer", {"extensions/watcher": extension})
+    function = packaged(tmp_path, OURSELVES, {"app.py": ECHO}, layers=(layer,), timeout=60)
+
+    async def work(spine: Spine) -> None:
+        assert (await spine.invoke("f")).value() == "app"
+        assert "registered 200" in spine.log_text("f")
+
+    with_packages(tmp_path, [function], work)
