@@ -297,6 +297,7 @@ class RuleTarget:
 
     def __init__(self, notifications: BucketNotifications, region: str, bucket: str, rule: Rule, deliver: Deliver) -> None:
         self.function = rule.id
+        self.version = ""
         self.timeout = 0.0
         self.concurrency = 0
         self.account = notifications.account

@@ -71,6 +71,7 @@ class FunctionTarget:
         concurrency: int,
     ) -> None:
         self.function = function.name
+        self.version = function.version
         self.timeout = float(function.timeout)
         self.concurrency = concurrency
         self.account = account

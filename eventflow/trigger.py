@@ -195,8 +195,8 @@ class BusSource(Protocol):
 class Target(Protocol):
     """One function as its trigger sees it.
 
-    ``function`` is its name, ``timeout`` its time limit in seconds, ``concurrency`` how many of its invocations may run at once;
-    ``account`` and ``region`` serve to build ARNs.
+    ``function`` is its name, ``version`` the version that runs (``$LATEST``), ``timeout`` its time limit in seconds, ``concurrency`` how many of its
+    invocations may run at once; ``account`` and ``region`` serve to build ARNs.
     ``emit`` returns once the event is on disk (its request id); an ``id`` that was emitted before for this function is ignored, and says so
     by returning
     the first event's request id. ``invoke`` runs the function now and returns how it ended; it raises ``Throttled`` when there is no free
@@ -207,6 +207,7 @@ class Target(Protocol):
     """
 
     function: str
+    version: str
     timeout: float
     concurrency: int
     account: str

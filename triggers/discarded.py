@@ -44,7 +44,7 @@ def record_of(target: Target, source: StreamSource, discarded: Discarded, condit
         }
     }
     if invocations:
-        found["responseContext"] = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+        found["responseContext"] = {"statusCode": 200, "executedVersion": target.version, "functionError": "Unhandled"}
     return found | {
         "version": "1.0",
         "timestamp": iso(target.clock.now()),

@@ -87,6 +87,7 @@ class RecordingTarget:
 
     clock: Clock
     function: str = "function"
+    version: str = "$LATEST"
     timeout: float = 3.0
     concurrency: int = 10
     account: str = "000000000000"

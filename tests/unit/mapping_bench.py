@@ -59,7 +59,9 @@ class World:
     """``handlers`` are the functions' code by name, ``ends`` what their next invocations end with instead: outcomes or exceptions. ``events`` is what
     each was invoked with."""
 
-    def __init__(self, folder: Path, clock: VirtualClock, functions: Iterable[Function], triggers: Iterable[tuple[str, Trigger]] = ()) -> None:
+    def __init__(
+        self, folder: Path, clock: VirtualClock, functions: Iterable[Function], triggers: Iterable[tuple[str, Trigger]] = (), sweeping: bool = False
+    ) -> None:
         self.clock = clock
         self.database = WatchedDatabase(folder / "eventflow.db")
         self.core = Core(self.database, clock, buckets=folder / "buckets", account=ACCOUNT, region=REGION)
@@ -72,6 +74,7 @@ class World:
         self.gate: asyncio.Event | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._folder = folder
+        self._sweeping = sweeping
 
     async def open(self) -> World:
         self.clock._settlers.clear()
@@ -80,7 +83,7 @@ class World:
         await self.core.open()
         self.core.dispatcher.attach(self)
         await self.load()
-        self.mappings.start()
+        self.mappings.start(sweeping=self._sweeping)
         await self.clock.settle()
         return self
 
@@ -150,6 +153,11 @@ class World:
             if isinstance(outcome, ServiceError):
                 raise outcome
 
+    async def received(self, name: str) -> list[Any]:
+        """The JSON of what is in a queue."""
+        found = await self.core.queues.receive(REGION, name, limit=10, wait=0, visibility=0)
+        return [json.loads(one.body) for one in found]
+
     async def counts(self, name: str = "orders") -> tuple[int, int]:
         """Messages that are visible, and that are in flight."""
         told = await self.core.queues.attributes(REGION, name, ["All"])
@@ -183,9 +191,16 @@ def queue_arn(name: str) -> str:
     return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
 
 
-def world(scenario: Callable[[World], Awaitable[None]], folder: Path, *functions: Function, triggers: Iterable[tuple[str, Trigger]] = ()) -> None:
+def world(
+    scenario: Callable[[World], Awaitable[None]],
+    folder: Path,
+    *functions: Function,
+    triggers: Iterable[tuple[str, Trigger]] = (),
+    sweeping: bool = False,
+) -> None:
     async def main() -> None:
-        at = await World(folder, VirtualClock(), functions or (Function("f", "app:f", timeout=5), Function("g", "app:g", timeout=5)), triggers).open()
+        known = functions or (Function("f", "app:f", timeout=5), Function("g", "app:g", timeout=5))
+        at = await World(folder, VirtualClock(), known, triggers, sweeping).open()
         try:
             await scenario(at)
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mapping_bench import ACCOUNT, REGION, World, failure, queue_arn, world
 
-from eventflow.errors import ServiceError
+from eventflow.errors import ServiceError, StorageError
 from eventflow.function import Function
 from triggers import Queue, Stream
 
@@ -517,3 +517,141 @@ def test_what_an_update_empties_is_gone(tmp_path: Path) -> None:
         assert (await at.mappings.get(uuid))["DestinationConfig"] == {"OnFailure": {}}
 
     world(scenario, tmp_path)
+
+
+def test_a_queue_s_settings_are_obeyed(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        await at.create(
+            await at.queue(VisibilityTimeout="60"),
+            BatchSize=20,
+            MaximumBatchingWindowInSeconds=3,
+            FunctionResponseTypes=["ReportBatchItemFailures"],
+            ScalingConfig={"MaximumConcurrency": 2},
+            FilterCriteria={"Filters": [{"Pattern": '{"body": {"n": [{"numeric": ["<", 30]}]}}'}]},
+        )
+        at.gate = asyncio.Event()
+        await at.send(*(f'{{"n": {number}}}' for number in range(10)))
+        await at.clock.advance("1s")
+        assert at.events == []  # a window of three seconds is open
+        await at.send(*(f'{{"n": {number}}}' for number in range(10, 70)))
+        await at.clock.advance("30s")
+        assert [len(bodies) for bodies in at.bodies()] == [20, 10]  # two run, and no more
+        failed = at.events[0][1]["Records"][3]
+        at.ends = [{"batchItemFailures": [{"itemIdentifier": failed["messageId"]}]}, {}]
+        at.gate.set()
+        await at.clock.settle()
+        assert await at.counts() == (0, 1)
+        await at.clock.advance("65s")
+        assert at.bodies()[2:] == [[failed["body"]]]
+        assert await at.counts() == (0, 0)
+
+    world(scenario, tmp_path)
+
+
+def test_a_stream_s_settings_are_obeyed(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = await at.table()
+        await at.queue("lost")
+        await at.core.dispatcher.put(Function("f", "app:f", version="3"))
+        uuid = await at.create(
+            arn,
+            "f:3",
+            StartingPosition="TRIM_HORIZON",
+            BatchSize=4,
+            MaximumBatchingWindowInSeconds=5,
+            BisectBatchOnFunctionError=True,
+            MaximumRetryAttempts=1,
+            DestinationConfig={"OnFailure": {"Destination": queue_arn("lost")}},
+            FunctionResponseTypes=["ReportBatchItemFailures"],
+            FilterCriteria={"Filters": [{"Pattern": '{"eventName": ["INSERT"]}'}]},
+        )
+        at.ends = [failure(), None, failure(), failure(), failure()]
+        await at.put("a", "b", "c")
+        await at.clock.advance("4s")
+        assert at.events == []
+        await at.put("a", "d")  # a change of "a" is no insert
+        await at.clock.advance("2m")
+        assert at.changes("f:3") == [["a", "b", "c", "d"], ["a", "b"], ["c", "d"], ["c"], ["c"], ["d"]]
+        (told,) = await at.received("lost")
+        assert told["requestContext"]["condition"] == "RetryAttemptsExhausted"
+        assert told["requestContext"]["functionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:3"
+        assert told["responseContext"]["executedVersion"] == "3"
+        assert (told["DDBStreamBatchInfo"]["batchSize"], told["DDBStreamBatchInfo"]["streamArn"]) == (1, arn)
+        assert (await at.mappings.get(uuid))["LastProcessingResult"] == "OK"
+
+    world(scenario, tmp_path)
+
+
+def test_tumbling_windows_and_lanes_of_a_mapping(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn = await at.table()
+        uuid = await at.create(arn, StartingPosition="TRIM_HORIZON", TumblingWindowInSeconds=10)
+        at.ends = [{"state": {"n": 1}}, None]
+        await at.put("a")
+        await at.clock.advance("12s")
+        windows = [event for name, event in at.events if name == "f"]
+        assert [(window["isFinalInvokeForWindow"], len(window["Records"])) for window in windows] == [(False, 1), (True, 0)]
+        await at.mappings.delete(uuid)
+        await at.create(arn, "g", StartingPosition="LATEST", ParallelizationFactor=10, BatchSize=1)
+        at.gate = asyncio.Event()
+        await at.put(*"abcdefghijklmnop")
+        await at.clock.advance("1s")
+        running = [changes[0] for changes in at.changes("g")]
+        assert 5 < len(running) <= 10
+        assert len(set(running)) == len(running)
+        at.gate.set()
+        await at.clock.settle()
+
+    world(scenario, tmp_path)
+
+
+def test_a_clock_that_tests_move_sweeps(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        uuid = await at.create(await at.queue())
+        await at.send("a", "b")
+        assert at.events == []
+        assert (await at.mappings.sweep(), await at.mappings.sweep()) == (2, 0)
+        assert at.bodies() == [["a", "b"]]
+        await at.core.queues.delete(REGION, "orders")
+        assert await at.mappings.sweep() == 0
+        assert "PROBLEM: ServiceError: QueueDoesNotExist" in (await at.mappings.get(uuid))["StateTransitionReason"]
+        await at.mappings.delete(uuid)
+        await at.clock.settle()
+        assert (await at.mappings.page({}))["EventSourceMappings"] == []
+
+    world(scenario, tmp_path, sweeping=True)
+
+
+def test_a_state_is_reached_when_the_disk_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(at: World) -> None:
+        arn, write = await at.queue(), at.database.write
+        refused = 0
+
+        async def full(change: Any) -> Any:
+            nonlocal refused
+            if "settle" in str(getattr(change, "args", "")):
+                refused += 1
+                raise StorageError("The disk is full.")
+            return await write(change)
+
+        monkeypatch.setattr(at.database, "write", full)
+        uuid = await at.create(arn)
+        await at.clock.advance("10s")
+        told = await at.mappings.get(uuid)
+        assert (told["State"], told["StateTransitionReason"], 2 < refused < 6) == ("Creating", "PROBLEM: The disk is full.", True)
+        monkeypatch.undo()
+        await at.clock.advance("20s")
+        told = await at.mappings.get(uuid)
+        assert (told["State"], told["StateTransitionReason"]) == ("Enabled", "USER_INITIATED")
+
+    world(scenario, tmp_path)
+
+
+def test_a_declared_stream_of_a_table_without_one_is_told(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        first, second = (await at.mappings.page({}))["EventSourceMappings"]
+        assert first["EventSourceArn"] == f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/items"
+        assert first["StateTransitionReason"].startswith("PROBLEM: Requested resource not found: Table items has no stream; enable one. Declared")
+        assert first["UUID"] != second["UUID"]
+
+    world(scenario, tmp_path, triggers=[("f", Stream("items")), ("f", Stream("items", batch_size=3))])

@@ -33,7 +33,7 @@ class Declared:
 
 
 def declared(triggers: Iterable[tuple[str, Trigger]], region: str, account: str) -> list[Declared]:
-    found = []
+    found: dict[str, Declared] = {}
     for function, trigger in triggers:
         if trigger.kind not in ("queue", "stream"):
             continue
@@ -43,8 +43,10 @@ def declared(triggers: Iterable[tuple[str, Trigger]], region: str, account: str)
         else:
             source, settings = parameters["table"], stream_settings(parameters, region, account)
         identity = f"{function}/{trigger.kind}/{source}"
-        found.append(Declared(str(uuid.uuid5(NAMESPACE, identity)), FunctionName(function), trigger, trigger.kind, source, settings))
-    return found
+        while (name := str(uuid.uuid5(NAMESPACE, identity))) in found:  # a second one between the same two, which Lambda would not have
+            identity += "+"
+        found[name] = Declared(name, FunctionName(function), trigger, trigger.kind, source, settings)
+    return list(found.values())
 
 
 def queue_arn(parameters: Mapping[str, Any], region: str, account: str) -> str:

@@ -262,11 +262,15 @@ class Mappings:
         return answer | ({"LastProcessingResult": record.result} if record.result is not None else {})
 
     async def _told_declared(self, one: Declared) -> Answer:
-        source = one.source
+        source, reason = one.source, f"Declared by the application: {one}"
         if one.kind == "stream":
-            source = await self._surroundings.stream(source, None)
+            try:
+                source = await self._surroundings.stream(one.source, None)
+            except ServiceError as error:
+                source = f"arn:aws:dynamodb:{self._region}:{self._account}:table/{one.source}"
+                reason = f"PROBLEM: {error.message}. {reason}"
         answer = self._common(one.uuid, one.function, source, one.settings)
-        return answer | {"State": State.ENABLED, "StateTransitionReason": f"Declared by the application: {one}"}
+        return answer | {"State": State.ENABLED, "StateTransitionReason": reason}
 
     def _common(self, uuid: str, function: FunctionName, source: str, settings: Mapping[str, Any]) -> Answer:
         arn = f"arn:aws:lambda:{self._region}:{self._account}:event-source-mapping:{uuid}"

@@ -51,6 +51,7 @@ class MappingTarget(FunctionTarget):
         if function is None:
             self._hooks.lost()
             raise UnknownFunction(f"There is no function {self.named}, or it does not run.")
+        self.version = function.version
         outcome = await self._invoke(function.key, payload, trace)
         if outcome.status is not Status.SYSTEM_ERROR:
             self._hooks.note(OK if outcome.ok else FAILED)
