@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eventflow.composition import Core
-from eventflow.database import Database
+from eventflow.database import MEMORY, Database
 from eventflow.dispatch.invocation import Invocation
 from eventflow.errors import ServiceError, Throttled
 from eventflow.function import Function
@@ -25,7 +25,7 @@ REGION = "us-east-1"
 class WatchedDatabase(Database):
     """Tells the virtual clock that a thread has still something to do."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         super().__init__(path)
         self._pending = 0
         self._done = asyncio.Event()
@@ -60,10 +60,16 @@ class World:
     each was invoked with."""
 
     def __init__(
-        self, folder: Path, clock: VirtualClock, functions: Iterable[Function], triggers: Iterable[tuple[str, Trigger]] = (), sweeping: bool = False
+        self,
+        folder: Path,
+        clock: VirtualClock,
+        functions: Iterable[Function],
+        triggers: Iterable[tuple[str, Trigger]] = (),
+        sweeping: bool = False,
+        on_disk: bool = True,
     ) -> None:
         self.clock = clock
-        self.database = WatchedDatabase(folder / "eventflow.db")
+        self.database = WatchedDatabase(folder / "eventflow.db" if on_disk else MEMORY)
         self.core = Core(self.database, clock, buckets=folder / "buckets", account=ACCOUNT, region=REGION)
         self.mappings = self.core.mappings
         self.functions = {function.name: function for function in functions}
@@ -197,10 +203,13 @@ def world(
     *functions: Function,
     triggers: Iterable[tuple[str, Trigger]] = (),
     sweeping: bool = False,
+    on_disk: bool = False,
 ) -> None:
+    """Run one scenario; ``on_disk`` for one that restarts."""
+
     async def main() -> None:
         known = functions or (Function("f", "app:f", timeout=5), Function("g", "app:g", timeout=5))
-        at = await World(folder, VirtualClock(), known, triggers, sweeping).open()
+        at = await World(folder, VirtualClock(), known, triggers, sweeping, on_disk).open()
         try:
             await scenario(at)
         finally:

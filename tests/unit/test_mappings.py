@@ -58,7 +58,7 @@ def test_a_disabled_mapping_never_fires_not_after_a_kill_either(tmp_path: Path) 
         assert (await again.state(uuid), again.bodies()) == ("Enabled", [["a"]])
         await again.close()
 
-    world(scenario, tmp_path)
+    world(scenario, tmp_path, on_disk=True)
 
 
 def test_one_made_disabled_never_begins(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_state_that_a_kill_interrupted_is_reached_after_it(tmp_path: Path, upd
         assert len(again.events) == (1 if update == {"BatchSize": 7} else 0)
         await again.close()
 
-    world(scenario, tmp_path)
+    world(scenario, tmp_path, on_disk=True)
 
 
 def test_an_update_takes_effect_and_keeps_what_it_does_not_name(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_stream_s_place_outlives_pauses_changes_and_kills_and_ends_with_the_ma
         assert again.changes() == [["old", "a", "b"]]
         await again.close()
 
-    world(scenario, tmp_path)
+    world(scenario, tmp_path, on_disk=True)
 
 
 def test_two_mappings_of_a_stream_have_a_place_each(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_tags_are_kept(tmp_path: Path) -> None:
         assert (await refusal(again.mappings.change_tags(uuid, {"aws:x": "b"})))[0] == "InvalidParameterValueException"
         await again.close()
 
-    world(scenario, tmp_path)
+    world(scenario, tmp_path, on_disk=True)
 
 
 STREAM = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/items/stream/2026-01-01T00:00:00.000"
