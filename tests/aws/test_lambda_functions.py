@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ def declared(event, context):
     return "application"
 """
 ROLE = "arn:aws:iam::000000000000:role/any"
-RUNTIME = "python3.11"
+RUNTIME = f"python3.{sys.version_info.minor}"
 #: Says what it was asked, what it is, and what is beside it.
 HANDLER = """
 import os

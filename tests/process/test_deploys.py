@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -36,7 +37,12 @@ def zipped(number: int) -> bytes:
 
 
 def create(client: Any) -> None:
-    settings = {"Runtime": "python3.11", "Role": ROLE, "Handler": "main.handler", "Environment": {"Variables": {"NUMBER": "0"}}}
+    settings = {
+        "Runtime": f"python3.{sys.version_info.minor}",
+        "Role": ROLE,
+        "Handler": "main.handler",
+        "Environment": {"Variables": {"NUMBER": "0"}},
+    }
     client.create_function(FunctionName="f", Code={"ZipFile": zipped(0)}, **settings)
 
 

@@ -19,6 +19,17 @@ from eventflow.services.mappings import Mappings
 
 CODE = ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode", "ImageUri", "SourceKMSKeyArn")
 
+#: In words, what stands for values of parameters that change something which nothing here changes.
+VALUES = {
+    "PackageType": "`PackageType` `Image`",
+    "Architectures": "`Architectures` other than the machine's",
+    "EphemeralStorage": "`EphemeralStorage` other than 512 MB",
+    "SnapStart": "`SnapStart` `PublishedVersions`",
+    "TracingConfig": "`TracingConfig` `Active`",
+    "LoggingConfig": "`LoggingConfig` other than `Text`",
+}
+REFUSED = tuple(VALUES.get(name, name) for name in HARMLESS)
+
 
 class FunctionOperations(Known):
     """Functions of the application and those made by API are told of together; only the latter can be changed."""
@@ -26,7 +37,7 @@ class FunctionOperations(Known):
     concurrency: Concurrency
     mappings: Mappings
 
-    @operation("CreateFunction", partly="the role is kept and has no effect", refuses=["`ImageUri`", *(f"`{name}`" for name in HARMLESS)])
+    @operation("CreateFunction", partly="the role is kept and has no effect", refuses=["ImageUri", *REFUSED])
     async def create_function(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name = self._unqualified(params)
@@ -35,7 +46,7 @@ class FunctionOperations(Known):
             version = await self.functions.create(name, params, tags, archive, publish=bool(params.get("Publish")))
         return told(version, self.functions)
 
-    @operation("UpdateFunctionCode", refuses=["`ImageUri`", "`Architectures` other than the machine's", "`SourceKMSKeyArn`", "`PublishTo`"])
+    @operation("UpdateFunctionCode", refuses=("ImageUri", "`Architectures` other than the machine's", "SourceKMSKeyArn", "PublishTo"))
     async def update_function_code(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name = self._changeable(params)
@@ -49,7 +60,7 @@ class FunctionOperations(Known):
             )
         return told(version, self.functions)
 
-    @operation("UpdateFunctionConfiguration", partly="the role is kept and has no effect", refuses=[f"`{name}`" for name in HARMLESS])
+    @operation("UpdateFunctionConfiguration", partly="the role is kept and has no effect", refuses=REFUSED)
     async def update_function_configuration(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name = self._changeable(params)

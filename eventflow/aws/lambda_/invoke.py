@@ -41,7 +41,7 @@ class InvokeOperations:
     dispatcher: Dispatcher
     place: Place
 
-    @operation("Invoke", refuses=["`TenantId`", "`DurableExecutionName`"])
+    @operation("Invoke", refuses=["TenantId", "DurableExecutionName"])
     async def invoke(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unknown(params, INVOKE_PARAMETERS)
         route = self._route(params)
@@ -57,7 +57,7 @@ class InvokeOperations:
             outcome = await self._run(call, params, route, payload)
         return answer(checked_outcome(outcome), route.version, params.get("LogType") == "Tail")
 
-    @operation("InvokeWithResponseStream", refuses=["`TenantId`"])
+    @operation("InvokeWithResponseStream", refuses=["TenantId"])
     async def invoke_with_response_stream(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unknown(params, INVOKE_PARAMETERS)
         route = self._route(params)

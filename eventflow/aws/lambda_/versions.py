@@ -13,7 +13,7 @@ from eventflow.services.functions.records import Alias, version_of
 
 
 class VersionOperations(Known):
-    @operation("PublishVersion", refuses=["`PublishTo`"])
+    @operation("PublishVersion", refuses=["PublishTo"])
     async def publish_version(self, call: Call, params: Params) -> Answer:
         check(call, params)
         if params.get("PublishTo") is not None:

@@ -154,6 +154,7 @@ class CodeStore:
         if path.exists():
             return size_of(path)
         make_directory(self.folder)
+        self.folder.chmod(0o700)  # code may have secrets in it
         incoming = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.folder))
         try:
             archive.seek(0)

@@ -9,7 +9,7 @@ from tests.aws.conformance import recorder
 from tests.aws.conformance.page import PAGE, generated
 
 #: Tests of the protocols, which call no operation of a service that is listed, or call the same ones thousands of times.
-WITHOUT_SERVICES = ("test_wire", "test_sigv4", "test_endpoint", "test_express", "test_broken_requests", "test_lambda")
+WITHOUT_SERVICES = ("test_wire", "test_sigv4", "test_endpoint", "test_express", "test_broken_requests")
 
 
 def main(arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ TITLES = {
     "sqs": "SQS",
     "events": "EventBridge",
     "scheduler": "EventBridge Scheduler",
+    "lambda": "Lambda",
 }
 HEAD = """# What is there of AWS's APIs
 

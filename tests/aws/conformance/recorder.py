@@ -12,7 +12,7 @@ import pytest
 from botocore.client import BaseClient
 
 RECORD = Path(__file__).with_name("exercised.json")
-SERVICES = ("s3", "dynamodb", "dynamodbstreams", "sqs", "events", "scheduler")
+SERVICES = ("s3", "dynamodb", "dynamodbstreams", "sqs", "events", "scheduler", "lambda")
 
 answered: set[tuple[str, str]] = set()
 counts: dict[str, Counter[str]] = {service: Counter() for service in SERVICES}
