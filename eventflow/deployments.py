@@ -79,6 +79,10 @@ class Deployments:
             former, self._nursery = self._nursery, None
             self._retire(former)
 
+    def warm(self, key: str) -> tuple[int, bool]:
+        """How many environments of a function have done their init, and whether the last init failed."""
+        return self._pool.warm(key)
+
     def lost(self, nursery: Nursery) -> None:
         """The zygote died."""
         if nursery is not self._nursery:

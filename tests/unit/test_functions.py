@@ -47,6 +47,9 @@ class Running:
     async def remove(self, key: str) -> None:
         self.functions.pop(key, None)
 
+    def warm(self, key: str) -> tuple[int, bool]:
+        return self.functions[key].provisioned_concurrency, False
+
     def text(self, key: str) -> str:
         """What the code of a function says."""
         function = self.functions[key]

@@ -7,6 +7,7 @@ from eventflow.aws.lambda_.functions import FunctionOperations
 from eventflow.aws.lambda_.invoke import InvokeOperations
 from eventflow.aws.lambda_.layers import LayerOperations
 from eventflow.aws.lambda_.mappings import MappingOperations
+from eventflow.aws.lambda_.provisioned import ProvisionedOperations
 from eventflow.aws.lambda_.shared import SharedOperations
 from eventflow.aws.lambda_.urls import UrlOperations
 from eventflow.aws.lambda_.versions import VersionOperations
@@ -19,7 +20,15 @@ RUNTIME = "python3.11"
 
 
 class LambdaService(
-    FunctionOperations, InvokeOperations, VersionOperations, LayerOperations, SharedOperations, EventOperations, UrlOperations, MappingOperations
+    FunctionOperations,
+    InvokeOperations,
+    VersionOperations,
+    LayerOperations,
+    SharedOperations,
+    EventOperations,
+    UrlOperations,
+    MappingOperations,
+    ProvisionedOperations,
 ):
     """``runtime`` is what the application's functions run on, ``loaded_at`` when they were loaded."""
 

@@ -85,10 +85,15 @@ class Aliases:
 
         if alias.other is not None and NEWEST in (alias.number, alias.other):
             raise wrong("$LATEST is not supported for an alias pointing to more than 1 version")
+        if alias.name in ledger.routes[alias.function].provisions and (alias.other is not None or alias.number == NEWEST):
+            raise conflict(f"The alias {alias.name} has provisioned concurrency, which is for one published version: delete that first.")
         if alias.other == alias.number:
             raise wrong(f"Invalid function version {alias.number}. Function version {alias.number} is already included in routing configuration.")
         await ledger.write(change)
-        ledger.routes[alias.function].aliases[alias.name] = alias
+        routes = ledger.routes[alias.function]
+        routes.aliases[alias.name] = alias
+        if alias.name in routes.provisions:  # other environments are to be warm from now on
+            await ledger.deploy(alias.function)
         return alias
 
     async def delete(self, name: str, alias: str) -> None:
@@ -98,7 +103,11 @@ class Aliases:
 
         async def work() -> None:
             await ledger.write(lambda connection: rows.delete_alias(connection, name, alias))
-            ledger.routes[name].aliases.pop(alias, None)
+            routes = ledger.routes[name]
+            was_warm = routes.provisions.pop(alias, None)
+            routes.aliases.pop(alias, None)
+            if was_warm:
+                await ledger.deploy(name)
 
         await ledger.alone(name, work)
 

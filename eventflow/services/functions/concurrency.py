@@ -36,6 +36,9 @@ class SharedSettings:
                     "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value "
                     f"of [{ALWAYS_UNRESERVED}]."
                 )
+            warm = sum(one.wanted for one in ledger.routes[name].provisions.values())
+            if count is not None and count < warm:
+                raise wrong(f"Specified ReservedConcurrentExecutions for function should not be less than its provisioned concurrency of [{warm}].")
             return replace(shared, reserved_concurrency=count)
 
         await self._change(name, changed, runs=True)

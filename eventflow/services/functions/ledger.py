@@ -25,10 +25,12 @@ T = TypeVar("T")
 
 class Deployments(Protocol):
     """Who runs functions. ``deploy`` returns once every invocation from now on runs the function as it is given; what runs ends as it began.
-    It raises EventflowError where the function cannot be run at all. ``remove`` takes the key of a function (``Function.key``)."""
+    It raises EventflowError where the function cannot be run at all. ``remove`` takes the key of a function (``Function.key``);
+    ``warm`` says how many environments of it have done their init, and whether the last one failed."""
 
     async def deploy(self, function: Function) -> None: ...
     async def remove(self, key: str) -> None: ...
+    def warm(self, key: str) -> tuple[int, bool]: ...
 
 
 class Nobody:
@@ -40,6 +42,9 @@ class Nobody:
     async def remove(self, key: str) -> None:
         """There is nothing that could run."""
 
+    def warm(self, key: str) -> tuple[int, bool]:
+        return 0, False
+
 
 class World(Protocol):
     """The other services, as far as functions name what they have. ``exists`` takes a kind of destination and a name; ``content`` raises
@@ -50,12 +55,26 @@ class World(Protocol):
     async def content(self, bucket: str, key: str, version: str | None) -> AsyncIterable[bytes]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """How many environments are to be warm, and since when that is so, in Unix seconds."""
+
+    wanted: int
+    modified_at: float
+
+
 @dataclass(slots=True)
 class Routes:
-    """Where the invocations of a function may go: its published versions and its aliases."""
+    """Where the invocations of a function may go: its published versions and its aliases; and, by these, what is kept warm."""
 
     numbers: set[int] = field(default_factory=set)
     aliases: dict[str, Alias] = field(default_factory=dict)
+    provisions: dict[str, Provision] = field(default_factory=dict)
+
+    def provisioned(self, number: int) -> int:
+        """How many environments of a version are to be warm."""
+        named = ((self.aliases[qualifier].number if qualifier in self.aliases else int(qualifier), one) for qualifier, one in self.provisions.items())
+        return sum(one.wanted for version, one in named if version == number)
 
 
 class Ledger:
@@ -185,6 +204,7 @@ class Ledger:
             package=self._package(version, settings),
             version=version.version,
             recursive_loop=shared.recursive_loop,
+            provisioned_concurrency=self.routes[version.function].provisioned(version.number) if version.function in self.routes else 0,
             **given,
         )
 
@@ -201,5 +221,8 @@ def origin(function: Function) -> str:
     return f"{name} in the module {module}"
 
 
-def numbers_of(connection: sqlite3.Connection, name: str) -> set[int]:
-    return {one.number for one in rows.versions(connection, name)} - {NEWEST}
+def routes_of(connection: sqlite3.Connection, name: str) -> Routes:
+    """The routes of a function as they are on disk."""
+    numbers = {one.number for one in rows.versions(connection, name)} - {NEWEST}
+    provisions = {qualifier: Provision(wanted, at) for qualifier, wanted, at in rows.provisions(connection, name)}
+    return Routes(numbers, rows.aliases(connection, name), provisions)

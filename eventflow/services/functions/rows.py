@@ -63,6 +63,10 @@ URL_COLUMNS = "function, qualifier, id, auth, mode, cors, created_at, modified_a
 URL = f"SELECT {URL_COLUMNS} FROM function_urls WHERE function = ? AND qualifier = ?"
 URLS = f"SELECT {URL_COLUMNS} FROM function_urls WHERE ?1 IS NULL OR function = ?1 ORDER BY function, qualifier"
 PUT_URL = f"INSERT OR REPLACE INTO function_urls ({URL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PROVISIONS = "SELECT qualifier, wanted, modified_at FROM function_provisioned WHERE function = ?"
+PUT_PROVISION = "INSERT OR REPLACE INTO function_provisioned VALUES (?, ?, ?, ?)"
+DELETE_PROVISION = "DELETE FROM function_provisioned WHERE function = ? AND qualifier = ?"
+
 DELETE_URL = "DELETE FROM function_urls WHERE function = ? AND qualifier = ?"
 
 LAYER_COLUMNS = "layer, number, description, license, runtimes, architectures, content, size, unzipped, created_at"
@@ -183,6 +187,19 @@ def put_alias(connection: sqlite3.Connection, alias: Alias) -> None:
 def delete_alias(connection: sqlite3.Connection, name: str, alias: str) -> None:
     connection.execute(DELETE_ALIAS, (name, alias))
     connection.execute(DELETE_URL, (name, alias))
+
+
+def provisions(connection: sqlite3.Connection, name: str) -> list[tuple[str, int, float]]:
+    """What of a function is kept warm: qualifier, how many environments, since when."""
+    return connection.execute(PROVISIONS, (name,)).fetchall()
+
+
+def put_provision(connection: sqlite3.Connection, name: str, qualifier: str, wanted: int, at: float) -> None:
+    connection.execute(PUT_PROVISION, (name, qualifier, wanted, at))
+
+
+def delete_provision(connection: sqlite3.Connection, name: str, qualifier: str) -> None:
+    connection.execute(DELETE_PROVISION, (name, qualifier))
 
 
 def put_event_settings(connection: sqlite3.Connection, name: str, number: int, one: EventSettings) -> None:

@@ -20,8 +20,9 @@ from eventflow.services.functions.code import Code
 from eventflow.services.functions.concurrency import SharedSettings
 from eventflow.services.functions.events import Events
 from eventflow.services.functions.layers import Layers
-from eventflow.services.functions.ledger import Deployments, Ledger, Routes, World, numbers_of
+from eventflow.services.functions.ledger import Deployments, Ledger, Routes, World, routes_of
 from eventflow.services.functions.names import Place, conflict, is_version, not_found, wrong
+from eventflow.services.functions.provisioned import Provisioned
 from eventflow.services.functions.records import NEWEST, Settings, Shared, Version, number_of
 from eventflow.services.functions.revisions import check_revision
 from eventflow.services.functions.settings import QUEUE, settings_of
@@ -57,6 +58,7 @@ class Functions:
         self.shared = SharedSettings(self.ledger)
         self.events = Events(self.ledger)
         self.urls = Urls(self.ledger)
+        self.provisioned = Provisioned(self.ledger)
 
     async def open(self) -> None:
         ledger = self.ledger
@@ -65,7 +67,7 @@ class Functions:
 
         def query(connection: sqlite3.Connection) -> dict[str, Routes]:
             names = [row[0] for row in connection.execute(rows.NAMES).fetchall()]
-            return {name: Routes(numbers_of(connection, name), rows.aliases(connection, name)) for name in names}
+            return {name: routes_of(connection, name) for name in names}
 
         ledger.routes.update(await ledger.database.read(query))
 

@@ -74,6 +74,7 @@ class Versions:
                 raise conflict(f"Unable to delete version because the following aliases reference it: [{', '.join(sorted(aliases))}]")
             gone = await ledger.write(partial(delete_in, ledger.place, name, number))
             ledger.routes[name].numbers.discard(number)
+            ledger.routes[name].provisions.pop(str(number), None)
             await ledger.remove([gone.key])
             ledger.code.forget(gone.contents)
 
