@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eventflow.cli.export_sam import sam
 from eventflow.errors import EventflowError, LoadError
 from eventflow.manifest import Manifest, resolve_triggers
 from eventflow.settings import Settings, inherited_variables, read_settings
@@ -37,7 +38,10 @@ SECONDS = 60
 
 @click.group()
 def export() -> None:
-    """Describe the APIs of an application as OpenAPI."""
+    """Describe an application in the words of others: its APIs as OpenAPI, all of it as a SAM template."""
+
+
+export.add_command(sam)
 
 
 @export.command()

@@ -22,7 +22,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "events": ("events:events", "List, show and replay asynchronous events."),
     "dlq": ("events:dlq", "List and redrive the events that failed for good."),
     "tables": ("tables:tables", "List tables, and export and import their items."),
-    "export": ("export:export", "Describe the APIs of an application as OpenAPI."),
+    "export": ("export:export", "Write an application's APIs as OpenAPI, or all of it as a SAM template."),
     "env": ("status:env", "Print what points boto3 and the AWS CLI at the daemon."),
     "generate-event": ("generate:generate_event", "Print an event as a trigger would send it."),
     "service": ("service:service", "Have systemd run the daemon: install, uninstall, status."),

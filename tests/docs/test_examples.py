@@ -53,6 +53,7 @@ SLOW = {
     "client.md",
     "dynamodb.md",
     "event-source-mappings.md",
+    "export-sam.md",
     "gateway-limits.md",
     "guarantees.md",
     "guide.md",
