@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 from eventflow.body_budget import BodyBudget, Share
 from eventflow.bulk import Bulk
 from eventflow.database import Database
+from eventflow.debugging import Debugging, DebuggingRefused
 from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
 from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError, Throttled
 from eventflow.journals import history
@@ -58,6 +59,7 @@ class Control:
         describe: Callable[[], Mapping[str, Any]],
         bodies: BodyBudget | None = None,
         gateway: GatewayDesk | None = None,
+        debugging: Debugging | None = None,
     ) -> None:
         self._token = token
         self._dispatcher = dispatcher
@@ -67,6 +69,7 @@ class Control:
         self._describe = describe
         self._bodies = bodies or BodyBudget()
         self._gateway = gateway
+        self._debugging = debugging
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Any]]]] = [
             ("GET", re.compile("status"), self._status),
             ("GET", re.compile("functions"), self._functions),
@@ -141,10 +144,22 @@ class Control:
             request_id = await self._dispatcher.emit(function, payload, source="eventflow invoke")
             return {"status_code": 202, "request_id": request_id}
         request_id = self._dispatcher.new_id()
-        outcome = await self._dispatcher.invoke(function, payload, request_id=request_id)
+        port = (body or {}).get("debug_port")
+        if port is None:
+            outcome = await self._dispatcher.invoke(function, payload, request_id=request_id)
+        else:
+            outcome = await self._debug(function, payload, port, request_id)
         if outcome.status is Status.SYSTEM_ERROR:
             raise ControlError(500, outcome.error_message or "The function could not be run.")
         return answer(outcome, request_id)
+
+    async def _debug(self, function: str, payload: bytes, port: Any, request_id: str) -> Outcome:
+        if self._debugging is None or not isinstance(port, int):
+            raise ControlError(400, "debug_port takes the number of a port.")
+        try:
+            return await self._debugging.invoke(function, payload, port, request_id)
+        except DebuggingRefused as error:
+            raise ControlError(400, str(error)) from error
 
     async def _emit(self, function: str, query: Mapping[str, str], body: Bulk) -> Any:
         return {"request_ids": await self._dispatcher.emit_many(function, body.payloads, keys=body.keys, trace=body.trace, source=SOURCE)}

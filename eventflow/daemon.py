@@ -27,6 +27,7 @@ from eventflow.clock_watch import ClockWatch
 from eventflow.composition import Core
 from eventflow.control import Control
 from eventflow.database import Database
+from eventflow.debugging import Debugging
 from eventflow.deployments import ZYGOTE_PAUSES, Deployments
 from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
@@ -173,7 +174,8 @@ class Daemon:
     def _endpoint(self) -> Endpoint:
         core = self._core
         bodies = BodyBudget()
-        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe, bodies, self._gateway)
+        debugging = Debugging(core.dispatcher, self._pool, core.arn)
+        control = Control(self._token, core.dispatcher, core.journal, self._database, self._logs, self.describe, bodies, self._gateway, debugging)
         services = core.aws_services(f"python{sys.version_info.major}.{sys.version_info.minor}")
         return Endpoint(services, self._credentials, self._clock, core.account, core.region, self._settings.open, control, bodies=bodies)
 

@@ -187,11 +187,14 @@ class Function:
     version: str = LATEST
     recursive_loop: str = "Terminate"
     provisioned_concurrency: int = 0
+    #: Not 0 for what one invocation with a debugger runs as: its environment waits for one on this port of loopback.
+    debug_port: int = 0
 
     @cached_property
     def key(self) -> str:
         """What dispatcher and pool know it by: the name, of a published version ``name:version``."""
-        return self.name if self.version == LATEST else f"{self.name}:{self.version}"
+        key = self.name if self.version == LATEST else f"{self.name}:{self.version}"
+        return f"{key}:debug:{self.debug_port}" if self.debug_port else key
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -208,7 +211,9 @@ class Function:
         return f"arn:aws:lambda:{region}:{account}:function:{self.name}"
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"environment": dict(self.environment)}
+        found = dataclasses.asdict(self) | {"environment": dict(self.environment)}
+        del found["debug_port"]
+        return found
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Function:

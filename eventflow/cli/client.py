@@ -11,6 +11,9 @@ from urllib.parse import urlencode
 
 from eventflow.connection import ANSWER_SECONDS, INVOKE_SECONDS, Address, Connection, segment
 
+#: How long a debugger may take: as long as the daemon lets it, and a little.
+DEBUG_SECONDS = 86_400.0 + INVOKE_SECONDS
+
 
 @dataclass(frozen=True)
 class Client:
@@ -34,6 +37,10 @@ class Client:
     def invoke(self, function: str, payload: Any, *, asynchronous: bool = False) -> Any:
         body = {"payload": payload, "async": asynchronous}
         return self.post(f"functions/{segment(function)}/invoke", body, seconds=INVOKE_SECONDS)
+
+    def debug(self, function: str, payload: Any, port: int) -> Any:
+        """Invoke in an environment that waits for a debugger on this port."""
+        return self.post(f"functions/{segment(function)}/invoke", {"payload": payload, "debug_port": port}, seconds=DEBUG_SECONDS)
 
     def _ask(self, method: str, path: str, body: bytes = b"", seconds: float = ANSWER_SECONDS) -> Any:
         connection = Connection(self.address)

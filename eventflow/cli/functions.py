@@ -18,6 +18,8 @@ from eventflow.connection import segment
 
 FOLLOW_SECONDS = 0.5
 LARGEST_PAGE = 1_000
+ATTACH = """{function} waits for a debugger on 127.0.0.1:{port}. In VS Code, put this into the configurations of .vscode/launch.json and start it:
+{{"name": "eventflow", "type": "debugpy", "request": "attach", "connect": {{"host": "127.0.0.1", "port": {port}}}, "justMyCode": true}}"""
 HEADINGS = ("FUNCTION", "MEMORY MB", "TIMEOUT S", "RESERVED", "RETRIES", "READY", "RUNNING", "TRIGGERS")
 
 
@@ -45,13 +47,20 @@ def row(function: Mapping[str, Any]) -> Sequence[object]:
 )
 @click.option("--async", "asynchronous", is_flag=True, help="Return once the event is on disk.")
 @click.option("--tail", is_flag=True, help="Show the last 4 KB of the function's log, on standard error.")
+@click.option("--debug", is_flag=True, help="Wait in the function's process for a debugger (debugpy), before its init.")
+@click.option("--debug-port", type=click.IntRange(1_024, 65_535), default=5678, show_default=True, help="The port of loopback that --debug waits on.")
 @state_option
 @json_option
-def invoke(function: str, payload: str, asynchronous: bool, tail: bool, state: Path | None, as_json: bool) -> None:
+def invoke(function: str, payload: str, asynchronous: bool, tail: bool, debug: bool, debug_port: int, state: Path | None, as_json: bool) -> None:
     """Invoke FUNCTION and print what it returns. The exit status is 1 when the function fails."""
+    if asynchronous and debug:
+        raise click.UsageError("--debug waits for the function; an --async invocation is not waited for.")
     if asynchronous and tail:
         raise click.UsageError("--tail shows the log of an invocation that is waited for; an --async one is not. See `eventflow logs`.")
-    answer = client_of(state).invoke(function, read_payload(payload), asynchronous=asynchronous)
+    client, event = client_of(state), read_payload(payload)
+    if debug:
+        click.echo(ATTACH.format(function=function, port=debug_port), err=True)
+    answer = client.debug(function, event, debug_port) if debug else client.invoke(function, event, asynchronous=asynchronous)
     if tail:
         click.echo(answer.get("log_tail", ""), err=True, nl=False)
     if as_json:

@@ -54,6 +54,8 @@ class Launcher:
             deadline = now + INIT_SECONDS * (1 + function.snap_start)  # the template's init perhaps, and the hooks after the restore
             if not nursery.is_warm.is_set():
                 deadline += LOAD_SECONDS  # it is forked only then
+            if function.debug_port:
+                deadline = now + function.timeout  # a debugger may come late, and stop in the init
             environment = Environment(name, function, nursery, ours, log, confinement, folder, now, deadline, provisioned=provisioned)
             environment.log_stream = self._log_stream(function)
             with theirs:
@@ -97,6 +99,7 @@ class Launcher:
             "memory": function.memory,
             "timeout": function.timeout,
             "version": function.version,
+            "debug_port": function.debug_port,
             "log_group": group,
             "log_stream": environment.log_stream,
             "package": None if function.package is None else dataclasses.asdict(function.package),

@@ -107,6 +107,11 @@ class Pool:
         """Run a function no more; what runs ends as it began, and callers that wait are told."""
         self._drop(key, f"The function {key} was deleted.")
 
+    def nursery_of(self, key: str) -> Nursery | None:
+        """The zygote that a function's environments are forked from now."""
+        crew = self._crews.get(key)
+        return None if crew is None else crew.nursery
+
     def _drop(self, key: str, message: str) -> None:
         crew = self._crews.pop(key, None)
         if crew is None:

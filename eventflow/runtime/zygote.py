@@ -22,7 +22,7 @@ from eventflow import faultpoint
 from eventflow.app import load
 from eventflow.errors import EventflowError
 from eventflow.manifest import Manifest
-from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, handlers, runtimes, snapshot
+from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, debugger, handlers, runtimes, snapshot
 from eventflow.runtime.forks import ForkServer, Request
 from eventflow.runtime.nursery import NO_APP
 from eventflow.runtime.runtime_api import Supervisor
@@ -104,6 +104,8 @@ def begin(request: Request, connection: int) -> int:
     def init() -> Callable[[Any, Any], Any]:
         if "error" in request:
             raise bootstrap.FunctionFailed(request["error"], 1)
+        if function["debug_port"]:
+            debugger.wait(function["debug_port"])
         return handlers.find(function, variables)
 
     return bootstrap.Process(daemon, function).run(init)
