@@ -133,7 +133,14 @@ def test_a_handler_what_it_is_given_and_its_log(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_way_to_end_an_invocation(tmp_path: Path) -> None:
-    run(tmp_path, [of_module(tmp_path, name) for name, _value in RESULTS], [value for _name, value in RESULTS], lambda outcome: outcome.value())
+    durations: list[float] = []
+
+    def seen(outcome: Outcome) -> Any:
+        durations.append(outcome.duration_ms)
+        return outcome.value()
+
+    run(tmp_path, [of_module(tmp_path, name) for name, _value in RESULTS], [value for _name, value in RESULTS], seen)
+    assert durations[[name for name, _value in RESULTS].index("waiting")] >= 50
 
 
 @pytest.mark.slow
