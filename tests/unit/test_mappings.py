@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mapping_bench import ACCOUNT, REGION, World, failure, queue_arn, world
 
 from eventflow.errors import ServiceError, StorageError
@@ -655,3 +657,70 @@ def test_a_declared_stream_of_a_table_without_one_is_told(tmp_path: Path) -> Non
         assert first["UUID"] != second["UUID"]
 
     world(scenario, tmp_path, triggers=[("f", Stream("items")), ("f", Stream("items", batch_size=3))])
+
+
+def test_what_is_made_while_the_daemon_stops_is_polled_after_the_next_start(tmp_path: Path) -> None:
+    async def scenario(at: World) -> None:
+        arn, first = await at.queue(), await at.create(await at.queue("q"))
+        await at.mappings.stop()
+        made = await at.mappings.create({"EventSourceArn": arn, "FunctionName": "f"})
+        await at.mappings.update(first, {"Enabled": False})
+        await at.send("a")
+        await at.clock.advance("1m")
+        assert (await at.state(made["UUID"]), await at.state(first), at.events) == ("Creating", "Disabling", [])
+        again = await at.restarted()
+        assert (await again.state(made["UUID"]), await again.state(first), again.bodies()) == ("Enabled", "Disabled", [["a"]])
+        await again.close()
+
+    world(scenario, tmp_path, on_disk=True)
+
+
+STEPS = ("send", "send", "enable", "disable", "resize", "rename", "delete", "create", "kill", "wait", "lose", "find")
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=14))
+def test_every_message_comes_once_while_there_is_an_enabled_mapping_and_never_else(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    async def scenario(first: World) -> None:
+        at, arn = first, await first.queue()
+        uuid, enabled, lost = "", False, False
+        sent, seen = 0, 0
+        for number, step in enumerate(["create", *steps]):
+            if step == "create" and not uuid and not lost:
+                uuid, enabled = await at.create(arn, "f"), True
+            elif step == "delete" and uuid:
+                await at.mappings.delete(uuid)
+                uuid = ""
+            elif step in ("enable", "disable") and uuid and not lost:
+                enabled = step == "enable"
+                await at.mappings.update(uuid, {"Enabled": enabled})
+            elif step == "resize" and uuid and not lost:
+                await at.mappings.update(uuid, {"BatchSize": 1 + number % 10})
+            elif step == "rename" and uuid and not lost:
+                await at.mappings.update(uuid, {"FunctionName": "fg"[number % 2]})
+            elif step == "send":
+                await at.send(str(sent := sent + 1))
+            elif step == "kill":
+                at = await at.restarted()
+                seen = 0
+            elif step == "wait":
+                await at.clock.advance("2m")
+            elif step in ("lose", "find"):
+                lost = step == "lose"
+                await at.core.dispatcher.start({} if lost else at.functions)
+            await at.clock.settle()
+            lost = lost and step != "kill"
+            waiting, in_flight = await at.counts()
+            polled = bool(uuid) and enabled and not lost
+            assert in_flight == 0
+            assert waiting == 0 if polled else len(at.events) == seen
+            seen = len(at.events)
+            if uuid:
+                assert await at.state(uuid) == ("Enabled" if enabled else "Disabled")
+        if at is not first:
+            await at.close()
+
+    world(scenario, tmp_path_factory.mktemp("steps"), on_disk=True)

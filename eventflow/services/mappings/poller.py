@@ -70,7 +70,7 @@ class Poller:
         self._problem = ""
         self._target: MappingTarget | None = None
         self._task: asyncio.Task[None] | None = None
-        self._poked = False
+        self._poked = self._closed = False
         self._looking: Timer | None = None
 
     @property
@@ -84,6 +84,8 @@ class Poller:
         return self._runner.status()
 
     def poke(self) -> None:
+        if self._closed:
+            return
         self._poked = True
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work(), name=f"mapping {self.record.uuid}")
@@ -98,6 +100,7 @@ class Poller:
 
     async def close(self) -> None:
         """Poll no more; what was on its way goes on from its state on disk at the next start."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -58,6 +58,7 @@ class Mappings:
         self._kept: list[Record] = []
         self._pollers: dict[str, Poller] = {}
         self._making = 0
+        self._stopped = False
         self._make_runner: Callable[[], Runner] = surroundings.runner
 
     # Life.
@@ -83,7 +84,8 @@ class Mappings:
             poller.poke()
 
     async def stop(self) -> None:
-        """Poll no more, for good; batches that run go on."""
+        """Poll no more, for good; batches that run go on. What is changed from here on is polled by it at the next start."""
+        self._stopped = True
         await asyncio.gather(*(poller.close() for poller in self._pollers.values()))
 
     async def sweep(self) -> int:
@@ -101,7 +103,8 @@ class Mappings:
     def _add(self, record: Record) -> Poller:
         poller = Poller(record, self._make_runner(), self._surroundings, self._database, self._clock, self._region, self._account, self._gone)
         self._pollers[record.uuid] = poller
-        poller.poke()
+        if not self._stopped:
+            poller.poke()
         return poller
 
     def _gone(self, uuid: str) -> None:
