@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import stat
+import tempfile
+import zipfile
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from eventflow.aws.chunked import UNSIGNED_TRAILER, AnySignature, ChunkedBody, Framing
@@ -32,6 +37,8 @@ from eventflow.runtime import loopback_http
 from eventflow.runtime.loopback_http import Reader
 from eventflow.services.expressions.compiler import Compiler
 from eventflow.services.expressions.placeholders import Placeholders
+from eventflow.services.functions.archive import unpack
+from eventflow.services.functions.code import remove_tree, size_of
 from eventflow.timetable import parse_timetable, parse_zone
 from tests.fuzz.whole import whole
 from tests.gateway.frames import BINARY, CLOSE, CONT, PING, TEXT, frame
@@ -44,6 +51,8 @@ VERIFIER = Verifier({"AKID": "secret"}, SystemClock())
 COMPILER = Compiler()
 #: Headers that a server has split from their values: a name is a token, a value has no line breaks.
 HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+LINK = stat.S_IFLNK | 0o777
+MOST_UNPACKED = 100_000
 EVENT: dict[str, Any] = {"source": "a", "detail": {"n": [1, {"m": None}], "ip": "10.0.0.1", "state": "on"}}
 
 
@@ -271,6 +280,17 @@ def read_runtime_requests(data: bytes) -> None:
     assert read([data]) == read([data[start : start + size] for start in range(0, len(data), size)])
 
 
+def unpack_code(data: bytes) -> None:
+    """An archive of code: unpacked within its folder and its limit, or refused, and nothing else is touched."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "code"
+        folder.mkdir()
+        with suppress(ServiceError):
+            assert unpack(io.BytesIO(data), folder, MOST_UNPACKED) == size_of(folder) <= MOST_UNPACKED
+        assert [path.name for path in Path(place).iterdir()] == ["code"]
+        remove_tree(folder)
+
+
 def read_schedule(data: bytes) -> None:
     """A schedule's expression, and its next instants."""
     text = data.decode("utf-8", "replace")
@@ -308,6 +328,16 @@ SCHEDULE = {
     "FlexibleTimeWindow": {"Mode": "OFF"},
     "Target": {"Arn": "arn:aws:sqs:us-east-1:000000000000:queue", "RoleArn": "arn:aws:iam::000000000000:role/r"},
 }
+
+
+def archive_of(*entries: tuple[str, bytes, int]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content, mode in entries:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
 
 
 def target_of(operation: str, params: dict[str, Any]) -> bytes:
@@ -434,6 +464,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nLambda-Runtime-Function-Error-Type: T\r\n\r\n",
         ],
     ),
+    "archives": (unpack_code, [archive_of(("main.py", b"print(1)\n" * 9, 0o644), ("lib/run", b"#!", 0o755), ("l", b"lib/run", LINK))]),
     "schedule": (
         read_schedule,
         [b"rate(5 minutes)", b"cron(0/5 8-17,20 ? * MON-FRI 2026-2030)", b"cron(0 3 LW * ? *)", b"cron(0 3 ? * 6#3 *)", b"at(2030-03-31T02:30:00)"],

@@ -9,11 +9,9 @@ from eventflow.aws.operation import Call, operation
 from eventflow.clock import iso
 from eventflow.services.functions.records import Url
 
-UNSERVED = "refused with `NotImplemented` where nothing serves the addresses"
-
 
 class UrlOperations(Known):
-    @operation("CreateFunctionUrlConfig", partly=UNSERVED)
+    @operation("CreateFunctionUrlConfig")
     async def create_function_url_config(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name, qualifier = self._url_of(params)
@@ -22,24 +20,24 @@ class UrlOperations(Known):
         del url["LastModifiedTime"]
         return url
 
-    @operation("UpdateFunctionUrlConfig", partly=UNSERVED)
+    @operation("UpdateFunctionUrlConfig")
     async def update_function_url_config(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name, qualifier = self._url_of(params)
         return self._url(await self.functions.urls.update(name, qualifier, params.get("AuthType"), params.get("InvokeMode"), params.get("Cors")))
 
-    @operation("GetFunctionUrlConfig", partly=UNSERVED)
+    @operation("GetFunctionUrlConfig")
     async def get_function_url_config(self, call: Call, params: Params) -> Answer:
         check(call, params)
         return self._url(await self.functions.urls.find(*self._url_of(params)))
 
-    @operation("DeleteFunctionUrlConfig", partly=UNSERVED)
+    @operation("DeleteFunctionUrlConfig")
     async def delete_function_url_config(self, call: Call, params: Params) -> None:
         check(call, params)
         await self.functions.urls.delete(*self._url_of(params))
         call.status = 204
 
-    @operation("ListFunctionUrlConfigs", partly=UNSERVED)
+    @operation("ListFunctionUrlConfigs")
     async def list_function_url_configs(self, call: Call, params: Params) -> Answer:
         check(call, params)
         marker, limit = params.get("Marker") or "", limit_of(params)

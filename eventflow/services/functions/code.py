@@ -178,13 +178,9 @@ def digest_of(archive: IO[bytes]) -> tuple[str, int]:
 
 
 def size_of(folder: Path) -> int:
-    """How many bytes the files below a folder have, links not counted."""
-    return sum(
-        entry.stat(follow_symlinks=False).st_size
-        for place, _folders, files in os.walk(folder)
-        for entry in (Path(place) / name for name in files)
-        if not entry.is_symlink()
-    )
+    """How many bytes the files below a folder have, and the targets of links."""
+    entries = (Path(place) / name for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    return sum(entry.lstat().st_size for entry in entries if entry.is_symlink() or not entry.is_dir())
 
 
 def sync_tree(folder: Path) -> None:
