@@ -184,7 +184,8 @@ class Functions:
             return (await ledger.database.read(change))[1]
         before, after = await ledger.write(change)
         await ledger.deploy(name, [NEWEST])
-        await self.versions.published(after)
+        if after.number != NEWEST:
+            await self.versions.published(after)
         ledger.code.forget(set(before.contents) - set(after.contents))
         return after
 
