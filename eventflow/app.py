@@ -447,7 +447,7 @@ def load(reference: str) -> Loaded:
     """
     source = locate(reference)
     if source.template is not None:
-        raise LoadError(f"{source} is a template, of which there is no App in Python: `eventflow run` and `eventflow dev` run it.")
+        raise LoadError(f"{source} is a template, for which there is no App in Python: `eventflow run` and `eventflow dev` run it.")
     module = import_source(source)
     attribute = source.attribute or only_app(source, module)
     return Loaded(named_app(source, module, attribute), source.module, attribute, source.root)

@@ -36,6 +36,7 @@ def function(plan: Plan, resource: Declared) -> None:
 
 def with_package(plan: Plan, said: Properties, settings: dict[str, Any]) -> None:
     runtime, handler = said.text("Runtime"), said.text("Handler")
+    said.at("Code").ignore("S3Bucket", "S3Key", "S3ObjectVersion", "ZipFile")
     if said.text("PackageType", "Zip") != "Zip" or "ImageUri" in said.at("Code"):
         said.absent("PackageType", "eventflow has no containers; it takes code as a folder or a .zip.")
         said.ignore("ImageConfig", "Code")
@@ -194,11 +195,12 @@ def invoke_config(plan: Plan, resource: Declared) -> None:
 
 def destination(plan: Plan, end: Properties, arn: Any) -> Destination | None:
     found = plan.named(arn)
-    if found is not None and found.kind == "queue":
-        return Destination("queue", found.name)
+    if found is not None and found.kind in ("queue", "bus", "bucket"):
+        return Destination(found.kind, found.name)
     if (name := plan.function_named(arn)) is not None:
         return Destination("function", name)
-    end.absent("Destination", f"{arn!r}: a destination is a queue of this account or a function of this template.")
+    if not plan.stack.is_absent(arn):
+        end.absent("Destination", f"{arn!r}: a destination is a queue, bus or bucket of this account, or a function of this template.")
     return None
 
 

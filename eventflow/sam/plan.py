@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eventflow.errors import EventflowError
+from eventflow.function import Function
 from eventflow.manifest import TriggerEntry, make_trigger
 from eventflow.sam.intrinsics import Resolver
 from eventflow.sam.options import TemplateOptions
@@ -87,6 +88,16 @@ class Plan:
             self.problems.wrong(where, f"function {function} has this trigger twice; remove one.")
             return
         self.triggers.append(entry)
+
+    def add_ends(self, functions: Iterable[Function]) -> None:
+        """Have what functions send to, and the template does not declare, made where it is not there."""
+        known = {(one.kind, one.name) for one in self.resources}
+        for function in functions:
+            ends = [end for end in (function.on_success, function.on_failure) if end is not None and end.kind != "function"]
+            for kind, name in [(end.kind, end.name) for end in ends] + [("queue", queue) for queue in (function.dead_letter_queue,) if queue]:
+                if (kind, name) not in known:
+                    known.add((kind, name))
+                    self.add(kind, name)
 
     def add(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> None:
         self.resources.append(Resource(kind, name, dict(options or {})))

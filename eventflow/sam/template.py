@@ -175,6 +175,7 @@ def finished(plan: Plan, template: Template, configuration: Configuration, varia
             made.append(function_of(name, settings))
         except SettingError as error:
             plan.problems.wrong(f"{ids[name]} (AWS::Lambda::Function)", str(error).removeprefix(f"Function {name!r}: "))
+    plan.add_ends(made)
     urls = [("url", function.name, function.url) for function in made if function.url is not None]
     for kind, name, options in urls:
         plan.add(kind, name, options)

@@ -16,6 +16,7 @@ language says; a language that is not in this list fails the test.
              (``CHANGES_THE_MACHINE``) is checked instead: the shell's syntax, eventflow's options. ``make`` targets must be in the Makefile.
 ``toml``     is read; ``# eventflow.toml`` is written to the folder, and must be settings.
 ``javascript``, ``sh`` are functions: they are compiled, and run in tests/runtime_api/test_page.py.
+``yaml``     is read as a template; one whose first line is a comment with a file's name is written to the folder.
 ``json``     is read. ``ini`` is a systemd unit: it is read, and the eventflow commands in it are checked.
 ``text``     is a picture or a grammar, no example.
 """
@@ -42,6 +43,7 @@ import click
 import pytest
 
 from eventflow.cli.main import VERBS, cli
+from eventflow.sam import document
 from eventflow.settings import read_settings
 from tests.patience import DAEMON, PATIENCE
 
@@ -61,11 +63,12 @@ SLOW = {
     "operations.md",
     "powertools.md",
     "s3.md",
+    "sam.md",
     "sqs.md",
     "testing.md",
 }
 FENCE = re.compile(r"^(?P<note><!-- [^\n]* -->\n+)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE_NAME = re.compile(r"# (\S+\.(?:py|toml))\n")
+FILE_NAME = re.compile(r"# (\S+\.(?:py|toml|yaml))\n")
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 CHANGES_THE_MACHINE = {".", "python3", "pip", "sudo", "systemctl", "journalctl", "useradd", "rsync"}
 #: Looking again does no harm: what is shown may take a moment to come about.
@@ -342,6 +345,11 @@ class Page:
 
     def _run_sh(self, text: str, note: str, line: int) -> None:
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+    def _run_yaml(self, text: str, note: str, line: int) -> None:
+        document.parse(text, str(self.page))
+        if name := FILE_NAME.match(text):
+            (self.folder / name[1]).write_text(text)
 
     def _run_json(self, text: str, note: str, line: int) -> None:
         json.loads(text)

@@ -108,6 +108,17 @@ def test_a_function_has_its_settings(tmp_path: Path) -> None:
     assert (function.handler, function.package.runtime, function.package.folder) == ("app.handler", "python3.11", str(tmp_path / "src"))
 
 
+def test_destinations_are_queues_functions_buses_and_buckets(tmp_path: Path) -> None:
+    text = hello(
+        "EventInvokeConfig: {DestinationConfig: {OnSuccess: {Type: EventBridge, Destination: !GetAtt Bus.Arn}, "
+        "OnFailure: {Type: SQS, Destination: 'arn:aws:sqs:eu-west-1:123456789012:elsewhere'}}}"
+    )
+    manifest = resources(tmp_path, f"{text}Bus: {{Type: AWS::Events::EventBus, Properties: {{Name: b}}}}\n")
+    assert manifest.functions[0].on_success == Destination("bus", "b")
+    assert manifest.functions[0].on_failure == Destination("queue", "elsewhere")
+    assert ("queue", "elsewhere") in [(one.kind, one.name) for one in manifest.resources]
+
+
 def test_policies_are_kept_with_the_functions_that_have_them(tmp_path: Path) -> None:
     manifest = resources(tmp_path, hello("Policies: [AmazonS3ReadOnlyAccess, {SQSPollerPolicy: {QueueName: q}}]"))
     (role,) = (one for one in manifest.resources if one.kind == "role")

@@ -176,3 +176,20 @@ def test_a_template_that_asks_for_what_is_not_there_starts_nothing(tmp_path: Pat
         assert "--lenient" in log
         daemon.start("--lenient")
         assert "left out: Topic (AWS::SNS::Topic)" in daemon.log.read_text()
+
+
+def test_the_sample_keeps_notes_and_copies_them(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[2] / "samples/sam", tmp_path / "sam")
+    daemon = TemplateDaemon(tmp_path / "sam", "template.yaml")
+    try:
+        daemon.app = daemon.folder  # as its README says: the folder stands for its template
+        daemon.start(*PORTS)
+        assert daemon.get("/notes/1", b'{"text": "milk"}', {"content-type": "application/json"}, "PUT")[0] == 201
+        status, body, _headers = daemon.get("/notes/1")
+        assert (status, json.loads(body)) == (200, {"id": "1", "text": "milk"})
+        assert daemon.get("/notes/2")[0] == 404
+        copy = daemon.bucket("sam-copies") / "1.txt"
+        daemon.until(copy.exists, "the note is copied")
+        assert copy.read_text() == "milk"
+    finally:
+        daemon.end()

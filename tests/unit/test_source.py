@@ -7,7 +7,7 @@ import pytest
 
 from eventflow.app import load
 from eventflow.errors import LoadError
-from eventflow.source import folder_of
+from eventflow.source import folder_of, locate
 
 APP = 'from eventflow import App\napp = App("photos")\n\n@app.function()\ndef handler(event, context):\n    return event\n'
 
@@ -103,15 +103,25 @@ def test_no_module(write, tmp_path):
 
 def test_a_folder_without_an_application(tmp_path, write):
     write("empty/readme.txt", "")
-    assert "has no app.py, and no eventflow.toml or pyproject.toml" in failure("empty")
+    assert "has no app.py, no template.yaml, and no eventflow.toml or pyproject.toml" in failure("empty")
     write("full/main.py")
     assert "Python files in full: main.py." in failure("full/")
 
 
 def test_no_python_file(write):
     assert "is not a Python file" in failure(write("notes.txt", "hello"))
-    assert "templates is not supported yet" in failure(write("template.yaml", "Resources: {}"))
     assert "Rename the file" in failure(write("app.v2.py"))
+
+
+def test_a_template_is_no_python_application(write):
+    template = write("stack/template.yaml", "Resources: {}")
+    assert "there is no App in Python" in failure(template)
+    assert "there is no App in Python" in failure("stack")
+    assert "a template is an application as a whole" in failure(f"{template}:app")
+    source = locate("stack")
+    assert (source.template, source.root) == (Path("stack/template.yaml").resolve(), Path("stack").resolve())
+    write("stack/app.py", "from eventflow import App\napp = App('x')\n")
+    assert locate("stack").template is None
 
 
 def test_no_reference():
