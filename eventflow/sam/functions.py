@@ -84,7 +84,9 @@ def code_folder(plan: Plan, code: Properties) -> str | None:
 def variables(said: Properties) -> dict[str, str]:
     """Environment variables as texts. SAM and CloudFormation take numbers and truth values in their place."""
     found = {}
-    for name, value in (said.at("Environment").take("Variables") or {}).items():
+    given = said.at("Environment").at("Variables")
+    given.ignore(*given.values)
+    for name, value in given.values.items():
         if isinstance(value, dict | list):
             said.wrong(f"Environment.Variables.{name}", "it takes a text.")
             continue

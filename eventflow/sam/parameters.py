@@ -75,7 +75,11 @@ def one_value(where: str, name: str, declaration: Mapping[str, Any], given: Mapp
         return None
     values = [part.strip() for part in text.split(",")] if listed else [text]
     for value in values:
-        if complaint := broken_rule(declaration, inner, value):
+        try:
+            complaint = broken_rule(declaration, inner, value)
+        except (TypeError, ValueError) as error:
+            complaint = f"a rule of the parameter cannot be read: {error}."
+        if complaint:
             shown = "its value" if str(declaration.get("NoEcho", "")).lower() == "true" else repr(value)
             problems.wrong(where, f"{shown} is refused: {declaration.get('ConstraintDescription') or complaint}")
             return None

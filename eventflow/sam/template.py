@@ -21,6 +21,7 @@ from eventflow.sam.plan import Plan
 from eventflow.sam.problems import Problems, TemplateError
 from eventflow.sam.stack import Declared, Stack
 from eventflow.sam.translating import translate, uses_sam, with_definitions, with_local_code
+from eventflow.sam.translations import kept_translation
 
 Mapper = Callable[[Plan, Declared], None]
 
@@ -70,7 +71,8 @@ def manifest_of(path: Path, options: TemplateOptions, check_runtime: Callable[[s
     ready = with_local_code(filled_in(template, resolver, problems), folder)
     problems.refuse(str(path))
     if uses_sam(template):
-        ready = translate(ready, given, options.region, problems).template
+        asked = [ready, given, options.region]
+        ready = kept_translation(options.own_folder, asked, lambda: translate(ready, given, options.region, problems))
         problems.refuse(str(path))
     plan = Plan(*stack_of(ready, resolver, name, options), options, folder, problems, check_runtime)
     map_all(plan)
@@ -102,12 +104,16 @@ def filled_in(template: Template, resolver: Resolver, problems: Problems) -> Tem
             if "Condition" in resource and not resolver.condition(resource["Condition"]):
                 continue
             kept = {name: value for name, value in resource.items() if name not in ("Condition", "DependsOn")}
-            resources[id] = {**kept, "Properties": resolver.resolve(resource.get("Properties") or {})}
+            properties = resolver.resolve(resource.get("Properties") or {})
+            if not isinstance(properties, dict):
+                raise TemplateError("Properties takes a mapping.")
+            resources[id] = {**kept, "Properties": properties}
         except TemplateError as error:
             problems.wrong(where, str(error))
     found = {name: value for name, value in template.items() if name not in ("Conditions", "Outputs", "Rules")}
     try:
-        found |= {"Globals": resolver.resolve(template["Globals"])} if "Globals" in template else {}
+        shared = resolver.resolve(template.get("Globals") or {})
+        found |= {} if shared is REMOVED else {"Globals": shared}
     except TemplateError as error:
         problems.wrong("Globals", str(error))
     return {**found, "Resources": resources}

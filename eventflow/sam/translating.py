@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ DEFINITIONS = {"AWS::Serverless::Api", "AWS::Serverless::HttpApi"}
 EXTRA = "A template of SAM is translated by AWS's own translator, in the extra `sam`: pip install 'eventflow[sam]'."
 
 
-@dataclass(frozen=True)
-class Translated:
-    """A template of CloudFormation. ``sources`` are the SAM resources that were translated, by the type that each had."""
-
-    template: Template
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-
 def uses_sam(template: Mapping[str, Any]) -> bool:
     """Whether the template names SAM's transform. Raises TemplateError for another one."""
     named = template.get("Transform") or []
@@ -49,7 +40,7 @@ def with_local_code(template: Template, folder: Path) -> Template:
     globals_ = found.get("Globals")
     shared = globals_.get("Function", {}).pop("CodeUri", None) if isinstance(globals_, dict) and isinstance(globals_.get("Function"), dict) else None
     for resource in found["Resources"].values():
-        if not isinstance(resource, dict) or resource.get("Type") not in LOCAL_CODE:
+        if not isinstance(resource, dict) or str(resource.get("Type")) not in LOCAL_CODE:
             continue
         member, properties = LOCAL_CODE[resource["Type"]], resource.setdefault("Properties", {})
         if not isinstance(properties, dict):
@@ -71,7 +62,7 @@ def with_definitions(template: Template, folder: Path) -> Template:
     found: Template = included(template, folder)
     for resource in found["Resources"].values():
         properties = resource.get("Properties") if isinstance(resource, dict) else None
-        if not isinstance(properties, dict) or resource.get("Type") not in DEFINITIONS:
+        if not isinstance(properties, dict) or str(resource.get("Type")) not in DEFINITIONS:
             continue
         path = properties.get("DefinitionUri")
         if isinstance(path, str) and not path.startswith("s3://"):
@@ -80,7 +71,7 @@ def with_definitions(template: Template, folder: Path) -> Template:
     return found
 
 
-def translate(template: Template, parameters: Mapping[str, Any], region: str, problems: Problems) -> Translated:
+def translate(template: Template, parameters: Mapping[str, Any], region: str, problems: Problems) -> Template:
     """The template with SAM's resources translated; each complaint of the translator is a problem with the resource's name. Raises TemplateError
     where nothing can be translated then."""
     try:
@@ -95,15 +86,15 @@ def translate(template: Template, parameters: Mapping[str, Any], region: str, pr
     sources = {id: str(resource.get("Type")) for id, resource in template["Resources"].items() if isinstance(resource, dict)}
     translator = Translator({}, Parser(), boto_session=Session(region_name=region))
     try:
-        done = translator.translate(copy.deepcopy(template), dict(parameters), get_managed_policy_map=dict)
+        done: Template = translator.translate(copy.deepcopy(template), dict(parameters), get_managed_policy_map=dict)
     except InvalidDocumentException as error:
         causes: list[ExceptionWithMessage] = list(error.causes)
         for cause in causes:
             problems.wrong(where_of(cause, sources), str(cause.message))
-        return Translated({**template, "Resources": {}}, sources)
+        return {**template, "Resources": {}}
     except Exception as error:  # the translator's own bugs on templates that are wrong in ways it does not look for
         raise TemplateError(f"SAM's translator cannot read the template: {type(error).__name__}: {error}.") from error
-    return Translated(done, sources)
+    return done
 
 
 def where_of(cause: Any, sources: Mapping[str, str]) -> str:

@@ -205,3 +205,18 @@ def test_the_flags_of_templates_are_refused_for_an_application_in_python(tmp_pat
     done = CliRunner().invoke(cli, ["run", str(tmp_path / "app.py"), "--lenient"])
     assert done.exit_code == 1
     assert "--lenient is for templates" in done.output
+
+
+def test_a_translation_is_made_once_for_a_template_and_its_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SIZED.format(size="{Type: String, Default: a}")
+    first = read(tmp_path, text)
+    monkeypatch.setattr("eventflow.sam.template.translate", lambda *given: pytest.fail("it is translated again"))
+    assert read(tmp_path, text) == first
+    (kept,) = (tmp_path / "state/sam/translated").iterdir()
+    monkeypatch.undo()
+    kept.write_text("{")
+    assert read(tmp_path, text) == first
+    assert read(tmp_path, text, overrides={"Size": "b"}).functions[0].environment["SIZE"] == "b"
+    for size in range(10):
+        read(tmp_path, text, overrides={"Size": str(size)})
+    assert len(list((tmp_path / "state/sam/translated").iterdir())) == 8
