@@ -31,11 +31,13 @@ from eventflow.outcome import Outcome
 from eventflow.runtime import runtimes
 from eventflow.services.api_keys import ApiKeys
 from eventflow.services.bus import Buses, Doors
+from eventflow.services.bus.declaration import declare_rules
 from eventflow.services.failure_records import FailureRecords
 from eventflow.services.functions import Functions, Neighbours, Place
 from eventflow.services.log_groups import LogGroups
 from eventflow.services.mappings import Mappings
 from eventflow.services.objects import Objects
+from eventflow.services.objects.declaration import configure
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
 from eventflow.services.tables import Tables
@@ -151,13 +153,19 @@ class Core:
         triggers = list(triggers)
         for resource in required_resources(manifest, triggers):
             await self._ensure(resource)
+        rules = [resource for resource in manifest.resources if resource.kind == "rule"]
+        if rules or not manifest.module:  # a template may have had rules before
+            named = {(one.options["bus"], one.options["name"]): (one.options["rule"], one.options["targets"]) for one in rules}
+            await declare_rules(self.buses.catalog, self.region, manifest.app, named)
         await self.buses.keep_subscriptions({owner_of(function, trigger) for function, trigger in triggers if trigger.kind == "bus"})
 
     async def _ensure(self, resource: Resource) -> None:
         name, options = resource.name, resource.options
         if resource.kind == "bucket":
-            path = options.get("path")
+            said = dict(options)
+            path = said.pop("path", None)
             await self.objects.ensure_bucket(name, path=None if path is None else Path(path))
+            await configure(self.objects, name, **said)
         elif resource.kind == "queue":
             await self.queues.ensure(self.region, name, **options)
         elif resource.kind == "table":
@@ -171,12 +179,14 @@ class Core:
                 await self.tables.ensure_stream(self.region, name, view)
         elif resource.kind == "stream":
             await self.tables.ensure_stream(self.region, name)
+        elif resource.kind == "log_group":
+            await self.log_groups.declare(self.region, name, **options)
         elif resource.kind == "bus":
             await self.buses.catalog.ensure(self.region, name)
         elif resource.kind in ("api", "url", "api_key", "authorizer", "route", "usage_plan"):
             return  # the gateway has it (eventflow/gateway): there is nothing to make
-        elif resource.kind in ("role", "policy"):
-            return  # kept with the application, and not enforced yet
+        elif resource.kind in ("role", "policy", "rule"):
+            return  # roles and policies are kept with the application and not enforced yet, rules are declared all at once
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 

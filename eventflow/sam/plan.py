@@ -75,6 +75,9 @@ class Plan:
         name = found.name if found is not None and found.kind == "function" else str(value).split(":")[0]
         return name if name in self.functions else None
 
+    def function_arn(self, name: str) -> str:
+        return f"arn:aws:lambda:{self.options.region}:{self.options.account}:function:{name}"
+
     def trigger(self, where: str, function: str, kind: str, **parameters: Any) -> None:
         """Add a trigger; what its class refuses is a problem at ``where``."""
         given = {name: value for name, value in parameters.items() if value is not None}

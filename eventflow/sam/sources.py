@@ -10,6 +10,7 @@ from eventflow.sam.properties import Properties
 from eventflow.sam.stack import Declared
 
 DEFAULT_VISIBILITY = 30
+TARGET_MEMBERS = ("Id", "Input", "InputPath", "InputTransformer", "RetryPolicy", "DeadLetterConfig", "SqsParameters")
 
 
 def mapping(plan: Plan, resource: Declared) -> None:
@@ -92,9 +93,10 @@ def check_visibility(plan: Plan, said: Properties, queue: str, function: str) ->
 
 
 def rule(plan: Plan, resource: Declared) -> None:
-    """AWS::Events::Rule whose targets are functions."""
+    """AWS::Events::Rule. One that gives functions the event, or an instant's input, is a trigger of each; any other is a rule of EventBridge's."""
     said = plan.properties(resource)
-    said.ignore("Name", "Description", "Tags", "RoleArn")
+    said.ignore("Name", "Tags", "RoleArn")
+    description = said.text("Description")
     bus = bus_name(plan, said)
     pattern, expression = said.take("EventPattern"), said.text("ScheduleExpression")
     enabled = said.text("State", "ENABLED")
@@ -102,18 +104,53 @@ def rule(plan: Plan, resource: Declared) -> None:
         said.absent("State", f"{enabled!r}: there are ENABLED and DISABLED.")
     if pattern is None and expression is None:
         said.wrong("", "a rule takes an EventPattern or a ScheduleExpression.")
-    targets = [target for one in said.each("Targets") if (target := rule_target(plan, one)) is not None]
-    said.finish()
+    targets = list(said.each("Targets"))
+    triggers = pattern is None or expression is None
+    for target in targets:
+        triggers = triggers and plan.function_named(target.take("Arn")) is not None and not needs_rule(target, pattern)
     if enabled == "DISABLED":
         plan.note(f"{resource} is disabled: it starts nothing.")
+    if not triggers or not targets:
+        given = [one for target in targets if (one := target_of(plan, target)) is not None]
+        text = pattern if isinstance(pattern, str | None) else json.dumps(pattern)
+        params = {"EventPattern": text, "ScheduleExpression": expression, "State": enabled, "Description": description}
+        kept = {member: value for member, value in params.items() if value is not None}
+        name = plan.stack.physical(resource.id)
+        if not any(one.kind == "bus" and one.name == bus for one in plan.resources):
+            plan.add("bus", bus)
+        plan.add("rule", f"{bus}/{name}", {"bus": bus, "name": name, "rule": kept, "targets": given})
+        said.finish()
         return
-    for where, function, payload in targets:
-        if expression is not None:
+    found = [one for target in targets if (one := rule_target(plan, target)) is not None]
+    said.finish()
+    for where, function, payload in found if enabled != "DISABLED" else ():
+        if pattern is None:
             plan.trigger(where, function, "schedule", expression=expression, input=payload)
-        if pattern is not None and payload is None:
+        else:
             plan.trigger(where, function, "bus", pattern=pattern, bus=bus)
-        elif pattern is not None:
-            plan.problems.absent(f"{where}.Input", "a function gets the event of a pattern as it is.")
+
+
+def needs_rule(target: Properties, pattern: Any) -> bool:
+    """Whether the target asks for what only a rule of EventBridge's does."""
+    return any(member in target for member in ("InputPath", "InputTransformer", "DeadLetterConfig")) or (pattern is not None and "Input" in target)
+
+
+def target_of(plan: Plan, target: Properties) -> dict[str, Any] | None:
+    """The target as PutTargets takes it; None with a problem where there is no such thing here."""
+    target.ignore("RoleArn")
+    arn, function = target.take("Arn"), plan.function_named(target.take("Arn"))
+    named = plan.named(arn)
+    if function is None and (named is None or named.kind not in ("queue", "bus", "logs")):
+        if not plan.stack.is_absent(arn):
+            target.absent("Arn", f"{arn!r}: the target of a rule is a function of this template, or a queue, bus or log group of this account.")
+        return None
+    members = {name: target.take(name) for name in TARGET_MEMBERS if name in target}
+    if not isinstance(members.get("Id"), str):
+        target.wrong("Id", "it is missing; it takes a text that tells the targets of a rule apart.")
+        return None
+    if isinstance(members.get("Input"), dict | list):
+        members["Input"] = json.dumps(members["Input"])
+    return {**members, "Arn": arn if function is None else plan.function_arn(function)}
 
 
 def rule_target(plan: Plan, target: Properties) -> tuple[str, str, Any] | None:
@@ -127,7 +164,7 @@ def rule_target(plan: Plan, target: Properties) -> tuple[str, str, Any] | None:
     target.at("DeadLetterConfig").ignore("Arn")  # for what never reaches it
     if function is None:
         if not plan.stack.is_absent(arn):
-            target.absent("Arn", f"{arn!r}: the target of a rule is a function of this template.")
+            target.absent("Arn", f"{arn!r}: the target of a schedule is a function of this template.")
         return None
     return target.where, function, payload
 

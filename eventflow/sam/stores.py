@@ -33,6 +33,14 @@ TABLE_MEMBERS = (
     "DeletionProtectionEnabled",
 )
 EVENTS = "s3:"
+#: CloudFormation's names of what a CORS rule has, and S3's.
+S3_CORS = {
+    "AllowedHeaders": "AllowedHeaders",
+    "AllowedMethods": "AllowedMethods",
+    "AllowedOrigins": "AllowedOrigins",
+    "ExposedHeaders": "ExposeHeaders",
+    "Id": "ID",
+}
 
 
 def queue(plan: Plan, resource: Declared) -> None:
@@ -130,7 +138,8 @@ def bucket(plan: Plan, resource: Declared) -> None:
         if member in said:
             said.ignore(member)
             plan.note(f"{resource}.{member}: permissions are not enforced yet.")
-    plan.add("bucket", name)
+    options = {"versioning": said.at("VersioningConfiguration").text("Status"), "cors": cors_rules(said.at("CorsConfiguration"))}
+    plan.add("bucket", name, {option: value for option, value in options.items() if value is not None})
     notifications = said.at("NotificationConfiguration")
     found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[str, list[str]]] = {}
     for one in notifications.each("LambdaConfigurations"):
@@ -138,6 +147,28 @@ def bucket(plan: Plan, resource: Declared) -> None:
     said.finish()
     for (function, prefix, suffix), (where, events) in found.items():
         plan.trigger(where, function, "bucket", name=name, events=events, prefix=list(prefix), suffix=list(suffix))
+
+
+def cors_rules(said: Properties) -> list[dict[str, Any]] | None:
+    """The rules in the words of S3's API, which are others than CloudFormation's; None where there are none."""
+    found = []
+    for one in said.each("CorsRules"):
+        rule = {S3_CORS[member]: one.take(member) for member in S3_CORS if member in one}
+        found.append(rule | {"MaxAgeSeconds": one.number("MaxAge")} if "MaxAge" in one else rule)
+    return found or None
+
+
+def log_group(plan: Plan, resource: Declared) -> None:
+    """AWS::Logs::LogGroup, for rules that write to it. What functions write is not in log groups."""
+    said, name = plan.properties(resource), plan.stack.physical(resource.id)
+    said.ignore("LogGroupName", "Tags")
+    days = said.number("RetentionInDays")
+    said.only("LogGroupClass", "STANDARD", why="there is one class.")
+    said.finish()
+    if name.startswith("/aws/lambda/"):
+        said.absent("LogGroupName", f"{name!r}: what functions write is kept in the state directory for as long as --retention-days says.")
+        return
+    plan.add("log_group", name, {} if days is None else {"retention_days": days})
 
 
 def notification(plan: Plan, said: Properties, found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[str, list[str]]]) -> None:

@@ -30,6 +30,7 @@ MAPPERS: Mapping[str, Mapper] = {
     "AWS::SQS::Queue": stores.queue,
     "AWS::DynamoDB::Table": stores.table,
     "AWS::Events::EventBus": stores.bus,
+    "AWS::Logs::LogGroup": stores.log_group,
     "AWS::Lambda::LayerVersion": functions.layer,
     "AWS::Lambda::Function": functions.function,
     "AWS::Lambda::Version": functions.version,

@@ -10,7 +10,7 @@ from typing import Any
 
 from eventflow.clock import Clock
 from eventflow.database import Database
-from eventflow.errors import ServiceError
+from eventflow.errors import ServiceError, SettingError
 
 NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 DAY = 86_400_000
@@ -87,6 +87,18 @@ class LogGroups:
                 f"Member must satisfy regular expression pattern: {NAME.pattern}",
             )
         await self.database.write(change)
+
+    async def declare(self, region: str, name: str, retention_days: int | None = None) -> None:
+        """Make a group if it is not there, and have it keep events for so long. Raises SettingError for what CloudWatch would refuse."""
+        try:
+            try:
+                await self.create(region, name)
+            except ServiceError as error:
+                if error.code != "ResourceAlreadyExistsException":
+                    raise
+            await self.set_retention(region, name, retention_days)
+        except ServiceError as error:
+            raise SettingError(f"Log group {name!r}: {error.message}") from error
 
     def ensure_in(self, connection: sqlite3.Connection, region: str, name: str) -> None:
         """Make a group, if it is not there, inside somebody else's ``database.write``. The name is one that ``NAME`` allows."""

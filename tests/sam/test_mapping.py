@@ -108,6 +108,26 @@ def test_a_function_has_its_settings(tmp_path: Path) -> None:
     assert (function.handler, function.package.runtime, function.package.folder) == ("app.handler", "python3.11", str(tmp_path / "src"))
 
 
+def test_rules_that_do_more_than_start_a_function_are_rules(tmp_path: Path) -> None:
+    text = hello() + (
+        "R:\n  Type: AWS::Events::Rule\n  Properties:\n    EventPattern: {source: [a]}\n"
+        "    Targets: [{Id: one, Arn: !GetAtt Hello.Arn, InputPath: $.detail}, {Id: two, Arn: !GetAtt Q.Arn}]\nQ: {Type: AWS::SQS::Queue}\n"
+    )
+    manifest = resources(tmp_path, text)
+    (rule,) = (one for one in manifest.resources if one.kind == "rule")
+    assert manifest.triggers == ()
+    assert (rule.options["bus"], rule.options["name"]) == ("default", "shop-R")
+    assert [target["Arn"].rpartition(":")[2] for target in rule.options["targets"]] == ["shop-Hello", "shop-Q"]
+    assert "RunCommandParameters" in refusal(tmp_path, text.replace("{Id: two,", "{Id: two, RunCommandParameters: {},"))
+    assert "is a function of this template, or a queue" in refusal(tmp_path, text.replace("!GetAtt Q.Arn", "'arn:aws:sns:eu-west-1:123456789012:t'"))
+
+
+def test_a_log_group_of_a_function_is_refused(tmp_path: Path) -> None:
+    assert "--retention-days" in refusal(
+        tmp_path, f"{hello()}L: {{Type: AWS::Logs::LogGroup, Properties: {{LogGroupName: !Sub '/aws/lambda/${{Hello}}'}}}}\n"
+    )
+
+
 def test_destinations_are_queues_functions_buses_and_buckets(tmp_path: Path) -> None:
     text = hello(
         "EventInvokeConfig: {DestinationConfig: {OnSuccess: {Type: EventBridge, Destination: !GetAtt Bus.Arn}, "

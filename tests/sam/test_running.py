@@ -59,6 +59,11 @@ def test_a_bucket_starts_a_function_with_a_layer_that_writes_to_another_bucket_a
         assert item == {"key": {"S": "cat.jpg"}, "size": {"N": "10"}, "stage": {"S": "dev"}}
         assert s3.get_object(Bucket="thumbnails-thumbnails", Key="cat.jpg")["Body"].read() == b"0123"
         assert table.scan(TableName="thumbnails-Images")["Count"] == 1
+        assert s3.get_bucket_versioning(Bucket="thumbnails-thumbnails")["Status"] == "Enabled"
+        (cors,) = s3.get_bucket_cors(Bucket="thumbnails-thumbnails")["CORSRules"]
+        assert cors == {"AllowedMethods": ["GET"], "AllowedOrigins": ["*"], "ExposeHeaders": ["etag"], "MaxAgeSeconds": 10}
+        (group,) = daemon.client("logs").describe_log_groups()["logGroups"]
+        assert (group["logGroupName"], group["retentionInDays"]) == ("thumbnails", 7)
         settings = daemon.control("status")["functions"][0]
         assert settings["environment"]["AUDIT"] == f"{daemon.facts['url']}/000000000000/thumbnails-AuditQueue"
 
@@ -106,6 +111,19 @@ def test_rules_on_two_buses_start_a_function_whose_code_stands_in_the_template(t
             return {item["what"]["S"] for item in dynamodb.scan(TableName="events-Seen")["Items"]} - {"minute", "night"}
 
         daemon.until(lambda: seen() == {"sold", "ancient"}, "both events have started the function")
+        copied = {"EventBusName": "events-shop", "Source": "shop", "DetailType": "copied", "Detail": '{"what": "transformed"}'}
+        daemon.client("events").put_events(Entries=[copied])
+        daemon.until(lambda: "transformed" in seen(), "the rule's input has reached the function")
+        sqs = daemon.client("sqs")
+        copies = sqs.get_queue_url(QueueName="events-Copies")["QueueUrl"]
+        message = daemon.until(lambda: sqs.receive_message(QueueUrl=copies, WaitTimeSeconds=1).get("Messages"), "the queue has the event's detail")
+        assert json.loads(message[0]["Body"]) == {"what": "transformed"}
+        daemon.app.write_text(daemon.app.read_text().partition("  Copies:")[0])
+        daemon.client("events").put_rule(Name="mine", EventPattern='{"source": ["x"]}')
+        daemon.stop()
+        daemon.start()
+        rules = [rule["Name"] for bus in ("events-shop", "default") for rule in daemon.client("events").list_rules(EventBusName=bus)["Rules"]]
+        assert rules == ["mine"], "a rule that the template no longer has is gone, and others' rules stay"
         kinds = sorted(trigger["kind"] for trigger in daemon.control("status")["triggers"] if "kind" in trigger)
         assert kinds in ([], ["bus", "bus", "schedule", "schedule"])
 
