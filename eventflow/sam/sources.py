@@ -121,7 +121,7 @@ def rule(plan: Plan, resource: Declared) -> None:
         plan.add("rule", f"{bus}/{name}", {"bus": bus, "name": name, "rule": kept, "targets": given})
         said.finish()
         return
-    found = [one for target in targets if (one := rule_target(plan, target)) is not None]
+    found = [led for target in targets if (led := rule_target(plan, target)) is not None]
     said.finish()
     for where, function, payload in found if enabled != "DISABLED" else ():
         if pattern is None:
