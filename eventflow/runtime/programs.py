@@ -19,7 +19,7 @@ from eventflow.runtime import child
 from eventflow.runtime.runtimes import PROGRAMS, WRAPPER
 
 HERE = Path(__file__).parent
-NODE_BOOTSTRAP = HERE / "node" / "bootstrap.mjs"
+NODE_BOOTSTRAP = HERE / "node" / "bootstrap.cjs"
 PYTHON_BOOTSTRAP = HERE / "python" / "bootstrap.py"
 LAYERS_ROOT = "/opt"
 SH = (b"/bin/sh", b"/usr/bin/sh", b"/usr/bin/env sh")

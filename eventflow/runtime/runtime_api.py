@@ -41,6 +41,8 @@ from eventflow.runtime.runtimes import extension_files
 SHUTDOWN_SECONDS = 2.0
 SHUTDOWN_SECONDS_INTERNAL = 0.5
 RECEIVE = 262_144
+#: Connections at once; the process may have 1,024 files.
+MOST_CLIENTS = 256
 
 
 @dataclass(eq=False)
@@ -298,6 +300,9 @@ class Supervisor:
             except BlockingIOError:
                 return
             self._clients = [one for one in self._clients if one.is_open]
+            if len(self._clients) >= MOST_CLIENTS:
+                connection.close()
+                continue
             self._clients.append(Client(connection, self._operations.route, self._selector))
 
     def _reap(self, awake: socket.socket) -> None:

@@ -226,6 +226,13 @@ def test_invocations_that_come_together_run_one_after_another(obedient: Direct) 
     assert all(after.started >= before.started + before.duration / 1000 for before, after in itertools.pairwise(answers))
 
 
+def test_more_connections_than_are_taken_do_no_harm(fresh: Direct) -> None:
+    code = "host, port = address.split(':')\nothers = [socket.create_connection((host, int(port))) for _ in range(600)]\nanswer(len(others))"
+    assert do(fresh, code).content == b"600"
+    assert do(fresh, "[other.close() for other in others]\nanswer(1)").content == b"1"
+    assert do(fresh, f"raw(f'{POST}Content-Length: 1\\r\\n\\r\\n2')").content == b"2"
+
+
 def test_output_is_in_the_log_when_the_answer_is_there(obedient: Direct) -> None:
     code = "print('to the output', flush=True)\nos.write(2, b'to the errors\\n')\nopen('/dev/stderr', 'w').write('by name\\n')\nanswer(1)"
     answer = do(obedient, code)

@@ -1,13 +1,15 @@
 // The Runtime API's client: one connection on which requests follow each other, and answers come in the same order.
 
-import net from 'node:net';
-import { Writable } from 'node:stream';
+'use strict';
+
+const net = require('node:net');
+const { Writable } = require('node:stream');
 
 const RUNTIME = '/2018-06-01/runtime';
 const HEAD_END = Buffer.from('\r\n\r\n');
 const METADATA = 'application/vnd.awslambda.http-integration-response';
 
-export class Api {
+class Api {
   constructor(address) {
     const [host, port] = address.split(':');
     this.host = address;
@@ -95,7 +97,7 @@ export class Api {
 }
 
 // What a handler of `awslambda.streamifyResponse` writes to. The request begins with the first write.
-export class ResponseStream extends Writable {
+class ResponseStream extends Writable {
   constructor(api, id, highWaterMark) {
     super({ highWaterMark, decodeStrings: true });
     this.api = api;
@@ -170,7 +172,7 @@ export class ResponseStream extends Writable {
   }
 }
 
-export class HttpResponseStream {
+class HttpResponseStream {
   static from(stream, metadata) {
     stream.setContentType(METADATA);
     stream.metadata = JSON.stringify(metadata);
@@ -186,3 +188,5 @@ function streamingError(message) {
 function header(text) {
   return String(text).replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character));
 }
+
+module.exports = { Api, HttpResponseStream };

@@ -1,15 +1,16 @@
 // Finds a handler by its name, as Lambda's Node runtime does: `folder/module.function`, CommonJS or an ES module.
 
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import path from 'node:path';
-import { pathToFileURL } from 'node:url';
+'use strict';
 
-export function named(name, error) {
+const { existsSync, readFileSync, statSync } = require('node:fs');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+
+function named(name, error) {
   return Object.assign(error instanceof Error ? error : new Error(String(error)), { name: `Runtime.${name}` });
 }
 
-export async function loadHandler(root, name) {
+async function loadHandler(root, name) {
   if (name.includes('..')) {
     throw named('MalformedHandlerName', `'${name}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`);
   }
@@ -25,7 +26,6 @@ export async function loadHandler(root, name) {
 }
 
 async function loadModule(file, name, paths) {
-  const require = createRequire(import.meta.url);
   try {
     for (const extension of ['', '.js', '.mjs', '.cjs']) {
       const whole = file + extension;
@@ -65,3 +65,5 @@ function isTypeModule(folder) {
     folder = above;
   }
 }
+
+module.exports = { loadHandler, named };
