@@ -52,6 +52,7 @@ def test_bash(tmp_path: Path) -> None:
     with_packages(tmp_path, [function], work)
 
 
+@pytest.mark.slow
 def test_awslambdaric(tmp_path: Path) -> None:
     pytest.importorskip("awslambdaric")
     code = """
@@ -124,6 +125,7 @@ def test_java(tmp_path: Path) -> None:
 # What the pool does with them.
 
 
+@pytest.mark.slow
 def test_the_time_limit_ends_all_of_its_programs(tmp_path: Path) -> None:
     function = packaged(tmp_path, "provided", {"bootstrap": OBEDIENT}, timeout=1)
     endless = (
@@ -150,6 +152,7 @@ def runs(pid: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_program_that_exits_is_an_exit_of_the_function(tmp_path: Path) -> None:
     function = packaged(tmp_path, "provided", {"bootstrap": OBEDIENT}, timeout=60)
 

@@ -74,6 +74,7 @@ def test_an_extension_is_told_of_invocations_and_of_the_end(tmp_path: Path) -> N
         assert {**json.loads(last), "deadlineMs": 0} == {"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 0}
 
 
+@pytest.mark.slow
 def test_an_invocation_ends_when_its_extensions_have_finished(tmp_path: Path) -> None:
     slow = 'id = register("INVOKE")\nwhile True:\n    following(id)\n    time.sleep(0.3)\n    tell("done")'
     with with_extension(tmp_path, slow) as direct:
@@ -102,6 +103,7 @@ FAILING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "kind", "error_type", "message"), FAILING)
 def test_an_extension_that_fails_takes_the_environment_with_it(tmp_path: Path, code: str, kind: int, error_type: str, message: str) -> None:
     with with_extension(tmp_path, code) as direct:
@@ -113,6 +115,7 @@ def test_an_extension_that_fails_takes_the_environment_with_it(tmp_path: Path, c
         assert direct.process.wait(60) == 1
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_started(tmp_path: Path) -> None:
     layer = write(tmp_path / "layer", {"extensions/broken": "#!/no/such/interpreter\n"})
     with Direct(tmp_path, packaged(tmp_path, "provided", {"bootstrap": OBEDIENT}, layers=(layer,))) as direct:
@@ -165,6 +168,7 @@ def test_an_internal_extension_and_what_is_refused(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_runtime_with_extensions_is_asked_to_end(tmp_path: Path) -> None:
     polite = OBEDIENT.replace("while True:\n", "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'asked'), os._exit(0)))\nwhile True:\n", 1)
     with with_extension(tmp_path, FAITHFUL, bootstrap=polite) as direct:
@@ -173,6 +177,7 @@ def test_a_runtime_with_extensions_is_asked_to_end(tmp_path: Path) -> None:
         assert "asked" in direct.log()
 
 
+@pytest.mark.slow
 def test_an_extension_is_told_when_the_pool_lets_an_environment_go(tmp_path: Path) -> None:
     told = tmp_path / "told"
     code = f"id = register('SHUTDOWN')\nopen({str(told)!r}, 'w').write(following(id)['shutdownReason'])"

@@ -212,6 +212,7 @@ exports.handler = awslambda.streamifyResponse(async (event, stream, context) => 
 """
 
 
+@pytest.mark.slow
 def test_streamed_responses(tmp_path: Path) -> None:
     async def streamed(spine: Spine, event: str) -> tuple[bytes, Outcome]:
         stream = ResponseStream()

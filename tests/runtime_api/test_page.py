@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
 BLOCK = re.compile(r"^```(\w+)\n(?P<text>(?:#![^\n]*\n)?(?://|#) (?P<name>\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not all(map(shutil.which, ("node", "bash", "curl"))), reason="there is no node, no bash or no curl on this machine")
 def test_the_pages_functions(tmp_path: Path) -> None:
     texts = {block["name"]: block["text"] for block in BLOCK.finditer(PAGE.read_text())}

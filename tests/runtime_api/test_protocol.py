@@ -226,6 +226,7 @@ def test_invocations_that_come_together_run_one_after_another(obedient: Direct) 
     assert all(after.started >= before.started + before.duration / 1000 for before, after in itertools.pairwise(answers))
 
 
+@pytest.mark.slow
 def test_more_connections_than_are_taken_do_no_harm(fresh: Direct) -> None:
     code = "host, port = address.split(':')\nothers = [socket.create_connection((host, int(port))) for _ in range(600)]\nanswer(len(others))"
     assert do(fresh, code).content == b"600"
@@ -239,6 +240,7 @@ def test_output_is_in_the_log_when_the_answer_is_there(obedient: Direct) -> None
     assert obedient.log().encode()[: answer.log_end].decode().endswith("to the output\nto the errors\nby name\n")
 
 
+@pytest.mark.slow
 def test_memory_and_processor_time_are_the_runtimes(fresh: Direct) -> None:
     before = do(fresh, "answer(1)")
     after = do(fresh, "held = bytearray(60_000_000)\nfor _ in range(2_000_000): pass\nanswer(1)")

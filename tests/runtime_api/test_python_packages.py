@@ -81,6 +81,7 @@ def handler(event, context):
 """
 
 
+@pytest.mark.slow
 def test_layers_variables_and_boto3(tmp_path: Path) -> None:
     below = f"python/lib/{OURSELVES}/site-packages"
     lower = write(tmp_path / "lower", {"python/inlayer.py": "WHERE = 'lower'", "python/both.py": "WHERE = 'lower'"})
@@ -105,6 +106,7 @@ def test_layers_variables_and_boto3(tmp_path: Path) -> None:
     with_packages(tmp_path, [function, vendored], work, variables={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     function = packaged(tmp_path, OURSELVES, {"app.py": ECHO})
 
@@ -131,6 +133,7 @@ def handler(event, context):
 """
 
 
+@pytest.mark.slow
 def test_our_bootstrap_for_other_versions_and_wrapper_scripts(tmp_path: Path) -> None:
     """The interpreter is the same here; that the code is run by another program is what a wrapper and another version have in common."""
     layer = write(tmp_path / "layer", {"wrapper": WRAPPER, "python/beside.py": ""})
@@ -160,6 +163,7 @@ def test_our_bootstrap_for_other_versions_and_wrapper_scripts(tmp_path: Path) ->
     with_packages(tmp_path, [function, *failing], work)
 
 
+@pytest.mark.slow
 def test_pythons_of_other_versions(tmp_path: Path) -> None:
     others = [name for name in PROGRAMS if name.startswith("python") and name != OURSELVES and find(name) is not None]
     if not others:
@@ -174,6 +178,7 @@ def test_pythons_of_other_versions(tmp_path: Path) -> None:
     with_packages(tmp_path, functions, work)
 
 
+@pytest.mark.slow
 def test_snap_start_copies_a_process_that_has_loaded_the_package(tmp_path: Path) -> None:
     code = "import os\nloaded = os.getpid()\ndef handler(event, context):\n    return [loaded, os.getpid(), os.getcwd()]"
     function = packaged(tmp_path, OURSELVES, {"app.py": code}, snap_start=True)
@@ -186,6 +191,7 @@ def test_snap_start_copies_a_process_that_has_loaded_the_package(tmp_path: Path)
     with_packages(tmp_path, [function], work)
 
 
+@pytest.mark.slow
 def test_a_python_function_with_an_extension_in_a_layer(tmp_path: Path) -> None:
     extension = f"""
     #!{sys.executable} -IS
