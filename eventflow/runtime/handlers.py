@@ -68,10 +68,15 @@ def own_names(places: list[str]) -> set[str]:
     names: set[str] = set()
     for place in places:
         try:
-            names.update(entry.name.partition(".")[0] for entry in os.scandir(place) if entry.is_dir() or entry.name.endswith((".py", ".so")))
+            names.update(entry.name.partition(".")[0] for entry in os.scandir(place) if is_module(entry))
         except OSError:
             continue  # a layer without Python
     return names
+
+
+def is_module(entry: os.DirEntry[str]) -> bool:
+    """A folder without ``__init__.py`` hides no module of its name."""
+    return entry.name.endswith((".py", ".so")) or os.path.isfile(os.path.join(entry.path, "__init__.py"))  # noqa: PTH113, PTH118
 
 
 def forget(names: set[str]) -> None:

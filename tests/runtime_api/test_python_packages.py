@@ -26,6 +26,7 @@ FINE: list[tuple[str, dict[str, Any], str]] = [
     ("app.handler", {"app.py": "from beside import handler\n", "beside.py": ECHO}, "beside"),
     ("app.Things.handle", {"app.py": "class Things:\n    @staticmethod\n    def handle(event, context):\n        return __name__\n"}, "app"),
     ("queue.handler", {"queue.py": ECHO}, "queue"),
+    ("app.handler", {"app.py": "import boto3\ndef handler(event, context):\n    return boto3.__name__\n", "boto3/notes.txt": "no module"}, "boto3"),
 ]
 FAILING: list[tuple[str, dict[str, Any], str, str]] = [
     ("gone.handler", {}, "Runtime.ImportModuleError", "Unable to import module 'gone': No module named 'gone'"),
