@@ -95,6 +95,12 @@ def visible(sqs: Any, queue: str) -> int:
     return int(told["Attributes"]["ApproximateNumberOfMessages"])
 
 
+def left(sqs: Any, queue: str) -> int:
+    """Messages that are visible or in flight."""
+    told = sqs.get_queue_attributes(QueueUrl=url_of(sqs, queue), AttributeNames=["All"])["Attributes"]
+    return int(told["ApproximateNumberOfMessages"]) + int(told["ApproximateNumberOfMessagesNotVisible"])
+
+
 def zipped(code: str) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
@@ -267,6 +273,7 @@ def test_mappings_outlive_kills_and_the_disabled_ones_stay_disabled(tmp_path: Pa
         process.until(lambda: ["on"] in lines(process, "batches"), "the enabled one polls again")
         in_state(process, client, made["held"], "Disabled")
         process.until(lambda: visible(sqs, "held") == 1, "the message that nobody polls for is visible again")
+        process.until(lambda: left(sqs, "on") == 0, "what succeeded is deleted")
         process.kill()
         process.start()
         client, sqs = process.client("lambda"), process.client("sqs")
