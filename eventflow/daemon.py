@@ -22,7 +22,7 @@ from eventflow import faultpoint
 from eventflow.aws.credentials import Credentials
 from eventflow.aws.endpoint import Endpoint
 from eventflow.body_budget import BodyBudget
-from eventflow.clock import Clock, SystemClock, iso
+from eventflow.clock import Clock, SystemClock, Timer, iso
 from eventflow.clock_watch import ClockWatch
 from eventflow.composition import Core
 from eventflow.control import Control
@@ -67,6 +67,8 @@ COLLECT_AFTER = (20_000, 20, 50)
 DEAD_RETENTION_FACTOR = 2
 #: What the API gateway takes: AWS's 10,240 bytes of request line and headers ("Amazon API Gateway quotas"), and no connection that does nothing.
 LIMITS = Limits(head_bytes=10_240, head_seconds=30.0, idle_seconds=60.0)
+#: After a load the next one is prepared, when environments of the present one have started.
+PREPARE_SECONDS = 0.3
 #: There is no X-Ray daemon here. Powertools' Tracer takes an environment with LAMBDA_TASK_ROOT for Lambda's, and would send it each invocation.
 UNTRACED = {"POWERTOOLS_TRACE_DISABLED": "true", "AWS_XRAY_SDK_ENABLED": "false"}
 
@@ -84,6 +86,8 @@ class Daemon:
         self._clock = clock
         self._state = StateDirectory(settings.state)
         self._stopping = asyncio.Event()
+        self._next: Nursery | None = None
+        self._preparing: Timer | None = None
         self._started_at = clock.now()
         self._grace = settings.grace_seconds
         self._manifest: Manifest | None = None
@@ -265,6 +269,10 @@ class Daemon:
         await self._deployments.close()
         faultpoint.reach("daemon.drained")
         await self._pool.close()
+        if self._preparing is not None:
+            self._preparing.cancel()
+        if self._next is not None:
+            await self._next.close()
         faultpoint.reach("daemon.ended")
         await asyncio.sleep(0.05)  # whoever was answered just now has its own last words: a queue's messages to delete, a response to send
         await self._dispatcher.flush()
@@ -303,7 +311,7 @@ class Daemon:
         """Load the application, or load it again: what runs ends with the old code, what follows gets the new. Raises ``LoadError``;
         the former code then goes on."""
         async with self._reloading:
-            nursery = self._new_nursery()
+            nursery, self._next = self._next or self._new_nursery(), None
             try:
                 manifest = Manifest.from_json(await nursery.start())
                 if self._nursery is not None:
@@ -312,6 +320,26 @@ class Daemon:
             except BaseException:
                 await nursery.close()
                 raise
+            finally:
+                self._prepare_next()
+
+    def _prepare_next(self) -> None:
+        """Where files are watched, have a process ready for their next change that has loaded all but the application: a little later, not to be in
+        the way of the environments that start now."""
+        if self._watch and self._template is None and not self._stopping.is_set():
+            self._preparing = self._clock.call_later(PREPARE_SECONDS, self._prepare)
+
+    def _prepare(self) -> None:
+        shared = None if self._nursery is None else self._nursery.shared
+        if shared is None or self._next is not None or self._stopping.is_set() or self._reloading.locked():
+            return
+        nursery = self._new_nursery()
+        try:
+            nursery.prepare(shared)
+        except OSError as error:
+            log.warning("the next change of the application takes longer to be loaded: %s", error)
+            return
+        self._next = nursery
 
     def _new_nursery(self) -> Nursery:
         if self._template is None:

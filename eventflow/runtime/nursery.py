@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,12 @@ from eventflow.errors import LoadError
 LOAD_SECONDS = 60.0
 #: The reference of a nursery without an application: for functions whose code is a package of their own. It tells an empty manifest.
 NO_APP = ""
+#: What a zygote is started with that is to wait until the application is to be loaded.
+PREPARED = "prepared"
+#: Before the two messages that such a one gets.
+LENGTH = struct.Struct(">I")
+#: A message that a socket takes at once, whether anybody reads or not.
+LARGEST_SHARED = 131_072
 
 
 class Listener(Protocol):
@@ -41,29 +48,36 @@ class Nursery:
         self._received = b""
         self._manifest: asyncio.Future[dict[str, Any]] | None = None
         self._closing = False
+        self._prepared = False
+        #: After ``prepare``: whether it has loaded what it was told.
+        self.is_prepared = asyncio.Event()
         self.lost = False
         self.pid = 0
+        #: What the application's environments share, for ``prepare`` of the next; None before it is warm.
+        self.shared: Mapping[str, Any] | None = None
         #: Whether it forks at once; before that it is asked all the same, and forks when it has loaded what the environments share.
         self.is_warm = asyncio.Event()
         #: What the functions with ``snap_start`` have below this zygote, by name; ``at_end`` removes it.
         self.templates: dict[str, dict[str, Any]] = {}
         self.at_end = contextlib.ExitStack()
 
+    def prepare(self, shared: Mapping[str, Any]) -> None:
+        """Start a zygote that loads what the application shared before, so that ``start`` has only the application itself to load."""
+        message = json.dumps(shared).encode()
+        if len(message) > LARGEST_SHARED:
+            return
+        self._spawn(PREPARED)
+        self._prepared = True
+        self._control.send(LENGTH.pack(len(message)) + message)
+
     async def start(self) -> dict[str, Any]:
         """Start the zygote; the app's manifest. Raises ``LoadError`` with what is wrong with the app."""
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "eventflow.runtime.zygote", str(theirs.fileno()), self._reference]
-            command += [] if self._template is None else [json.dumps(self._template)]
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the process is there
-                command, pass_fds=[theirs.fileno()], env=self._variables, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-        self.pid = self._process.pid
-        self._control = ours
-        ours.setblocking(False)
-        self._manifest = loop.create_future()
-        loop.add_reader(ours, self._readable)
+        self._manifest = asyncio.get_running_loop().create_future()
+        if self._prepared and not self._closing:
+            self._control.send(LENGTH.pack(2) + b"{}")
+        else:
+            self._closing = False
+            self._spawn(*([] if self._template is None else [json.dumps(self._template)]))
         try:
             return await asyncio.wait_for(asyncio.shield(self._manifest), LOAD_SECONDS)
         except TimeoutError:
@@ -74,6 +88,18 @@ class Nursery:
         except LoadError:
             await self.close()
             raise
+
+    def _spawn(self, *arguments: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "eventflow.runtime.zygote", str(theirs.fileno()), self._reference, *arguments]
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], env=self._variables, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        self.pid = self._process.pid
+        self._control = ours
+        ours.setblocking(False)
+        asyncio.get_running_loop().add_reader(ours, self._readable)
 
     async def warm(self) -> None:
         """Wait until it forks at once. Raises ``LoadError`` if it dies before that."""
@@ -133,7 +159,10 @@ class Nursery:
             self._listener.forked(message["forked"], message["pid"])
         elif "exited" in message:
             self._listener.exited(message["exited"], message["status"])
+        elif "prepared" in message:
+            self.is_prepared.set()
         elif "warm" in message:
+            self.shared = message.get("shared")
             self.is_warm.set()
         elif self._manifest is not None and not self._manifest.done():
             if "load_error" in message:
@@ -145,6 +174,11 @@ class Nursery:
         asyncio.get_running_loop().remove_reader(self._control)
         if self._manifest is not None and not self._manifest.done():
             self._manifest.set_exception(LoadError(f"The process that loads {self._reference} ended before the app was loaded."))
+        elif self._manifest is None:  # it was prepared, and nobody has needed it yet
+            self._closing = True
+            self._control.close()
+            self._process.kill()
+            self._process.wait()
         elif not self._closing:
             self._closing = self.lost = True
             self._control.close()

@@ -24,12 +24,14 @@ from eventflow.errors import EventflowError
 from eventflow.manifest import Manifest
 from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, debugger, handlers, runtimes, snapshot
 from eventflow.runtime.forks import ForkServer, Request
-from eventflow.runtime.nursery import NO_APP
+from eventflow.runtime.nursery import LENGTH, NO_APP, PREPARED
 from eventflow.runtime.runtime_api import Supervisor
 from eventflow.runtime.template import Templates
 from eventflow.settings import TEST_KILL_AT
 
 #: Services whose clients a zygote without an application has ready: those that functions here use most.
+#: What a report says of what environments share.
+SHARED = ("modules", "service_data", "clients", "sys_path")
 SERVICES = ("s3", "dynamodb", "sqs")
 #: What such a zygote has instead of a report on an application. Lambda has boto3 for every Python function, and most use it.
 BARE: dict[str, Any] = {
@@ -47,22 +49,25 @@ BARE: dict[str, Any] = {
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, reference: str, template: str | None = None) -> None:
+    def __init__(self, control: socket.socket, reference: str, template: str | None = None, prepared: bool = False) -> None:
+        """``prepared``: load what the application shared before, and itself only when the daemon says so."""
         self._control = control
         self._reference = reference
         self._template = template
+        self._prepared = prepared
 
     def run(self) -> int:
         boto3_endpoints.install()
         if self._reference == NO_APP:
             os.environ["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtimes.OURSELVES}"  # clients tell it, and are made in advance
+        before = self._prepare() if self._prepared else None
         report = inspect_app(self._reference, self._template) if self._reference != NO_APP else BARE
         if "load_error" in report:
             self._tell(report)
             return 1
         self._tell({"manifest": report["manifest"]})
-        self._warm_up(report)
-        self._tell({"warm": True})
+        self._warm_up(report if before is None else added(report, before))
+        self._tell({"warm": True, "shared": shared(report, before)})
         faultpoint.reach("zygote.loaded")
         server = ForkServer(self._control, prepare, begin, spare=True)
         templates = Templates(server)
@@ -83,8 +88,59 @@ class Zygote:
         boto3_session.warm(report["service_data"], report["clients"])
         child.freeze_memory()
 
+    def _prepare(self) -> dict[str, Any]:
+        """Load what the application shared when it was loaded last, which is what takes long, and wait until it is to be loaded again."""
+        before = self._receive()
+        self._warm_up({**before, "own_modules": {}})
+        seen = {file: changed_at(file) for file in map(file_of, list(sys.modules.values())) if file}
+        self._tell({"prepared": True})
+        self._receive()
+        if any(changed_at(file) != seen[file] for file in seen):  # somebody has installed another version meanwhile: begin anew
+            os.set_inheritable(self._control.fileno(), True)
+            os.execv(  # noqa: S606 - ourselves
+                sys.executable, [sys.executable, "-m", "eventflow.runtime.zygote", str(self._control.fileno()), self._reference]
+            )
+        return before
+
+    def _receive(self) -> dict[str, Any]:
+        """A message with its length before it; not a byte of what follows is taken. Ends the process when the daemon has closed its end."""
+        with self._control.makefile("rb", buffering=0) as stream:
+            length = stream.read(LENGTH.size) or b""
+            data = b""
+            while len(length) == LENGTH.size and len(data) < LENGTH.unpack(length)[0]:
+                piece = stream.read(LENGTH.unpack(length)[0] - len(data))
+                if not piece:
+                    sys.exit(0)
+                data += piece
+        if not data:
+            sys.exit(0)
+        return dict(json.loads(data))
+
     def _tell(self, message: dict[str, Any]) -> None:
         self._control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def shared(report: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """What environments share that need not be the application's present code. boto3's clients are noted when boto3 is imported: of a process that
+    had it before, they are those of before."""
+    found = {name: report[name] for name in SHARED}
+    if before is not None:
+        found["clients"] = before["clients"]
+        found["service_data"] = before["service_data"]
+        found["sys_path"] = list(dict.fromkeys([*before["sys_path"], *report["sys_path"]]))
+    return found
+
+
+def added(report: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What is still to be loaded after ``before``."""
+    return {**report, "service_data": [one for one in report["service_data"] if one not in before["service_data"]]}
+
+
+def changed_at(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def prepare() -> None:
@@ -198,11 +254,12 @@ def preload(modules: list[str]) -> None:
 
 def main(arguments: list[str]) -> int:
     descriptor, reference, template = int(arguments[0]), arguments[1], (arguments[2] if len(arguments) > 2 else None)
+    prepared = template == PREPARED
     child.die_with_parent()
     os.set_inheritable(descriptor, False)
     if kill := os.environ.pop(TEST_KILL_AT, ""):
         faultpoint.arm(kill)  # the daemon has said so loudly; functions, and what they start, are not to see it
-    return Zygote(socket.socket(fileno=descriptor), reference, template).run()
+    return Zygote(socket.socket(fileno=descriptor), reference, None if prepared else template, prepared).run()
 
 
 if __name__ == "__main__":

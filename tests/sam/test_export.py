@@ -117,12 +117,14 @@ def triggers_of(manifest: Manifest) -> list[str]:
     return sorted(kept)
 
 
+@pytest.mark.slow
 def test_the_way_back_has_the_same_functions(exported: Path, there: Manifest, back: Manifest) -> None:
     assert {one.name: settings_of(one) for one in back.functions} == {one.name: settings_of(one) for one in there.functions}
     assert all(one.package is not None and one.package.folder == str(exported / "code") for one in back.functions)
     assert {one.name for one in back.functions if one.snap_start} == {"addressed"}
 
 
+@pytest.mark.slow
 def test_the_way_back_has_the_same_triggers(there: Manifest, back: Manifest) -> None:
     assert triggers_of(back) == triggers_of(there)
 
@@ -142,6 +144,7 @@ def tables_of(manifest: Manifest) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_way_back_has_the_same_data(there: Manifest, back: Manifest) -> None:
     assert tables_of(back) == tables_of(there)
     queues = [{one.name: plain(one.options) for one in manifest.resources if one.kind == "queue"} for manifest in (back, there)]
@@ -176,6 +179,7 @@ def comparable(paths: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_the_way_back_has_the_same_apis(there: Manifest, back: Manifest) -> None:
     assert documents(back) == documents(there)
     stages = {one.name: (one.options.get("stage"), one.options.get("throttle")) for one in back.resources if one.kind == "api"}
