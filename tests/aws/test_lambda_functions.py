@@ -300,5 +300,5 @@ def test_what_is_not_there_is_named(client: Any) -> None:
     create(client, "plain")
     policy = {"StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "*"}
     assert refusal(client.add_permission, FunctionName="plain", **policy)[:2] == ("NotImplemented", 501)
-    provisioned = {"Qualifier": "1", "ProvisionedConcurrentExecutions": 1}
-    assert refusal(client.put_provisioned_concurrency_config, FunctionName="plain", **provisioned)[:2] == ("NotImplemented", 501)
+    assert refusal(client.get_policy, FunctionName="plain")[:2] == ("NotImplemented", 501)
+    assert refusal(client.get_runtime_management_config, FunctionName="plain")[:2] == ("NotImplemented", 501)
