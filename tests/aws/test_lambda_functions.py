@@ -302,3 +302,49 @@ def test_what_is_not_there_is_named(client: Any) -> None:
     assert refusal(client.add_permission, FunctionName="plain", **policy)[:2] == ("NotImplemented", 501)
     assert refusal(client.get_policy, FunctionName="plain")[:2] == ("NotImplemented", 501)
     assert refusal(client.get_runtime_management_config, FunctionName="plain")[:2] == ("NotImplemented", 501)
+
+
+def test_pages_of_versions_aliases_and_layers_have_everything_once(client: Any) -> None:
+    create(client, "paged", Publish=True)
+    for timeout in (4, 5):
+        client.update_function_configuration(FunctionName="paged", Timeout=timeout)
+        client.publish_version(FunctionName="paged")
+    for name in ("a", "b", "c"):
+        client.create_alias(FunctionName="paged", Name=name, FunctionVersion="1" if name == "b" else "2")
+        client.publish_layer_version(LayerName="paged", Content={"ZipFile": zipped()})
+
+    def pages(operation: str, member: str, field: str, **parameters: Any) -> list[Any]:
+        found = client.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1}, **parameters)
+        return [one[field] for page in found for one in page[member]]
+
+    assert pages("list_versions_by_function", "Versions", "Version", FunctionName="paged") == ["$LATEST", "1", "2", "3"]
+    assert pages("list_aliases", "Aliases", "Name", FunctionName="paged") == ["a", "b", "c"]
+    assert pages("list_aliases", "Aliases", "Name", FunctionName="paged", FunctionVersion="2") == ["a", "c"]
+    assert pages("list_layer_versions", "LayerVersions", "Version", LayerName="paged") == [3, 2, 1]
+    assert [page for page in pages("list_layers", "Layers", "LayerName") if page == "paged"] == ["paged"]
+
+
+def test_aliases_that_cannot_be_are_refused_and_weights_are_taken_back(client: Any) -> None:
+    made = create(client, "aliased", Publish=True)
+    client.update_function_code(FunctionName="aliased", ZipFile=zipped(word="two"), Publish=True)
+    alias = client.create_alias(FunctionName="aliased", Name="live", FunctionVersion="1")
+
+    def refused(**parameters: Any) -> str:
+        call = client.create_alias if "Name" in parameters else client.update_alias
+        return refusal(call, **{"FunctionName": "aliased", "Name": "live", **parameters})[0]
+
+    assert refused(Name="live", FunctionVersion="1") == "ResourceConflictException"
+    assert refused(Name="other", FunctionVersion="9") == "ResourceNotFoundException"
+    assert refused(FunctionVersion="$LATEST", RoutingConfig={"AdditionalVersionWeights": {"1": 0.5}}) == "InvalidParameterValueException"
+    assert refused(RoutingConfig={"AdditionalVersionWeights": {"1": 0.5}}) == "InvalidParameterValueException"
+    assert refused(RoutingConfig={"AdditionalVersionWeights": {"9": 0.5}}) == "ResourceNotFoundException"
+    assert refused(RoutingConfig={"AdditionalVersionWeights": {"1": 0.1, "2": 0.1}}) == "InvalidParameterValueException"
+    assert refused(RevisionId="x") == "PreconditionFailedException"
+    client.update_alias(FunctionName="aliased", Name="live", RoutingConfig={"AdditionalVersionWeights": {"2": 0.5}}, RevisionId=alias["RevisionId"])
+    assert "RoutingConfig" in client.get_alias(FunctionName="aliased", Name="live")
+    assert "RoutingConfig" not in client.update_alias(FunctionName="aliased", Name="live", RoutingConfig={"AdditionalVersionWeights": {}})
+    assert refusal(client.get_function, FunctionName="aliased:1", Qualifier="2")[0] == "InvalidParameterValueException"
+    assert refusal(client.update_function_code, FunctionName=made["FunctionArn"], ZipFile=zipped())[0] == "InvalidParameterValueException"
+    assert refusal(client.put_function_event_invoke_config, FunctionName="aliased", Qualifier="live", MaximumRetryAttempts=0)[0] == (
+        "InvalidParameterValueException"
+    )
