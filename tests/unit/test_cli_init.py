@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from eventflow.cli.init import TEMPLATES, contents
 from eventflow.cli.main import cli
 from tests.patience import DAEMON
+from tests.process.daemon_process import daemon
 
 
 def run(*arguments: str, status: int = 0) -> str:
@@ -28,6 +31,18 @@ def test_the_tests_of_a_new_application_pass(tmp_path: Path, template: str) -> N
     done = subprocess.run(command, cwd=tmp_path / "mine", capture_output=True, text=True, timeout=DAEMON, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_new_sam_application_runs(tmp_path: Path) -> None:
+    run(str(tmp_path / "words"), "--template", "sam")
+    with daemon(tmp_path, "") as running:
+        running.app = tmp_path / "words" / "template.yaml"
+        running.start("--gateway-port", "0")
+        for times in (1, 2):
+            asked = urllib.request.Request(f"{running.facts['gateway']}/words/hello", method="POST")
+            with urllib.request.urlopen(asked, timeout=DAEMON) as response:
+                assert json.load(response) == {"word": "hello", "times": times}
 
 
 @pytest.mark.parametrize("template", [name for name, about in TEMPLATES.items() if about.app == "app.py"])
