@@ -8,7 +8,7 @@ from typing import Any
 
 from eventflow.gateway.apis import Api
 from eventflow.gateway.openapi.export import document
-from eventflow.sam.writer import Draft
+from eventflow.sam.writer import ALIAS, Draft
 
 #: What AWS imports; the exported document is written in 3.1.
 VERSION = "3.0.1"
@@ -84,8 +84,9 @@ class ApiWriter:
         if found is None:
             return value
         functions.add(found[2])
-        target = draft.name("function", found[2])
-        return {"Fn::Sub": f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/{found[1]}/functions/${{{target}.Arn}}/{found[3]}"}
+        qualifier = f":{ALIAS}" if draft.manifest.function(found[2]).snap_start else ""
+        target = f"${{{draft.name('function', found[2])}.Arn}}{qualifier}"
+        return {"Fn::Sub": f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/{found[1]}/functions/{target}/{found[3]}"}
 
     def _websocket(self, draft: Draft, name: str, api: Api) -> None:
         routes: dict[str, Any] = {}
@@ -139,9 +140,10 @@ def throttle_of(value: Mapping[str, Any]) -> dict[str, Any]:
 def permissions(draft: Draft, api: str, functions: set[str]) -> None:
     """Let API Gateway invoke the functions that its document names."""
     for function in sorted(functions):
+        aliased = draft.manifest.function(function).snap_start  # a snapshot is of a version, which an alias leads to
         properties = {
             "Action": "lambda:InvokeFunction",
-            "FunctionName": draft.ref("function", function),
+            "FunctionName": {"Ref": f"{draft.name('function', function)}.Alias"} if aliased else draft.ref("function", function),
             "Principal": "apigateway.amazonaws.com",
             "SourceArn": {"Fn::Sub": SOURCE.replace("${API}", f"${{{draft.name('api', api)}}}")},
         }

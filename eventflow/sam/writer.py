@@ -18,6 +18,8 @@ MOST_RETRIES, LONGEST_AGE = 2, 21_600
 DEFAULTS = Function("any", "any:any")
 DESCRIPTION = "{app}, written by `eventflow export sam`: write it again rather than change it."
 POLICY = "Application"
+#: Leads to the newest version of a function with SnapStart.
+ALIAS = "live"
 CORS = {
     "allow_origins": "AllowOrigins",
     "allow_methods": "AllowMethods",
@@ -141,7 +143,7 @@ def written(draft: Draft, function: Function, handler: str) -> dict[str, Any]:
     if function.dead_letter_queue is not None:
         found["DeadLetterQueue"] = {"Type": "SQS", "TargetArn": draft.arn("queue", function.dead_letter_queue)}
     if function.snap_start:  # which is of versions alone, as an alias publishes them
-        found |= {"SnapStart": {"ApplyOn": "PublishedVersions"}, "AutoPublishAlias": "live"}
+        found |= {"SnapStart": {"ApplyOn": "PublishedVersions"}, "AutoPublishAlias": ALIAS}
     if function.url is not None:
         found["FunctionUrlConfig"] = url(draft, function)
     found |= asynchronous(draft, function)

@@ -101,7 +101,7 @@ async def sell(event: Any, context: Any) -> Any:
 
 @app.on(Rest("POST /sales", authorizer=by_rest, validator="body", models="Sale"))
 @app.on(Rest("GET /sales/{id}", authorizer="iam"))
-@app.on(Rest("ANY /open/{proxy+}", authorizer="none"))
+@app.on(Rest("ANY /open/{proxy+}", authorizer="none"), snap_start=True)
 def serve(event: Any, context: Any) -> Any:
     return {"statusCode": 200}
 

@@ -121,7 +121,7 @@ def triggers_of(manifest: Manifest) -> list[str]:
 def test_the_way_back_has_the_same_functions(exported: Path, there: Manifest, back: Manifest) -> None:
     assert {one.name: settings_of(one) for one in back.functions} == {one.name: settings_of(one) for one in there.functions}
     assert all(one.package is not None and one.package.folder == str(exported / "code") for one in back.functions)
-    assert {one.name for one in back.functions if one.snap_start} == {"addressed"}
+    assert {one.name for one in back.functions if one.snap_start} == {"addressed", "serve"}
 
 
 @pytest.mark.slow
