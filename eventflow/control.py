@@ -138,7 +138,15 @@ class Control:
         description = self._describe()
         return {"functions": description["functions"]}
 
+    def _named(self, function: str) -> str:
+        """The function's name, where it is a logical id of a template: there it is what the name ends in."""
+        if self._dispatcher.knows(function):
+            return function
+        full = f"{self._describe()['app']}-{function}"
+        return full if self._dispatcher.knows(full) else function
+
     async def _invoke(self, function: str, query: Mapping[str, str], body: Any) -> Any:
+        function = self._named(function)
         payload = json.dumps((body or {}).get("payload")).encode()
         if (body or {}).get("async"):
             request_id = await self._dispatcher.emit(function, payload, source="eventflow invoke")
@@ -207,6 +215,7 @@ class Control:
         return [event.id for event in events]
 
     async def _read_logs(self, function: str, query: Mapping[str, str], body: Any) -> Any:
+        function = self._named(function)
         self._dispatcher.lane(function)
         self._logs.flush()
         lines, following = self._logs.read(function, query.get("since", ""), number(query.get("limit", "200"), "limit"))

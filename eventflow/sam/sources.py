@@ -121,9 +121,9 @@ def rule(plan: Plan, resource: Declared) -> None:
         plan.add("rule", f"{bus}/{name}", {"bus": bus, "name": name, "rule": kept, "targets": given})
         said.finish()
         return
-    found = [led for target in targets if (led := rule_target(plan, target)) is not None]
+    starts = [start for target in targets if (start := rule_target(plan, target)) is not None]
     said.finish()
-    for where, function, payload in found if enabled != "DISABLED" else ():
+    for where, function, payload in starts if enabled != "DISABLED" else ():
         if pattern is None:
             plan.trigger(where, function, "schedule", expression=expression, input=payload)
         else:

@@ -118,6 +118,9 @@ def test_rules_on_two_buses_start_a_function_whose_code_stands_in_the_template(t
         copies = sqs.get_queue_url(QueueName="events-Copies")["QueueUrl"]
         message = daemon.until(lambda: sqs.receive_message(QueueUrl=copies, WaitTimeSeconds=1).get("Messages"), "the queue has the event's detail")
         assert json.loads(message[0]["Body"]) == {"what": "transformed"}
+        done = daemon.cli("invoke", "Listen", "--payload", '{"what": "by its logical id"}')
+        assert (done.returncode, done.stdout) == (0, "null\n"), done.stderr
+        assert "START RequestId" in daemon.cli("logs", "Listen").stdout
         daemon.app.write_text(daemon.app.read_text().partition("  Copies:")[0])
         daemon.client("events").put_rule(Name="mine", EventPattern='{"source": ["x"]}')
         daemon.stop()
