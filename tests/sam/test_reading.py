@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -220,3 +222,44 @@ def test_a_translation_is_made_once_for_a_template_and_its_parameters(tmp_path: 
     for size in range(10):
         read(tmp_path, text, overrides={"Size": str(size)})
     assert len(list((tmp_path / "state/sam/translated").iterdir())) == 8
+
+
+@pytest.mark.parametrize("module", ["yaml", "samtranslator.translator.translator"])
+def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(LoadError, match=r"pip install 'eventflow\[sam\]'"):
+        read(tmp_path, SIZED.format(size="{Type: String, Default: a}"))
+
+
+def test_flags_say_what_a_template_is_run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = {}
+
+    def run(app: str, settings: Any, *, watch: bool, template: dict[str, Any]) -> int:
+        said.update(template, watch=watch)
+        return 0
+
+    monkeypatch.setattr("eventflow.cli.run.daemon_module", lambda: SimpleNamespace(run=run))
+    (tmp_path / "template.yaml").write_text("Resources: {}")
+    words = [
+        "dev",
+        str(tmp_path),
+        "--parameter-overrides",
+        "A=1",
+        "B='x y'",
+        "--env-vars",
+        "env.json",
+        "--port",
+        "0",
+        "--lenient",
+        "--config-env",
+        "prod",
+    ]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert said == {
+        "overrides": {"A": "1", "B": "x y"},
+        "env_vars": str(Path("env.json").resolve()),
+        "lenient": True,
+        "config_env": "prod",
+        "watch": True,
+    }
