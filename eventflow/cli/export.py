@@ -38,7 +38,7 @@ SECONDS = 60
 
 @click.group()
 def export() -> None:
-    """Describe an application in the words of others: its APIs as OpenAPI, all of it as a SAM template."""
+    """Write an application in the words of others: its APIs as OpenAPI, all of it as a SAM template."""
 
 
 export.add_command(sam)

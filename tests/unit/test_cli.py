@@ -32,9 +32,10 @@ def daemon(monkeypatch):
         status = 0
         error = None
 
-        def run(self, app, settings, *, watch):
+        def run(self, app, settings, *, watch, template):
             if self.error is not None:
                 raise self.error
+            assert template == {}
             started.append((app, settings, watch))
             return self.status
 
