@@ -16,9 +16,10 @@ from tests.patience import PATIENCE
 
 START = """
 import json, os, socket, sys
-from eventflow.runtime.runtime_api import Supervisor
+from eventflow.runtime import runtime_api
 os.setsid()
-sys.exit(Supervisor(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]), {}).run())
+runtime_api.SHUTDOWN_SECONDS = float(sys.argv[3])  # Lambda's two seconds may pass on a slow machine before a program has run
+sys.exit(runtime_api.Supervisor(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]), {}).run())
 """
 VARIABLES = ("PATH", "PYTHONPATH", "HOME", "LANG")
 
@@ -36,7 +37,7 @@ class Direct:
         self._buffer = frames.Buffer()
         self._answers: list[frames.Answer] = []
         with theirs, self._log.open("ab") as log:
-            command = [sys.executable, "-c", START, str(theirs.fileno()), json.dumps({**described, "package": package})]
+            command = [sys.executable, "-c", START, str(theirs.fileno()), json.dumps({**described, "package": package}), str(PATIENCE)]
             self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdout=log, stderr=log)
 
     def __enter__(self) -> "Direct":

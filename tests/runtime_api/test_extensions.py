@@ -185,9 +185,11 @@ def test_an_extension_is_told_when_the_pool_lets_an_environment_go(tmp_path: Pat
     function = packaged(tmp_path, "provided.al2023", {"bootstrap": OBEDIENT}, layers=(layer,), timeout=60)
 
     async def work(spine: Spine) -> None:
-        assert (await spine.invoke("f", b'{"do": "answer(1)"}')).value() == 1
-        await spine.until(lambda: told.exists() and told.read_text() == "spindown")
-        await spine.until(lambda: not spine.environments("f"))
-        assert (await spine.invoke("f", b'{"do": "answer(2)"}')).value() == 2
+        for _ in range(10):  # it has two seconds, which may pass on a slow machine before it has run
+            assert (await spine.invoke("f", b'{"do": "answer(1)"}')).value() == 1
+            await spine.until(lambda: not spine.environments("f"))
+            if told.exists() and told.read_text() == "spindown":
+                return
+        raise AssertionError("it was not told")
 
     with_packages(tmp_path, [function], work, idle_seconds=0.1)
