@@ -72,7 +72,7 @@ class ClockWatch:
     async def _set_back(self, step: float) -> None:
         now = self._clock.now()
         moved, queues = await self._core.database.write(lambda connection: set_back(connection, now, step))
-        await self._core.dispatcher.start(self._core.dispatcher.functions())  # it looks anew at what waits
+        await self._core.dispatcher.look_anew()
         for region, name in queues:
             self._core.queues.wake(region, name)
         log.warning(

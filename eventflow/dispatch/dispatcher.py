@@ -87,13 +87,22 @@ class Dispatcher:
         for name in set(self._lanes) - set(functions):
             del self._lanes[name]
         await self._take_up(functions.values())
+        await self.look_anew()
 
     async def put(self, function: Function) -> None:
         """Add a function to those there are, or change it, and take up what the journal holds for it."""
-        await self._take_up([function])
+        if await self._take_up([function]):
+            await self.look_anew()
         self._wake(function.key)
 
-    async def _take_up(self, functions: Iterable[Function]) -> None:
+    async def look_anew(self) -> None:
+        """Ask the journal when what waits for a retry is due: it was not us who set these times."""
+        for key, at in (await self._journal.next_wake()).items():
+            self._wakes[key] = min(at, self._wakes.get(key, at))  # another may have been settled meanwhile
+        self._arm()
+
+    async def _take_up(self, functions: Iterable[Function]) -> bool:
+        """Whether there are new ones among them."""
         fresh = []
         for function in functions:
             lane = self._lanes.get(function.key)
@@ -104,16 +113,14 @@ class Dispatcher:
             lane.function = function
         self.functions_changed()
         if not fresh:
-            return
+            return False
         backlog = await self._journal.backlog()
         for lane in fresh:
             if lane.function.key in backlog or lane.refused:
                 self._refill(lane)
             else:
                 lane.spilled = False
-        for key, at in (await self._journal.next_wake()).items():
-            self._wakes[key] = min(at, self._wakes.get(key, at))  # another may have been settled meanwhile
-        self._arm()
+        return True
 
     def remove(self, key: str) -> None:
         """Take a function away; what was accepted for it stays in the journal."""

@@ -236,7 +236,7 @@ def test_where_control_groups_cannot_be_made_the_watch_stands_in(tmp_path: Path)
 
 def test_an_attempt_that_found_no_environment_is_dated_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(spine: Spine) -> None:
-        def refuses(*_arguments: object) -> None:
+        def refuses(*_arguments: object, **_named: object) -> None:
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
         began = spine.clock.now()
