@@ -19,6 +19,7 @@ from eventflow.dispatch.invocation import ResponseStream
 from eventflow.errors import PayloadTooLarge, ServiceError, StorageError, Throttled
 from eventflow.function import LATEST
 from eventflow.outcome import Outcome, Status
+from eventflow.runtime.streamed import DELIMITER
 from eventflow.services.functions import Functions, Place
 
 #: AWS: 6 MB for a synchronous request, 3,583 bytes of client context (Lambda API reference, Invoke).
@@ -34,6 +35,10 @@ class Route:
     key: str
     version: str
     arn: str
+
+
+#: How a stream begins whose function says nothing of status and headers.
+NO_METADATA = b"{}" + DELIMITER
 
 
 class InvokeOperations:
@@ -133,9 +138,11 @@ def checked_outcome(outcome: Outcome) -> Outcome:
 async def streamed(stream: ResponseStream, first: bytes | None, running: Awaitable[Outcome], tail: bool) -> AsyncIterator[Mapping[str, Any]]:
     """The events of a streamed answer: what the function yields, or what it returns, and how it ended."""
     try:
-        piece = first
+        # What has no metadata of its own got empty ones on its way, for the gateway: they are no part of the payload.
+        piece = first.removeprefix(NO_METADATA) if first is not None else None
         while piece is not None:
-            yield {"PayloadChunk": {"Payload": piece}}
+            if piece:
+                yield {"PayloadChunk": {"Payload": piece}}
             piece = await stream.next()
         outcome = await running
         ended: dict[str, Any] = {}
