@@ -18,6 +18,8 @@ from tests.process.daemon_process import DaemonProcess, daemon
 ROLE = "arn:aws:iam::000000000000:role/any"
 HANDLER = """
 import os
+
+pytestmark = pytest.mark.slow  # a daemon of its own, killed and started again
 if os.environ.get("BROKEN"):
     raise RuntimeError("at import")
 def handler(event, context):

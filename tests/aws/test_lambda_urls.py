@@ -73,6 +73,7 @@ def test_what_a_url_cannot_have_is_refused_and_nothing_is_kept(client: Any) -> N
     assert [one["AuthType"] for one in client.list_function_url_configs(FunctionName="page")["FunctionUrlConfigs"]] == ["NONE"]
 
 
+@pytest.mark.slow
 def test_urls_outlive_a_kill(process: DaemonProcess, client: Any) -> None:
     alias = client.get_function_url_config(FunctionName="page", Qualifier="live")["FunctionUrl"]
     process.kill()

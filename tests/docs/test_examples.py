@@ -51,6 +51,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Pages that take longer than a few seconds, because their commands are many or wait for something.
 SLOW = {
+    "authorizers.md",
     "cli.md",
     "client.md",
     "dynamodb.md",
@@ -59,13 +60,16 @@ SLOW = {
     "gateway-limits.md",
     "guarantees.md",
     "guide.md",
+    "lambda.md",
     "openapi.md",
     "operations.md",
     "powertools.md",
     "s3.md",
     "sam.md",
+    "scheduler.md",
     "sqs.md",
     "testing.md",
+    "websocket.md",
 }
 FENCE = re.compile(r"^(?P<note><!-- [^\n]* -->\n+)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# (\S+\.(?:py|toml|yaml))\n")

@@ -27,6 +27,8 @@ from eventflow.cli.main import cli
 from eventflow.testing.harness import ACCESS_KEY, REGION, SECRET_KEY, Harness
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.slow  # it takes one event of every kind from a real daemon
+
 Events = dict[str, list[Any]]
 
 

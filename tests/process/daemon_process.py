@@ -35,6 +35,7 @@ class DaemonProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "daemon.log"
         self.variables: dict[str, str] = {}
+        self._clients: list[Any] = []
 
     def start(self, *flags: str, verb: str = "run", ready: bool = True) -> "DaemonProcess":
         command = [sys.executable, "-X", "faulthandler", "-m", self.module, verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
@@ -83,6 +84,8 @@ class DaemonProcess:
         return self.log.read_text()
 
     def end(self) -> None:
+        for client in self._clients:
+            client.close()
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
@@ -97,8 +100,9 @@ class DaemonProcess:
         return found
 
     def client(self, service: str, **options: Any) -> Any:
+        """A client of boto3, closed when the daemon ends for good."""
         credentials = json.loads((self.state / "credentials.json").read_text())
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=self.facts["url"],
             region_name="us-east-1",
@@ -106,6 +110,8 @@ class DaemonProcess:
             aws_secret_access_key=credentials["secret_access_key"],
             config=Config(retries={"max_attempts": 0}, **options),
         )
+        self._clients.append(client)
+        return client
 
     def control(self, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(f"{self.facts['url']}/_eventflow/{path}", headers={"Authorization": f"Bearer {self.facts['token']}"})

@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
@@ -44,6 +46,7 @@ def written(process: DaemonProcess) -> bool:
     return found is not None and found[0] == 4
 
 
+@pytest.mark.slow
 def test_a_key_and_its_use_outlive_stops_and_kills(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
         process.start("--gateway-port", "0")

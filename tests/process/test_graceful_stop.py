@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -64,6 +66,7 @@ def work(event, context):
         assert attempts(process) == [["success"]]
 
 
+@pytest.mark.slow
 def test_while_many_short_events_are_in_flight(tmp_path: Path) -> None:
     body = """
 log = os.open(HERE + "/handled", os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -8,6 +8,8 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from eventflow.outcome import Outcome, Status
 from tests.process.spine import Spine, with_spine
 
@@ -71,6 +73,7 @@ def test_idle_ones_beyond_what_is_provisioned_end(tmp_path: Path) -> None:
     with_spine(tmp_path, CODE, work)
 
 
+@pytest.mark.slow
 def test_an_init_that_fails_is_tried_again_more_slowly_and_told(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
         (tmp_path / "broken").touch()

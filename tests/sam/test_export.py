@@ -236,6 +236,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.slow
 def test_what_a_template_cannot_say(tmp_path: Path) -> None:
     """Each is told by name, and nothing is written; --lenient leaves it out."""
     code = "".join(f"{one}\ndef f{number}(event, context): ...\n" for number, (one, _told) in enumerate(REFUSED))

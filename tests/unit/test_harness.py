@@ -203,6 +203,7 @@ def test_an_unknown_event_is_named(eventflow_harness: Start) -> None:
         eventflow_harness(App("t")).event("nothing")
 
 
+@pytest.mark.slow
 def test_an_application_is_imported_when_its_endpoint_is_there_and_forgotten_afterwards(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         myapp="""
