@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
+pytestmark = pytest.mark.slow  # a daemon of its own, killed and started again
+
 ROLE = "arn:aws:iam::000000000000:role/any"
 HANDLER = """
 import os
-
-pytestmark = pytest.mark.slow  # a daemon of its own, killed and started again
 if os.environ.get("BROKEN"):
     raise RuntimeError("at import")
 def handler(event, context):
