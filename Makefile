@@ -21,7 +21,7 @@ SECONDS ?= 60
 # Whom make conformance asks: eventflow or moto.
 PEER ?= eventflow
 
-.PHONY: all demo run test test-slow test-browser setup-browser chaos chaos-services conformance fuzz check bench setup-bench format help
+.PHONY: all demo run test test-slow test-again test-browser setup-browser chaos chaos-services conformance fuzz check bench setup-bench format help
 .DELETE_ON_ERROR:
 
 all: check test ## Everything that does not take long: checks and tests (the default)
@@ -37,6 +37,9 @@ test: $(VENV)/.with-test ## Run the tests, several at a time
 
 test-slow: $(VENV)/.with-test ## Run the tests that take longer than a few seconds
 	@$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal $(TESTS)
+
+test-again: $(VENV)/.with-test ## Run the tests that failed in the last run once more, one at a time
+	@$(BIN)/python -m pytest -v -m '' --last-failed --last-failed-no-failures none
 
 test-browser: $(VENV)/.with-browser ## Use the samples' pages in headless Chromium (make setup-browser), as people would; screenshots are in test-artefacts/browser
 	@$(BIN)/python -m pytest -m browser tests/browser

@@ -315,6 +315,7 @@ def test_new_code_takes_over_without_dropping_what_runs(tmp_path: Path) -> None:
 
 def test_an_app_that_cannot_be_loaded_is_refused_with_its_traceback(tmp_path: Path) -> None:
     async def work(spine: Spine) -> None:
+        await spine.nursery.warm()  # it has the former code in memory only then
         (tmp_path / "app.py").write_text("from eventflow import App\napp = App('t')\n1/0\n")
         with pytest.raises(LoadError, match=r"(?s)app\.py.*line 3.*ZeroDivisionError"):
             await spine.load()

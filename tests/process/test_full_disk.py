@@ -46,6 +46,7 @@ def mounted(tmp_path: Path, size: int) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_events_and_objects_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     with daemon(tmp_path, f"HERE = {str(tmp_path)!r}\n" + CODE) as process:
         process.state = small_disk / "state"

@@ -193,6 +193,7 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path, certificate: tuple[P
         assert "PEM" in process.log.read_text()
 
 
+@pytest.mark.slow
 def test_mutual_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     (tmp_path / "app").mkdir()
     cert, key = map(str, certificate)

@@ -43,6 +43,7 @@ def killed(process: DaemonProcess, s3: Any, completion: dict[str, Any]) -> None:
     assert process.process.wait(DAEMON) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "versions", "is_there"), KILLS)
 def test_a_killed_completion_is_done_or_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, versions: bool, is_there: bool) -> None:
     monkeypatch.setenv("EVENTFLOW_TEST_KILL_AT", f"{where} {tmp_path / 'mark'}")

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.process.daemon_process import daemon
 
 CODE = """
@@ -15,6 +17,7 @@ def f(event, context):
 """
 
 
+@pytest.mark.slow
 def test_a_copied_state_directory_goes_on_by_itself(tmp_path: Path) -> None:
     with daemon(tmp_path, f"HERE = {str(tmp_path)!r}\n" + CODE) as process:
         process.start()
