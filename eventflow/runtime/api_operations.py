@@ -16,7 +16,7 @@ from eventflow.runtime.loopback_http import Request, answer, refusal
 from eventflow.runtime.streamed import DELIMITER, LARGEST_PIECE, LARGEST_STREAM, Joined
 
 if TYPE_CHECKING:
-    from eventflow.runtime.runtime_api import Supervisor
+    from eventflow.runtime.runtime_api import Invocation, Supervisor
 
 RUNTIME = "/2018-06-01/runtime"
 EXTENSION = "/2020-01-01/extension"
@@ -99,24 +99,23 @@ class Operations:
         if state != "Running":
             return refused(client, forbidden(state, STATES[what]))
         if what == "error":
-            return Whole(LARGEST_RESPONSE, lambda body: self._error(client, request, request_id, body))
+            return Whole(LARGEST_RESPONSE, lambda body: self._error(client, request, current, body))
         mode = request.headers.get(RESPONSE_MODE)
         if mode is None:
-            return Whole(LARGEST_RESPONSE, lambda body: self._response(client, request_id, body), lambda: self._cut(request_id))
+            return Whole(LARGEST_RESPONSE, lambda body: self._response(client, current, body), lambda: self._cut(current))
         if mode != "streaming":
             supervisor.answered(frames.ERROR, supervisor.error("Runtime.InvalidResponseModeHeader", f"there is no response mode {mode!r}"))
             return refused(client, refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode"))
         supervisor.runtime.state = "InvocationResponse"
         return Streamed(supervisor, client, request.headers.get("content-type", ""))
 
-    def _is_running(self, request_id: str) -> bool:
-        """Whether it still has no answer: another connection may have been quicker."""
-        current = self._supervisor.current
-        return self._supervisor.runtime.state == "Running" and current is not None and current.request_id == request_id
+    def _is_running(self, asked: Invocation) -> bool:
+        """Whether it still has no answer: another connection may have been quicker. A retry of an event has the same id, and is another one."""
+        return self._supervisor.runtime.state == "Running" and self._supervisor.current is asked
 
-    def _response(self, client: Client, request_id: str, body: bytes | None) -> None:
+    def _response(self, client: Client, asked: Invocation, body: bytes | None) -> None:
         supervisor = self._supervisor
-        if not self._is_running(request_id):
+        if not self._is_running(asked):
             client.send(forbidden(supervisor.runtime.state, STATES["response"]))
         elif body is None:
             client.send(TOO_LARGE)
@@ -125,16 +124,16 @@ class Operations:
             client.send(ACCEPTED)
             supervisor.answered(frames.RESULT, body)
 
-    def _error(self, client: Client, request: Request, request_id: str, body: bytes | None) -> None:
+    def _error(self, client: Client, request: Request, asked: Invocation, body: bytes | None) -> None:
         supervisor = self._supervisor
-        if not self._is_running(request_id):
+        if not self._is_running(asked):
             client.send(forbidden(supervisor.runtime.state, STATES["error"]))
             return
         client.send(ACCEPTED if body is not None else TOO_LARGE)
         supervisor.answered(frames.ERROR, error_object(body or b"", request.headers.get(ERROR_TYPE, "")))
 
-    def _cut(self, request_id: str) -> None:
-        if self._is_running(request_id):
+    def _cut(self, asked: Invocation) -> None:
+        if self._is_running(asked):
             truncated(self._supervisor)
 
     # Extensions.
