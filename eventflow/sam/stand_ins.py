@@ -55,16 +55,23 @@ import eventflow
 
 def own() -> None:
     """Put eventflow's own package in the place of this module."""
-    from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
     from pathlib import Path
 
-    here = str(Path(__file__).parent)
-    spec = PathFinder.find_spec("triggers", [path for path in sys.path if str(Path(path or ".").resolve()) != here])
-    if spec is not None and spec.loader is not None:
-        module = module_from_spec(spec)
-        sys.modules["triggers"] = module
-        spec.loader.exec_module(module)
+    here = Path(__file__).resolve().parent
+    paths = list(sys.path)
+    sys.path[:] = [path for path in paths if Path(path or ".").resolve() != here]
+    try:
+        # Whoever finds it: an installed package may be found by a finder of its own, and not by a path.
+        found = [finder.find_spec("triggers", None) for finder in sys.meta_path]
+    finally:
+        sys.path[:] = paths
+    for spec in found:
+        if spec is not None and spec.loader is not None and Path(spec.origin or "").resolve().parent != here:
+            module = module_from_spec(spec)
+            sys.modules["triggers"] = module
+            spec.loader.exec_module(module)
+            return
 
 
 def __getattr__(name: str) -> Any:

@@ -75,9 +75,10 @@ def test_what_a_url_cannot_have_is_refused_and_nothing_is_kept(client: Any) -> N
 
 @pytest.mark.slow
 def test_urls_outlive_a_kill(process: DaemonProcess, client: Any) -> None:
-    alias = client.get_function_url_config(FunctionName="page", Qualifier="live")["FunctionUrl"]
+    client.create_alias(FunctionName="page", Name="kept", FunctionVersion="1")
+    alias = client.create_function_url_config(FunctionName="page", Qualifier="kept", AuthType="NONE")["FunctionUrl"]
     process.kill()
     process.start("--gateway-port", "0")
-    again = process.client("lambda").get_function_url_config(FunctionName="page", Qualifier="live")["FunctionUrl"]
+    again = process.client("lambda").get_function_url_config(FunctionName="page", Qualifier="kept")["FunctionUrl"]
     assert again.rpartition("/_url/")[2] == alias.rpartition("/_url/")[2]
     assert get(again)[1]["version"] == "1"

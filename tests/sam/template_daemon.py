@@ -21,6 +21,7 @@ class TemplateDaemon(DaemonProcess):
         self.process = None
         self.log = folder / "daemon.log"
         self.variables = {}
+        self._clients = []
 
     def get(
         self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None, method: str | None = None
