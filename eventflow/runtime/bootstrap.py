@@ -65,15 +65,20 @@ class Process:
             log_stream_name=function["log_stream"],
         )
 
-    def run(self, prepare: Callable[[], Callable[[Any, Any], Any]]) -> int:
-        """Serve with the handler that ``prepare``, the init, returns until the socket closes; returns the exit status."""
+    def run(
+        self, prepare: Callable[[], Callable[[Any, Any], Any]], learned: Callable[[float], dict[str, Any] | None] = lambda _milliseconds: None
+    ) -> int:
+        """Serve with the handler that ``prepare``, the init, returns until the socket closes; returns the exit status. ``learned`` is asked after the
+        init, with its milliseconds, what the daemon is to know for the next."""
         started = time.monotonic()
         try:
             handler = prepare()
         except FunctionFailed as failure:
             self._send(frames.INIT_ERROR, started, failure.error)
             return 1
-        self._send(frames.READY, started, None)
+        ended = time.monotonic()
+        told = learned((ended - started) * 1000)
+        self._send(frames.READY, started + time.monotonic() - ended, told)
         while data := self._connection.recv(262_144):
             self._buffer.feed(data)
             faultpoint.reach("environment.asked")

@@ -67,6 +67,13 @@ def open_standard_streams() -> None:
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
+def stand_ready() -> None:
+    """What can be done before it is known which function a process is for."""
+    open_standard_streams()
+    sys.dont_write_bytecode = True
+    bootstrap.set_up_logging()
+
+
 def enter_limits(procs: Sequence[str], data_limit: int) -> None:
     """Join the control groups that the daemon made for this process; where there are none, a data-segment limit stands in."""
     for path in procs:

@@ -65,6 +65,11 @@ class Crew:
         """The environments of the function as it is now, those aside that are about to end."""
         return [environment for environment in self.environments if not self.is_stale(environment) and environment.phase is not Phase.ENDING]
 
+    @property
+    def missing(self) -> int:
+        """How many environments it has too few of for what the function is provisioned with."""
+        return self.function.provisioned_concurrency - len(self.current)
+
     def getting_on(self, now: float, most: int | None = None) -> int:
         """How many environments run it and are as quick as usual, up to ``most``. One that has been running for longer is not."""
         if not self.quick:

@@ -1,8 +1,9 @@
 """Forks environments on request: the loop that the zygote runs, and every template below it.
 
-What comes over ``control`` is one JSON line for each environment, with two descriptors: the environment's socket and its log file.
+What comes over ``control`` is one JSON line for each environment, with two descriptors: the environment's socket and its log file. Lines about
+anything else than a fork have none, and go to ``other``.
 
-    -> {"fork": <environment>, "function": {...}, "environment": {...}, "tmp": path, "procs": [paths], "data_limit": bytes}
+    -> {"fork": <environment>, "function": {...}, "environment": {...}, "tmp": path, "procs": [paths], "data_limit": bytes, "learn": bool}
     <- {"forked": <environment>, "pid": n} | {"exited": pid, "status": wait status}
 """
 
@@ -40,14 +41,25 @@ class Forked:
 class ForkServer:
     """``prepare`` is what every child does before it has its orders, ``begin`` its life after them: it gets the request and the descriptor of its
     socket and returns its exit status. With ``spare`` there is
-    always a process for the next request. ``launch`` and ``exited`` may be replaced by whoever also has other children.
+    always a process for the next request. One that ``lingers`` ends only when its children have ended. ``launch``, ``other`` and ``exited`` may be
+    replaced by whoever also has other children.
     """
 
-    def __init__(self, control: socket.socket, prepare: Callable[[], None], begin: Callable[[Request, int], int], *, spare: bool = False) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        prepare: Callable[[], None],
+        begin: Callable[[Request, int], int],
+        *,
+        spare: bool = False,
+        lingers: bool = False,
+    ) -> None:
         self._control = control
         self._prepare = prepare
         self._begin = begin
         self._keeps_spare = spare
+        self._lingers = lingers
+        self._is_left = False
         self._spare: Forked | None = None
         self._poll = select.poll()
         self._watched: dict[int, tuple[socket.socket, Callable[[], object]]] = {}
@@ -57,6 +69,7 @@ class ForkServer:
         self._serving = True
         self.children: set[int] = set()
         self.launch: Callable[[Request, int, int], None] = self.fork
+        self.other: Callable[[Request], None] = lambda _message: None
         self.exited: Callable[[dict[int, int]], None] = self.tell_exits
 
     def serve(self) -> None:
@@ -114,7 +127,7 @@ class ForkServer:
         return pid
 
     def tell(self, message: Request) -> None:
-        self._control.sendall(json.dumps(message).encode() + b"\n")
+        send(self._control, message)
 
     def tell_exits(self, statuses: dict[int, int]) -> None:
         for pid, status in statuses.items():
@@ -131,15 +144,29 @@ class ForkServer:
     def _receive(self) -> None:
         data, descriptors, _flags, _address = socket.recv_fds(self._control, MESSAGE, 64)
         if not data:
-            self._serving = False
+            self._leave_off()
             return
         self._received += data
         self._descriptors += descriptors
         *lines, self._received = self._received.split(b"\n")
         for line in lines:
+            message = json.loads(line)
+            if "fork" not in message:
+                self.other(message)
+                continue
             connection, log = self._descriptors[:2]
             del self._descriptors[:2]
-            self.launch(json.loads(line), connection, log)
+            self.launch(message, connection, log)
+
+    def _leave_off(self) -> None:
+        """Nobody asks for more."""
+        self._poll.unregister(self._control)
+        self._is_left, self._keeps_spare = True, False
+        self.cancel("spare")
+        if self._spare is not None:
+            self._spare.orders.close()
+            self._spare = None
+        self._serving = self._lingers and bool(self.children)
 
     def _reap(self, awake: socket.socket) -> None:
         awake.recv(4096)
@@ -156,6 +183,8 @@ class ForkServer:
             self._spare.orders.close()
             self._spare = None
         self.exited(statuses)
+        if self._is_left and not self.children:
+            self._serving = False
 
     # Processes.
 
@@ -213,6 +242,10 @@ class ForkServer:
             traceback.print_exc()
         finally:
             child.leave(status)
+
+
+def send(control: socket.socket, message: Request) -> None:
+    control.sendall(json.dumps(message).encode() + b"\n")
 
 
 def receive_order(orders: socket.socket) -> tuple[Request, int, int] | None:

@@ -14,7 +14,7 @@ HEADER_SIZE = HEADER.size
 MEASURES = struct.Struct("<dddIQQ")
 
 INVOKE = 1  # daemon -> process: request id NUL arn NUL trace NUL client context LF payload
-READY = 2  # process -> daemon: init finished; MEASURES of the init; its answers file comes along
+READY = 2  # process -> daemon: init finished; MEASURES of the init, what it learned as JSON; its answers file comes along
 INIT_ERROR = 3  # process -> daemon: MEASURES, error object; the process exits
 RESULT = 4  # process -> daemon: MEASURES, the handler's value as JSON
 ERROR = 5  # process -> daemon: MEASURES, error object

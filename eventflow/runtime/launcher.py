@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -19,6 +20,7 @@ from eventflow.function import Function
 from eventflow.runtime.environment import Environment
 from eventflow.runtime.limits import Limiter
 from eventflow.runtime.nursery import LOAD_SECONDS, Nursery
+from eventflow.runtime.preloads import Preloads
 
 #: Lambda gives the init phase 10 seconds.
 INIT_SECONDS = 10.0
@@ -34,6 +36,7 @@ class Launcher:
         self._clock = clock
         self._folder = folder
         self._numbers = itertools.count(1)
+        self.preloads = Preloads(clock, limiter, folder)
 
     def launch(self, function: Function, nursery: Nursery | None, *, provisioned: bool = False) -> Environment:
         """Ask a zygote for an environment. Raises OSError when the machine has no room for it, or there is no zygote; nothing is left behind then."""
@@ -59,9 +62,22 @@ class Launcher:
             environment = Environment(name, function, nursery, ours, log, confinement, folder, now, deadline, provisioned=provisioned)
             environment.log_stream = self._log_stream(function)
             with theirs:
-                nursery.fork({**self._request(environment), **self._template(environment)}, [theirs.fileno(), log])
+                nursery.tell({**self._request(environment), **self._ancestor(environment)}, [theirs.fileno(), log])
             undo.pop_all()
         return environment
+
+    def learn(self, environment: Environment, learned: Mapping[str, Any]) -> None:
+        """Have what the init of this environment loaded ready for the next ones of its function."""
+        with contextlib.suppress(OSError):  # no room for it: they load it themselves
+            self.preloads.learn(environment.function, environment.nursery, self._request(environment), learned)
+
+    def _ancestor(self, environment: Environment) -> dict[str, Any]:
+        """What it is forked from, if that is not the zygote itself; or whether it is to tell what could be loaded for the next."""
+        function = environment.function
+        if function.package is None or function.snap_start or function.debug_port:
+            return {"learn": False, **self._template(environment)}
+        name = self.preloads.name_of(function, environment.nursery)
+        return {"learn": True} if name is None else {"learn": True, "preloaded": name}
 
     def _template(self, environment: Environment) -> dict[str, Any]:
         """With ``snap_start``, what the zygote needs to make the function's template: limits and a folder, which last as long as the zygote."""

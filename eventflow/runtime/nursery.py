@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from eventflow.errors import LoadError
@@ -59,7 +59,10 @@ class Nursery:
         self.is_warm = asyncio.Event()
         #: What the functions with ``snap_start`` have below this zygote, by name; ``at_end`` removes it.
         self.templates: dict[str, dict[str, Any]] = {}
+        #: What is to be done when a preloaded process below this zygote has ended, by its name; it is told whether that had come so far as to fork.
+        self.unloaded: dict[str, Callable[[bool], None]] = {}
         self.at_end = contextlib.ExitStack()
+        self.at_end.callback(self._all_unloaded)
 
     def prepare(self, shared: Mapping[str, Any]) -> None:
         """Start a zygote that loads what the application shared before, so that ``start`` has only the application itself to load."""
@@ -107,10 +110,10 @@ class Nursery:
         if self._closing:
             raise LoadError(f"The process that loads {self._reference} ended while it loaded what the functions share.")
 
-    def fork(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-        """Ask for an environment. Raises OSError when the zygote cannot be asked."""
+    def tell(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Ask for an environment, with its descriptors, or say something else. Raises OSError when the zygote cannot be asked."""
         message = json.dumps(request).encode() + b"\n"
-        sent = socket.send_fds(self._control, [message], list(descriptors))
+        sent = socket.send_fds(self._control, [message], list(descriptors)) if descriptors else self._control.send(message)
         if sent < len(message):
             # The rest of a line whose beginning went out must follow, or the zygote would wait for it for ever.
             self._control.setblocking(True)
@@ -134,6 +137,11 @@ class Nursery:
             self._kill()
             await asyncio.to_thread(self._process.wait)
         self.at_end.close()
+
+    def _all_unloaded(self) -> None:
+        for call in self.unloaded.values():
+            call(False)
+        self.unloaded.clear()
 
     def _kill(self) -> None:
         """End the zygote and the fork in which it may be loading the app."""
@@ -159,6 +167,8 @@ class Nursery:
             self._listener.forked(message["forked"], message["pid"])
         elif "exited" in message:
             self._listener.exited(message["exited"], message["status"])
+        elif "unloaded" in message:
+            self.unloaded.pop(message["unloaded"])(message["was_ready"])
         elif "prepared" in message:
             self.is_prepared.set()
         elif "warm" in message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from eventflow.runtime.limits import MEGABYTE, available_memory
 from eventflow.runtime.nursery import Nursery, exit_reason
 from eventflow.runtime.starts import Starts
 from eventflow.runtime.transcript import LogSink, Transcript, out_of_memory
+from eventflow.runtime.warming import Warming
 from eventflow.runtime.watch import Watch
 
 log = logging.getLogger("eventflow.runtime")
@@ -41,9 +43,8 @@ GROW_SECONDS = 0.01
 #: New environments are not made when the machine would be left with less than this.
 SPARE_MEMORY = 256 * MEGABYTE
 RESTART_SECONDS = 1.0
-#: Environments of one function that start at once because it is provisioned with them, and the longest pause after inits that failed.
-WARMING = 4
-LONGEST_PAUSE = 60.0
+#: What most environments tell with their readiness.
+NOTHING_LEARNED = b"null"
 
 
 class Pool:
@@ -77,6 +78,7 @@ class Pool:
         self._starved: set[str] = set()
         self._growth = Growth(clock)
         self._starts = Starts(clock, self._growth, self._try_again)
+        self._warming = Warming(clock, self._start_provisioned)
         self._closing = False
         self._all_gone = asyncio.Event()
 
@@ -99,9 +101,10 @@ class Pool:
         crew = self._crews.setdefault(function.key, Crew(function))
         if crew.function != function or crew.nursery is not nursery:
             crew.function, crew.nursery, crew.failed_inits = function, nursery, 0
+            self._launcher.preloads.forget(function.key)
             self._retire(crew)
         self.wake(function.key)
-        self._keep_warm(crew)
+        self._warming.keep(crew)
 
     def remove(self, key: str) -> None:
         """Run a function no more; what runs ends as it began, and callers that wait are told."""
@@ -116,8 +119,8 @@ class Pool:
         crew = self._crews.pop(key, None)
         if crew is None:
             return
-        if crew.warming is not None:
-            crew.warming.cancel()
+        self._warming.end(crew)
+        self._launcher.preloads.forget(key)
         self._retire(crew)
         while crew.urgent:
             self._fail_waiting(crew, failed("ServiceException", message, status=Status.SYSTEM_ERROR))
@@ -138,6 +141,8 @@ class Pool:
         """End every environment now; what they were running is given back uncharged."""
         self._closing = True
         self._watch.close()
+        self._warming.close()
+        self._launcher.preloads.close()
         if self._reap_timer is not None:
             self._reap_timer.cancel()
         for crew in self._crews.values():
@@ -320,29 +325,12 @@ class Pool:
             log.warning(
                 "less than %d MB of memory are available: events wait, and no environments are added until there is more", SPARE_MEMORY // MEGABYTE
             )
+            self._launcher.preloads.forget_all()
         self._room_left = room
         return room
 
-    def _keep_warm(self, crew: Crew) -> None:
-        """Start the environments that the function is provisioned with, a few at a time; where their init fails, more and more slowly."""
-        if crew.warming is not None or crew.nursery is None or self._closing:
-            return
-        missing = crew.function.provisioned_concurrency - len(crew.current)
-        if missing > 0 and crew.failed_inits:
-            pause = min(RESTART_SECONDS * 2 ** (crew.failed_inits - 1), LONGEST_PAUSE)
-            crew.warming = self._clock.call_later(pause, lambda: self._warm_again(crew))
-            return
-        for _ in range(min(missing, WARMING - crew.starting)):
-            if not self._room() or not self._start(crew, provisioned=True):
-                crew.warming = self._clock.call_later(RESTART_SECONDS, lambda: self._warm_again(crew))
-                return
-
-    def _warm_again(self, crew: Crew) -> None:
-        crew.warming = None
-        if self._crews.get(crew.function.key) is crew and crew.nursery is not None and self._room():
-            missing = crew.function.provisioned_concurrency - len(crew.current)
-            if missing > 0 and self._start(crew, provisioned=True) and not crew.failed_inits:
-                self._keep_warm(crew)
+    def _start_provisioned(self, crew: Crew) -> bool:
+        return self._room() and self._start(crew, provisioned=True)
 
     def warm(self, key: str) -> tuple[int, bool]:
         """How many environments of a function have done their init and run its newest code, and whether the last init failed."""
@@ -479,7 +467,9 @@ class Pool:
         if crew is not None and environment in crew.environments:
             crew.starting -= 1
             crew.failed_inits = 0
-            self._keep_warm(crew)
+            if answer.content != NOTHING_LEARNED and not crew.is_stale(environment) and self._room():
+                self._launcher.learn(environment, json.loads(answer.content))
+            self._warming.keep(crew)
         self._free(environment)
 
     def _init_failed(self, environment: Environment, answer: frames.Answer) -> None:
@@ -570,7 +560,7 @@ class Pool:
         starting = self._forget(environment)
         if crew is not None and not crew.is_stale(environment):
             crew.failed_inits += starting or environment.phase is not Phase.ENDING  # a process that dies again and again by itself is no better
-            self._keep_warm(crew)
+            self._warming.keep(crew)
         if running is not None:
             if outcome.error_type == "Sandbox.Timedout":
                 self._transcript.tell_timeout(environment, request_id)

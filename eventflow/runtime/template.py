@@ -1,135 +1,28 @@
-"""``snap_start``: a process that has imported the app and run its hooks, and from which the environments of one function are forked.
+"""The processes between the zygote and the environments of one function: what the zygote knows of them.
 
-A *template* does what Lambda's snapshot does: the init runs once, in it, and every environment begins as a copy of it. This module holds both ends,
-the process itself and what the zygote knows of it.
+A *template* is forked from the zygote, and environments from it. There are two kinds: ``snap_start``'s has done the init, and environments wait for
+it; ``preloaded`` is made in advance, has libraries loaded, and what comes before it is ready, or when it has failed, is forked from the zygote.
+
+    -> {"preload": <name>, "function": {...}, "environment": {...}, "tmp": path, ..., "libraries": [modules], "own": {module: file}}
+    -> {"fork": ..., "preloaded": <name>} or {"fork": ..., "template": {...}} for an environment of one
+    -> {"retire": <name>}: end it when its environments have ended
+    <- {"unloaded": <name>, "was_ready": bool}: it has ended
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
-from eventflow.runtime import bootstrap, child, handlers
+from eventflow.runtime import bootstrap, child, preloaded, snap_start
 from eventflow.runtime.forks import MESSAGE, ForkServer, Request
 from eventflow.runtime.limits import times_out_of_memory
-
-#: Lambda: the hooks after a restore have 10 seconds together.
-RESTORE_SECONDS = 10.0
-log = logging.getLogger("eventflow.snap_start")
-
-# The template's own process.
-
-
-class RestoreTimedOut(BaseException):
-    """The hooks after the restore took too long. Not an Exception: a hook that catches everything is stopped all the same."""
-
-
-def live(control: socket.socket, request: Request, descriptor: int, parent: int) -> int:
-    """Import the app as an environment does, then fork environments until ``control`` closes. The output of the init goes to ``descriptor``,
-    the log of the environment that the template was made for."""
-    child.become_group_leader(parent)
-    child.open_standard_streams()
-    child.redirect(descriptor)
-    template = request["template"]
-    child.enter_limits(template["procs"], template["data_limit"])
-    child.take_variables({**request, "tmp": template["tmp"]})
-    sys.dont_write_bytecode = True
-    bootstrap.set_up_logging()
-    try:
-        handler = handlers.find(request["function"], request["environment"])
-        run_hooks("get_before_snapshot", "Runtime.BeforeSnapshotError")
-        warn_of_threads()
-    except bootstrap.FunctionFailed as failure:
-        send(control, {"failed": failure.error})
-        return 1
-    child.freeze_memory()
-    bootstrap.flush(sys.stdout)
-    bootstrap.flush(sys.stderr)
-    child.redirect(os.open(os.devnull, os.O_WRONLY))
-    if tempfile.tempdir == template["tmp"]:
-        tempfile.tempdir = None  # an environment has its own
-    below = ForkServer(control, lambda: None, lambda order, connection: restored(handler, order, connection), spare=True)
-    send(control, {"ready": True})
-    below.serve()
-    return 0
-
-
-def restored(handler: Callable[[Any, Any], Any], request: Request, connection: int) -> int:
-    """An environment's life from the copy on."""
-
-    def prepare() -> Callable[[Any, Any], Any]:
-        with time_limit(request["function"]["name"]):
-            run_hooks("get_after_restore", "Runtime.AfterRestoreError")
-        return handler
-
-    return bootstrap.Process(socket.socket(fileno=connection), request["function"]).run(prepare)
-
-
-def run_hooks(which: str, error_type: str) -> None:
-    """Run what the app registered with AWS's ``snapshot_restore_py``: before a snapshot the last one first, after a restore in order."""
-    package = sys.modules.get("snapshot_restore_py")
-    if package is None:
-        return  # who has not imported it has registered nothing
-    hooks = list(getattr(package, which)())
-    if which == "get_before_snapshot":
-        hooks.reverse()
-    for function, arguments, keywords in hooks:
-        try:
-            function(*arguments, **keywords)
-        except RestoreTimedOut:
-            raise
-        except SystemExit as error:
-            raise bootstrap.FunctionFailed(*bootstrap.exited(error, "")) from error
-        except BaseException as error:
-            message = f"{type(error).__name__}: {bootstrap.text_of(error)}"
-            raise bootstrap.FunctionFailed(bootstrap.described(error, error_type, message), 1) from error
-
-
-@contextlib.contextmanager
-def time_limit(function: str) -> Iterator[None]:
-    """Lambda's limit for the hooks after a restore."""
-
-    def expire(_number: int, _frame: FrameType | None) -> None:
-        raise RestoreTimedOut
-
-    former = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, RESTORE_SECONDS)
-    try:
-        yield
-    except RestoreTimedOut as error:
-        message = f"The hooks of {function} after the restore did not finish within {RESTORE_SECONDS:.2f} seconds"
-        bootstrap.write_log(f"[ERROR] SnapStartTimeoutException: {message}\n")
-        raise bootstrap.FunctionFailed(bootstrap.error_object("SnapStartTimeoutException", message), 1) from error
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
-
-
-def warn_of_threads() -> None:
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if others:
-        log.warning(
-            "snap_start: the init started threads (%s), and environments are copies without them. Start them in a hook after the restore.",
-            ", ".join(others),
-        )
-
-
-def send(control: socket.socket, message: Request) -> None:
-    control.sendall(json.dumps(message).encode() + b"\n")
-
-
-# The zygote's end.
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +40,8 @@ class Asked:
 
 @dataclass(eq=False)
 class Template:
-    """``is_second`` is one that was made because its predecessor died with environments still ``waiting``; there is no third."""
+    """``waiting`` are environments that it has not told of. ``is_second`` is one that was made because its predecessor died with environments still
+    waiting; there is no third."""
 
     name: str
     pid: int
@@ -155,8 +49,10 @@ class Template:
     waiting: list[Asked]
     limits: Request
     killed_before: int
+    is_preloaded: bool = False
     is_second: bool = False
     is_ready: bool = False
+    is_retired: bool = False
     error: dict[str, Any] | None = None
     environments: set[int] = field(default_factory=set)
     received: bytes = b""
@@ -170,14 +66,23 @@ class Templates:
         self._by_name: dict[str, Template] = {}
         self._adopts = child.adopt_orphans()
         server.launch = self.launch
+        server.other = self._heed_daemon
         server.exited = self._exited
 
     def launch(self, request: Request, connection: int, log: int) -> None:
-        if "template" not in request:
+        asked = Asked(request, connection, log)
+        if "template" in request:
+            self._launch_restored(asked)
+            return
+        template = self._by_name.get(request.get("preloaded", ""))
+        if template is None or not template.is_ready or template.is_retired:
             self._server.fork(request, connection, log)
             return
-        asked = Asked(request, connection, log)
-        template = self._by_name.get(request["function"]["name"])
+        template.waiting.append(asked)
+        self._pass_on(template, asked)
+
+    def _launch_restored(self, asked: Asked) -> None:
+        template = self._by_name.get(asked.request["function"]["name"])
         if template is None:
             self._start([asked])
             return
@@ -191,24 +96,45 @@ class Templates:
             for pid in (template.pid, *template.environments):
                 child.kill_group(pid)
 
+    def _heed_daemon(self, message: Request) -> None:
+        if "preload" in message:
+            self._preload(message)
+        elif (template := self._by_name.get(message["retire"])) is not None:
+            template.is_retired = True
+            if template.is_ready:
+                template.control.shutdown(socket.SHUT_WR)
+            else:
+                child.kill_group(template.pid)
+
+    def _preload(self, request: Request) -> None:
+        parent = os.getpid()
+        self._made(request["preload"], lambda control: preloaded.live(control, request, parent), [], request).is_preloaded = True
+
     def _start(self, waiting: list[Asked], *, is_second: bool = False) -> None:
-        request = waiting[0].request
-        name, limits, parent = request["function"]["name"], request["template"], os.getpid()
+        request, parent = waiting[0].request, os.getpid()
+
+        def live(control: socket.socket) -> int:
+            for asked in waiting[1:]:
+                asked.close()
+            os.close(waiting[0].connection)
+            return snap_start.live(control, request, waiting[0].log, parent)
+
+        self._made(request["function"]["name"], live, waiting, request["template"]).is_second = is_second
+
+    def _made(self, name: str, live: Callable[[socket.socket], int], waiting: list[Asked], limits: Request) -> Template:
         ours, theirs = socket.socketpair()
 
         def become() -> int:
             ours.close()
-            for asked in waiting[1:]:
-                asked.close()
-            os.close(waiting[0].connection)
-            return live(theirs, request, waiting[0].log, parent)
+            return live(theirs)
 
         pid = self._server.child(become)
         theirs.close()
-        template = Template(name, pid, ours, waiting, limits, times_out_of_memory(limits["memory_events"]), is_second)
+        template = Template(name, pid, ours, waiting, limits, times_out_of_memory(limits["memory_events"]))
         self._by_name[name] = template
         self._server.watch(ours, lambda: self._hear(template))
         self._server.call_later(template, limits["seconds"], lambda: self._time_out(template))
+        return template
 
     def _pass_on(self, template: Template, asked: Asked) -> None:
         with contextlib.suppress(OSError):  # it is dying: its end finds the environment still waiting
@@ -273,6 +199,11 @@ class Templates:
                 self._server.children.add(pid)
             else:
                 self._server.tell({"exited": pid, "status": signal.SIGKILL})
+        if template.is_preloaded:
+            self._server.tell({"unloaded": template.name, "was_ready": template.is_ready})
+            for asked in template.waiting:
+                self._server.fork(asked.request, asked.connection, asked.log)
+            return
         if not template.waiting:
             return
         if template.is_ready and not template.is_second:

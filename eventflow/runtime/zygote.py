@@ -7,7 +7,6 @@ what the app consists of (the manifest) and which modules came from outside its 
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import socket
@@ -23,6 +22,7 @@ from eventflow.app import load
 from eventflow.errors import EventflowError
 from eventflow.manifest import Manifest
 from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, debugger, handlers, runtimes, snapshot
+from eventflow.runtime.dependencies import Init, preload
 from eventflow.runtime.forks import ForkServer, Request
 from eventflow.runtime.nursery import LENGTH, NO_APP, PREPARED
 from eventflow.runtime.runtime_api import Supervisor
@@ -69,7 +69,7 @@ class Zygote:
         self._warm_up(report if before is None else added(report, before))
         self._tell({"warm": True, "shared": shared(report, before)})
         faultpoint.reach("zygote.loaded")
-        server = ForkServer(self._control, prepare, begin, spare=True)
+        server = ForkServer(self._control, child.stand_ready, begin, spare=True)
         templates = Templates(server)
         server.serve()
         # The daemon is gone or wants us gone: so are all environments.
@@ -143,19 +143,16 @@ def changed_at(file: str) -> int:
         return 0
 
 
-def prepare() -> None:
-    """What can be done before it is known which function a process is for."""
-    child.open_standard_streams()
-    sys.dont_write_bytecode = True
-    bootstrap.set_up_logging()
-
-
 def begin(request: Request, connection: int) -> int:
     """An environment's life: the init, then one invocation at a time. With an ``error`` in the request the init has failed already."""
 
     function, variables, daemon = request["function"], request["environment"], socket.socket(fileno=connection)
-    if "error" not in request and runtimes.runs_programs(handlers.package_of(function), variables):
+    package = handlers.package_of(function)
+    if "error" not in request and runtimes.runs_programs(package, variables):
         return Supervisor(daemon, function, variables).run()
+    if package is not None and request["learn"]:
+        first = Init(function, variables, package)
+        return bootstrap.Process(daemon, function).run(first, first.learned)
 
     def init() -> Callable[[Any, Any], Any]:
         if "error" in request:
@@ -240,16 +237,6 @@ def file_of(module: ModuleType) -> str | None:
 def is_own(file: str, root: Path) -> bool:
     """Under the app's folder; a virtual environment in that folder is not the app's own."""
     return file.startswith(str(root) + os.sep) and "site-packages" not in file
-
-
-def preload(modules: list[str]) -> None:
-    for name in modules:
-        if name not in sys.modules:
-            try:
-                importlib.import_module(name)
-            except Exception:
-                # Some modules can be imported only by another one; then each environment imports it that way.
-                continue
 
 
 def main(arguments: list[str]) -> int:
