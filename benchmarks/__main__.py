@@ -15,7 +15,22 @@ from pathlib import Path
 from benchmarks.measure import show
 from eventflow.daemon import tune_interpreter
 
-NAMES = ("throughput", "client", "latency", "invoke", "gateway", "cold_start", "languages", "idle", "files", "thumbnails", "burst", "fairness")
+NAMES = (
+    "throughput",
+    "client",
+    "latency",
+    "invoke",
+    "gateway",
+    "cold_start",
+    "languages",
+    "sleepers",
+    "swap",
+    "idle",
+    "files",
+    "thumbnails",
+    "burst",
+    "fairness",
+)
 
 
 def machine() -> str:

@@ -330,8 +330,11 @@ class Daemon:
             self._preparing = self._clock.call_later(PREPARE_SECONDS, self._prepare)
 
     def _prepare(self) -> None:
-        shared = None if self._nursery is None else self._nursery.shared
-        if shared is None or self._next is not None or self._stopping.is_set() or self._reloading.locked():
+        if self._nursery is None or self._next is not None or self._stopping.is_set() or self._reloading.locked():
+            return  # what is under way comes here again
+        shared = self._nursery.shared
+        if shared is None:  # it is still loading what its environments share
+            self._prepare_next()
             return
         nursery = self._new_nursery()
         try:

@@ -12,7 +12,7 @@ from watchdog.observers import Observer
 from eventflow.clock import Clock
 
 #: An editor writes several files, or one several times: wait until it was quiet for so long.
-REST_SECONDS = 0.1
+REST_SECONDS = 0.05
 SUFFIXES = (".py", ".toml", ".json", ".yaml", ".yml", ".html", ".sql")
 SKIPPED = {"__pycache__", ".venv", "node_modules", ".git", ".aws-sam"}
 #: How names end of what is in a package and is no code.

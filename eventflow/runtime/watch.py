@@ -79,8 +79,8 @@ class Watch:
         return [one for one in self._environments.values() if one.phase in ACTIVE]
 
     def _take_output(self, environment: Environment) -> None:
-        """Of the only invocation that could have written it; with several in flight the frames tell whose it is."""
-        if not environment.is_held_up and not self._take_frames(environment):
+        """Of the only invocation that could have written it; with several in flight the frames tell whose it is, some of which come by no message."""
+        if len(environment.in_flight) > 1 and not environment.is_held_up and not self._take_frames(environment):
             return
         if not environment.in_flight:
             return

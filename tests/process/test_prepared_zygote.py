@@ -15,7 +15,7 @@ from eventflow.errors import LoadError
 from eventflow.runtime.nursery import Nursery
 from eventflow.settings import inherited_variables
 from tests.patience import DAEMON
-from tests.process.daemon_process import daemon
+from tests.process.daemon_process import children_of, daemon
 
 pytestmark = pytest.mark.slow
 
@@ -169,3 +169,24 @@ def test_no_event_is_dropped_while_files_change(tmp_path: Path) -> None:
         handled = sorted(int(line.split()[0]) for line in running.rows("handled"))
         assert handled == list(range(sent[0]))
         assert running.stop() == 0
+
+
+def test_a_process_is_ready_for_the_first_change_however_long_the_libraries_took(tmp_path: Path) -> None:
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("needs /proc to see the process")
+    library, application = tmp_path / "library", tmp_path / "application"
+    library.mkdir()
+    application.mkdir()
+    (library / "slowly.py").write_text("import time\ntime.sleep(1)\n")
+    with daemon(application, "import slowly\n@app.function()\ndef f(event, context): ...\n") as running:
+        running.variables = {"PYTHONPATH": os.pathsep.join([str(library), *filter(None, [os.environ.get("PYTHONPATH")])])}
+        running.start(verb="dev")
+        running.until(lambda: any(b"\0prepared\0" in command_of(pid) for pid in children_of(running.facts["pid"])), "it is being prepared")
+        assert running.stop() == 0
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
