@@ -32,12 +32,14 @@ RETURN = "Return"
 
 
 class Look(NamedTuple):
-    """An object's file as it was a moment ago; ``path`` is where its content is, elsewhere only for a link."""
+    """An object's file as it was a moment ago; ``path`` is where its content is, elsewhere only for a link. ``moved_ns`` is when its content or a
+    name of it changed last."""
 
     sight: str
     path: str
     names: int
     modified: float
+    moved_ns: int
     is_link: bool
 
 
@@ -129,7 +131,7 @@ class ObjectEvents:
         if sight_if_file(status, path, self.root, self.oddities) is None:
             return None
         is_link = stat.S_ISLNK(status.st_mode)
-        return Look(sight_of(status), os.path.realpath(path) if is_link else path, status.st_nlink, status.st_mtime, is_link)
+        return Look(sight_of(status), os.path.realpath(path) if is_link else path, status.st_nlink, status.st_mtime, status.st_ctime_ns, is_link)
 
     def _may_hide_a_change(self, look: Look, known: str, sign: Sign) -> bool:
         """Whether a file that was written may have changed although it looks as before: an object that was there before the trigger first ran can
@@ -168,7 +170,10 @@ class ObjectEvents:
         elif entry == known or (sign is Sign.LOOK and same_content(known, entry)) or not self._tells(version):
             self._index.remember(key, entry)
         else:
-            await self._emit(key, f"ObjectCreated:{version.action}", version.sequencer, entry, version)
+            # With the ETag, for two writes in one tick of the file system's clock are two states under one time. And a file that was taken away and
+            # brought back, long after or where nobody asks for removals, may be in the very state that it was in before.
+            came = f"-{look.moved_ns:x}" if known is None else ""
+            await self._emit(key, f"ObjectCreated:{version.action}", version.sequencer, f"-{version.etag}{came}", entry, version)
 
     def _tells(self, version: ObjectVersion) -> bool:
         return version.action != RETURN and self._asked(f"ObjectCreated:{version.action}")
@@ -203,7 +208,7 @@ class ObjectEvents:
             return
         # What the store never saw gets a sequencer right behind that of the state that went: they are compared as if padded with zeros.
         sequencer = removal.sequencer if removal else sequencer_in(known) + "01"
-        await self._emit(key, name, sequencer, None, removal)
+        await self._emit(key, name, sequencer, "", None, removal)
 
     async def _elsewhere(self, key: str) -> bool:
         """Whether the object has only moved, from its encoded name to its own or the other way: the file there is told of by itself."""
@@ -212,7 +217,8 @@ class ObjectEvents:
         except (OSError, ServiceError, StorageError):
             return False
 
-    async def _emit(self, key: str, name: str, sequencer: str, entry: str | None, version: ObjectVersion | None) -> None:
+    async def _emit(self, key: str, name: str, sequencer: str, state: str, entry: str | None, version: ObjectVersion | None) -> None:
+        """``state`` tells apart, in the event's id, what has one sequencer."""
         target = self._target
         event = s3_event(
             bucket=self._source.name,
@@ -229,9 +235,7 @@ class ObjectEvents:
             version=version.version_id if version else None,
             principal=version.principal if version else None,
         )
-        # With the ETag, for two writes in one tick of the file system's clock are two states under one time.
-        state = f"{sequencer}-{version.etag}" if version and entry else sequencer
-        identity = f"{self._source.name}/{self._key(key)}/{state}/{name}"
+        identity = f"{self._source.name}/{self._key(key)}/{sequencer}{state}/{name}"
         trace = version.trace if version else None
         await target.emit(event, id=identity, trace=trace, cursor=self._index.moves(key, entry))
         self._index.put(key, entry)

@@ -296,6 +296,41 @@ def test_files_that_others_put_beside_encoded_names_are_not_told(tmp_path):
     drive(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("settings, removed", [({}, [("Removed", "a")]), ({"events": "ObjectCreated:*"}, [])])
+def test_a_file_that_is_taken_away_and_brought_back_is_told_each_time(tmp_path, settings, removed):
+    """It is in the very state that was told before: size, time and inode."""
+
+    async def scenario(bucket):
+        write(bucket.path / "a")
+        assert await bucket.told(**settings) == [("Created", "a")]
+        for _time in range(2):
+            (bucket.path / "a").rename(tmp_path / "away")
+            assert await bucket.told(**settings) == removed
+            (tmp_path / "away").rename(bucket.path / "a")
+            assert await bucket.told(**settings) == [("Created", "a")]
+        if removed:
+            sequencers = [payload["Records"][0]["s3"]["object"]["sequencer"] for payload in bucket.target.payloads]
+            assert sequencers == sorted(set(sequencers))
+
+    drive(tmp_path, scenario)
+
+
+def test_a_file_that_is_brought_back_when_its_removal_is_forgotten_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("eventflow.services.objects.index.REMEMBERED", -1.0)
+
+    async def scenario(bucket):
+        write(bucket.path / "a")
+        await put(bucket, "b")
+        await bucket.told()
+        (bucket.path / "a").rename(tmp_path / "away")
+        assert await bucket.told() == [("Removed", "a")]
+        await bucket.objects.delete("uploads", "b")  # which tidies up
+        (tmp_path / "away").rename(bucket.path / "a")
+        assert await bucket.told() == [("Created", "a"), ("Removed", "b")]
+
+    drive(tmp_path, scenario)
+
+
 def test_an_object_that_gets_its_own_name_is_told_as_created_and_not_as_removed(tmp_path):
     async def scenario(bucket):
         write(bucket.path / "a")

@@ -146,6 +146,25 @@ def test_sequencers_grow_with_every_change_whatever_the_file_times_say(tmp_path:
     in_world(tmp_path, work)
 
 
+def test_an_object_that_is_brought_back_is_a_later_state_with_all_that_was_known_of_it(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        source = await world.objects.source(BUCKET)
+        seen = [(await world.put("k", b"1", Writing(SAID))).version.sequencer]
+        for _time in range(2):
+            (world.path / "k").rename(tmp_path / "away")
+            removal = await source.removed("k")
+            (tmp_path / "away").rename(world.path / "k")
+            back = await source.describe("k")
+            assert removal is not None
+            assert back is not None
+            assert await source.describe("k") == back
+            seen += removal.sequencer, back.sequencer
+        assert seen == sorted(set(seen))
+        assert (await world.objects.head(BUCKET, "k")).attributes == SAID
+
+    in_world(tmp_path, work)
+
+
 def test_describe_gives_the_same_after_a_restart_and_even_without_the_index(tmp_path: Path) -> None:
     async def describe(world: World) -> object:
         source: BucketSource = await world.objects.source(BUCKET)

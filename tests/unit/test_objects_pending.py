@@ -233,6 +233,27 @@ def test_after_a_power_cut_what_was_changed_by_hand_stays(tmp_path: Path, hand: 
     assert left(tmp_path) == (hand, "binary/octet-stream")
 
 
+def test_after_a_power_cut_an_object_that_was_taken_away_and_brought_back_is_made_good(tmp_path: Path) -> None:
+    """Its row is newer than the put, and its bytes are the put's all the same."""
+
+    async def away_and_back(world: World) -> None:
+        source = await world.objects.source(BUCKET)
+        await world.put("d/k", BODY, TEXT)
+        (world.path / "d/k").rename(tmp_path / "away")
+        assert await source.removed("d/k")
+        (tmp_path / "away").rename(world.path / "d/k")
+        assert await source.describe("d/k")
+
+    def cut(bucket: Path) -> None:
+        changed = (bucket / "d/k").stat().st_mtime_ns
+        (bucket / "d/k").write_bytes(bytes(len(BODY)))
+        os.utime(bucket / "d/k", ns=(changed, changed))
+
+    in_world(tmp_path, away_and_back)
+    power_cut(tmp_path, cut)
+    assert left(tmp_path) == HERS
+
+
 def test_after_a_power_cut_what_was_deleted_stays_away(tmp_path: Path) -> None:
     async def work(world: World) -> None:
         await world.put("d/k", BODY)

@@ -55,6 +55,8 @@ DELETE_ROW = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = ? AND 
 DELETE_REMOVAL = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'removed'"
 DELETE_FOLDER = "DELETE FROM objects WHERE bucket = ? AND key = ? AND kind = 'folder'"
 UPDATE_STATE = "UPDATE OR REPLACE objects SET state = ? WHERE bucket = ? AND key = ? AND kind = 'file' AND state = ?"
+#: So that its file, should it come back, is recognised anew.
+UNSETTLE = "UPDATE objects SET settled = 0 WHERE bucket = ? AND key = ? AND kind = 'file'"
 UPDATE_ATTRIBUTES = "UPDATE objects SET attributes = ? WHERE bucket = ? AND key = ? AND kind = ? AND state = ?"
 #: In the transaction of the object that comes of it.
 COMPLETING = "UPDATE uploads SET completing = ? WHERE id = ?"
@@ -214,6 +216,7 @@ class ObjectIndex:
             if row[1] != REMOVED:
                 removal(connection, bucket, Draft(key, FileState.parse(row[2]), row[4]), now)
                 row = connection.execute(SELECT_NEWEST, (bucket, key)).fetchone()
+            connection.execute(UNSETTLE, (bucket, key))
             return stored_object(row).version
 
         return await self.write(change)
@@ -264,10 +267,15 @@ def row_of(rows: Iterable[Row], state: FileState, kind: str = FILE) -> Row | Non
 
 def recognise(rows: Sequence[Row], draft: Draft) -> tuple[Draft, str]:
     """What is to be kept of a file that is as in ``draft``, and its sequencer."""
-    row = row_of(rows, draft.state)
-    if row is not None and row[4] == draft.etag:
-        return known_again(draft, stored_object(row))
     newest = rows[0] if rows else None
+    row = row_of(rows, draft.state)
+    if row is not None and newest is not None and row[4] == draft.etag:
+        known = stored_object(row)
+        if newest[1] != REMOVED:
+            return known_again(draft, known)
+        # It was taken away, which was told, and brought back: that is a later state of the key although the file is the same.
+        kept = replace(draft, attributes=known.attributes, checksum=known.checksum, parts=known.parts, version_id=known.version.version_id)
+        return kept, sequencer_after(newest, draft.state.mtime_ns)
     return restored(newest, draft) or (draft, sequencer_after(newest, draft.state.mtime_ns))
 
 

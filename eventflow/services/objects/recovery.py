@@ -132,11 +132,12 @@ class Recovery:
 
 
 def is_superseded(left: Left, state: FileState | None, rows: Sequence[Row]) -> bool:
-    """Whether what there is of a key now came after a put, and was synced: a removal, or what another write put in its place."""
+    """Whether what there is of a key now came after a put, and was synced: a removal, or what another write put in its place. The put's own file
+    under a newer row was only taken away and brought back."""
     newer = [row for row in rows if row[3] > left.sequencer]
     if state is None:
         return any(row[1] != FILE for row in newer)
-    return any(row[1] == FILE and row[2] == str(state) for row in newer)
+    return state != left.pending.state and any(row[1] == FILE and row[2] == str(state) for row in newer)
 
 
 def is_lost(bucket: Bucket, key: str, lefts: Sequence[Left], rows: Sequence[Row], bodies: Sequence[bytes]) -> bool:
