@@ -42,15 +42,18 @@ class Whole:
 
 
 class Client:
-    """One connection. ``route`` says who takes a request's body; ``selector`` wakes ``turn`` for as long as it is open."""
+    """One connection. ``route`` says who takes a request's body; ``selector`` wakes ``turn`` for as long as it is open. Where the program has asked
+    for more before it has read an answer, both answers go together: it need not be woken for the first."""
 
     def __init__(self, connection: socket.socket, route: Callable[[Client, Request], Receiver], selector: selectors.BaseSelector) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setblocking(False)
         self.connection = connection
         self._route = route
         self._selector = selector
         self._unsent = bytearray()
+        self._ready = b""
+        self._owed = 0
+        self._is_reading = False
         selector.register(connection, selectors.EVENT_READ, self.turn)
         self._reader = Reader()
         self._receiver: Receiver | None = None
@@ -62,7 +65,9 @@ class Client:
         if self._unsent:
             data, self._unsent = bytes(self._unsent), bytearray()
             self._selector.modify(self.connection, selectors.EVENT_READ, self.turn)
-            self.send(data)
+            self._write(data)
+            if not self.keep_alive and not self._unsent:
+                self.close()
         self.read()
 
     def read(self) -> bool:
@@ -76,6 +81,7 @@ class Client:
         if not data:
             self.close()
             return False
+        self._is_reading = True
         try:
             for found in self._reader.feed(data):
                 self._take(found)
@@ -83,16 +89,22 @@ class Client:
                     return False
         except Malformed as error:
             self.send(refusal(error.status, "InvalidRequestFormat", str(error), keep_alive=False))
+            self._flush()
             self.close()
             return False
-        return len(data) == RECEIVE
+        finally:
+            self._is_reading = False
+        if not self._owed or self._receiver is not None:
+            self._flush()
+        return self.is_open and len(data) == RECEIVE
 
     def _take(self, found: Request | bytes | End) -> None:
         if isinstance(found, Request):
             self.keep_alive = found.keep_alive
+            self._owed += 1
             self._receiver = self._route(self, found)
             if found.expects_continue:
-                self._write(CONTINUE)
+                self._ready += CONTINUE
         elif self._receiver is None:
             return  # the rest of a body that nobody takes any more
         elif isinstance(found, End):
@@ -103,12 +115,19 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """Send an answer: at once, and the rest when the program takes it."""
+        self._ready += data
+        self._owed -= 1
+        if not self._is_reading:
+            self._flush()
+
+    def _flush(self) -> None:
+        data, self._ready = self._ready, b""
         self._write(data)
-        if not self.keep_alive and not self._unsent:
+        if not self.keep_alive and not self._unsent and not self._owed:
             self.close()
 
     def _write(self, data: bytes) -> None:
-        if not self.is_open:
+        if not self.is_open or not data:
             return
         sent = 0
         if not self._unsent:

@@ -6,6 +6,7 @@ The daemon's frames come over the environment's socket as in any other function'
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -34,6 +35,7 @@ from eventflow.runtime.programs import (
     package_variables,
     peak_kib,
     runtime_command,
+    takes_connection,
 )
 from eventflow.runtime.runtimes import extension_files
 
@@ -173,9 +175,17 @@ class Supervisor:
         self.runtime = Runtime()
         try:
             command = runtime_command(self.package, self._variables)
-            self.runtime.program = Program(command, self._variables, self.package.folder, self._output.writer)
+            theirs = self._connected() if takes_connection(self.package, self._variables) else None
+            with theirs or contextlib.nullcontext():
+                self.runtime.program = Program(command, self._variables, self.package.folder, self._output.writer, theirs)
         except EntryError as error:
             self.fail("Runtime.InvalidEntrypoint", str(error))
+
+    def _connected(self) -> socket.socket:
+        """The other end of a connection to this API."""
+        ours, theirs = socket.socketpair()
+        self._clients.append(Client(ours, self._operations.route, self._selector))
+        return theirs
 
     def go_on(self) -> None:
         """Something has changed: begin what can begin now, and end what is done."""
@@ -303,6 +313,7 @@ class Supervisor:
             if len(self._clients) >= MOST_CLIENTS:
                 connection.close()
                 continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._clients.append(Client(connection, self._operations.route, self._selector))
 
     def _reap(self, awake: socket.socket) -> None:

@@ -21,7 +21,7 @@ from eventflow import faultpoint
 from eventflow.app import load
 from eventflow.errors import EventflowError
 from eventflow.manifest import Manifest
-from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, debugger, handlers, runtimes, snapshot
+from eventflow.runtime import bootstrap, boto3_endpoints, boto3_session, child, debugger, handlers, programs, runtimes, snapshot
 from eventflow.runtime.dependencies import Init, preload
 from eventflow.runtime.forks import ForkServer, Request
 from eventflow.runtime.nursery import LENGTH, NO_APP, PREPARED
@@ -86,6 +86,7 @@ class Zygote:
         snapshot.install(report["own_modules"])
         preload(report["modules"])
         boto3_session.warm(report["service_data"], report["clients"])
+        programs.tie()
         child.freeze_memory()
 
     def _prepare(self) -> dict[str, Any]:

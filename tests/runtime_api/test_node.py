@@ -4,6 +4,9 @@ import asyncio
 import json
 import re
 import shutil
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import pytest
 from eventflow.dispatch.invocation import ResponseStream
 from eventflow.function import Function
 from eventflow.outcome import Outcome
+from eventflow.runtime import frames
 from tests.patience import PATIENCE
 from tests.process.spine import Spine, with_packages
+from tests.runtime_api.direct import Direct
 from tests.runtime_api.packages import packaged, write
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on this machine")
@@ -93,6 +98,19 @@ def of_module(folder: Path, handler: str) -> Function:
     return node(folder, {"index.js": MODULE}, f"index.{handler}", name=re.sub(r"\W", "-", handler))
 
 
+def until(look: Callable[[], Any]) -> Any:
+    """What ``look`` finds, in time."""
+    end = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found
+
+
+def text_of(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
 def run(folder: Path, functions: list[Function], expected: list[Any], seen: Any) -> None:
     """Invoke each of them once, a few at a time, and compare what ``seen`` makes of the outcomes."""
 
@@ -129,6 +147,47 @@ def test_a_handler_what_it_is_given_and_its_log(tmp_path: Path) -> None:
         assert '\tERROR\tInvoke Error \t{"errorType":"Custom","errorMessage":"rejected","code":42,' in spine.log_text("rejected")
 
     with_packages(tmp_path, [of_module(tmp_path, name) for name in ("plain", "logs", "rejected")], work)
+
+
+SEEN = """
+const before = process.moduleLoadList.filter((name) => / (net|stream|http)$/.test(name));
+const fs = require('fs');
+const os = require('os');
+exports.handler = async (event) => {
+  if (event.busy) { fs.writeFileSync(event.busy, String(process.pid)); for (;;); }
+  const handed = fs.readdirSync('/proc/self/fd').filter((name) => {
+    try { return fs.readlinkSync(`/proc/self/fd/${name}`).startsWith('socket:'); } catch { return false; }
+  });
+  const list = `${os.tmpdir()}/list`;
+  require('child_process').spawnSync('sh', ['-c', `ls -l /proc/self/fd > ${list}`], { stdio: 'ignore' });
+  const inherited = fs.readFileSync(list, 'utf8').match(/socket:/g)?.length ?? 0;
+  return { before, arguments: process.argv.length, handed: handed.length, inherited };
+};
+"""
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc, and only Linux ends a process with its parent")
+
+
+@linux_only
+def test_node_begins_with_a_connection_of_its_own_and_ends_with_its_environment(tmp_path: Path) -> None:
+    """Neither network modules nor a connection are waited for; and a handler that never comes back is no reason to live on."""
+    with Direct(tmp_path, node(tmp_path, {"index.js": SEEN}, "index.handler"), TMPDIR=str(tmp_path)) as direct:
+        assert direct.answer().kind == frames.READY
+        for _ in range(2):
+            assert json.loads(direct.invoke({}).content) == {"before": [], "arguments": 2, "handed": 1, "inherited": 0}
+        direct.send({"busy": str(tmp_path / "pid")})
+        pid = int(until(lambda: text_of(tmp_path / "pid")))
+        direct.process.kill()
+        until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+@linux_only
+def test_node_behind_a_wrapper_finds_the_api_by_its_address(tmp_path: Path) -> None:
+    wrapper = write(tmp_path / "wrapper", {"wrapper": '#!/bin/bash\nexec "$@"\n'}) / "wrapper"
+    function = node(tmp_path, {"index.js": SEEN}, "index.handler")
+    with Direct(tmp_path, function, AWS_LAMBDA_EXEC_WRAPPER=str(wrapper), TMPDIR=str(tmp_path)) as direct:
+        assert direct.answer().kind == frames.READY
+        for _ in range(2):
+            assert len(json.loads(direct.invoke({}).content)["before"]) > 0
 
 
 @pytest.mark.slow

@@ -2,40 +2,30 @@
 
 'use strict';
 
-const net = require('node:net');
-const { Writable } = require('node:stream');
+const fs = require('node:fs');
 
 const RUNTIME = '/2018-06-01/runtime';
 const HEAD_END = Buffer.from('\r\n\r\n');
-const METADATA = 'application/vnd.awslambda.http-integration-response';
+const MOST_AT_ONCE = 65536;
 
 class Api {
-  constructor(address) {
-    const [host, port] = address.split(':');
+  // `descriptor` is of a connection that the environment has made already: to load node's network modules, and to connect, takes a quarter of node's
+  // own start. Without it (a wrapper may not hand it on) there is one to `address`.
+  constructor(address, descriptor) {
     this.host = address;
-    this.socket = net.connect({ host, port: Number(port), noDelay: true });
     this.expected = [];
     this.held = [];
     this.size = 0;
     this.needed = 0;
-    this.socket.on('data', (data) => this.take(data));
-    this.socket.on('error', () => process.exit(1));
-    this.socket.on('close', () => process.exit(1)); // the environment has ended
-  }
-
-  // While a handler runs, the connection is no reason for the event loop to go on.
-  release() {
-    this.socket.unref();
-  }
-
-  hold() {
-    this.socket.ref();
+    const take = (data) => this.take(data);
+    this.connection = descriptor === undefined ? new (require('./tcp.cjs').Connection)(address, take) : new Inherited(Number(descriptor), take);
   }
 
   next() {
     return this.ask(`GET ${RUNTIME}/invocation/next HTTP/1.1\r\nHost: ${this.host}\r\n\r\n`);
   }
 
+  // Its answer, like that of `fail`, comes before the one to `next`; nothing waits for it.
   respond(id, text) {
     return this.post(`/invocation/${id}/response`, text);
   }
@@ -58,18 +48,22 @@ class Api {
   }
 
   ask(data) {
-    this.socket.write(data);
+    this.connection.write(data);
     return this.answer();
   }
 
+  // While nothing is expected, as when a handler runs, the connection is no reason for the event loop to go on.
   answer() {
+    this.connection.listen();
     return new Promise((resolve) => this.expected.push(resolve));
   }
 
   stream(id, highWaterMark) {
-    return new ResponseStream(this, id, highWaterMark);
+    const { ResponseStream } = require('./streaming.cjs');
+    return new ResponseStream(this, RUNTIME, id, highWaterMark);
   }
 
+  // Takes what has come; whether there is more to come.
   take(data) {
     this.held.push(data);
     this.size += data.length;
@@ -77,7 +71,7 @@ class Api {
       const all = this.held.length === 1 ? this.held[0] : Buffer.concat(this.held);
       const end = all.indexOf(HEAD_END);
       this.held = [all];
-      if (end < 0) return;
+      if (end < 0) break;
       const headers = {};
       const [first, ...lines] = all.toString('utf8', 0, end).split('\r\n');
       for (const line of lines) {
@@ -86,102 +80,61 @@ class Api {
       }
       const start = end + HEAD_END.length;
       this.needed = start + Number(headers['content-length'] ?? 0);
-      if (this.size < this.needed) return;
+      if (this.size < this.needed) break;
       const body = all.subarray(start, this.needed);
       this.held = [all.subarray(this.needed)];
       this.size -= this.needed;
       this.needed = 0;
       this.expected.shift()({ status: Number(first.split(' ')[1]), headers, body });
     }
+    return this.expected.length > 0;
   }
 }
 
-// What a handler of `awslambda.streamifyResponse` writes to. The request begins with the first write.
-class ResponseStream extends Writable {
-  constructor(api, id, highWaterMark) {
-    super({ highWaterMark, decodeStrings: true });
-    this.api = api;
-    this.id = id;
-    this.contentType = 'application/octet-stream';
-    this.begun = false;
-    this.refused = false; // failed before it began: what is written after that goes nowhere
-    this.trailers = '';
-    this.metadata = null;
-    this.answered = new Promise((resolve) => {
-      this.resolveAnswered = resolve;
+// A connection that this process began with. What is written is sent before anything else happens: the end of an invocation, above all.
+class Inherited {
+  constructor(descriptor, take) {
+    this.descriptor = descriptor;
+    this.take = take;
+    this.listening = false;
+    this.unsent = []; // the first is being sent
+  }
+
+  write(data) {
+    if (this.unsent.length) {
+      this.send(Buffer.from(data), () => {});
+      return;
+    }
+    const bytes = Buffer.from(data);
+    for (let sent = 0; sent < bytes.length; ) sent += fs.writeSync(this.descriptor, bytes, sent);
+  }
+
+  // Does not hold up the event loop where the other side takes its time.
+  send(data, done) {
+    if (this.unsent.push({ data, done }) === 1) this.sendFirst();
+  }
+
+  sendFirst() {
+    const first = this.unsent[0];
+    fs.write(this.descriptor, first.data, (error, count) => {
+      if (error) process.exit(1);
+      first.data = first.data.subarray(count);
+      if (!first.data.length) this.unsent.shift();
+      if (this.unsent.length) this.sendFirst();
+      if (!first.data.length) first.done();
     });
   }
 
-  setContentType(contentType) {
-    if (this.begun) throw streamingError('Cannot set content-type, too late.');
-    this.contentType = contentType;
+  listen() {
+    if (this.listening) return;
+    this.listening = true;
+    const buffer = Buffer.allocUnsafeSlow(MOST_AT_ONCE);
+    fs.read(this.descriptor, buffer, 0, MOST_AT_ONCE, null, (error, count) => {
+      if (error || count === 0) process.exit(1); // the environment has ended
+      this.listening = false;
+      if (this.take(buffer.subarray(0, count))) this.listen();
+    });
   }
-
-  write(chunk, ...rest) {
-    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) chunk = JSON.stringify(chunk);
-    return super.write(chunk, ...rest);
-  }
-
-  begin() {
-    if (this.begun) return;
-    this.begun = true;
-    this.api.socket.write(
-      `POST ${RUNTIME}/invocation/${this.id}/response HTTP/1.1\r\nHost: ${this.api.host}\r\n` +
-        `Content-Type: ${header(this.contentType)}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
-        'Transfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n',
-    );
-    if (this.metadata !== null) this.chunk(Buffer.concat([Buffer.from(this.metadata), Buffer.alloc(8)]));
-  }
-
-  chunk(data, done) {
-    this.api.socket.cork();
-    this.api.socket.write(`${data.length.toString(16)}\r\n`);
-    this.api.socket.write(data);
-    this.api.socket.write('\r\n', done);
-    this.api.socket.uncork();
-  }
-
-  _write(chunk, _encoding, done) {
-    this.begin();
-    if (chunk.length && !this.refused) this.chunk(chunk, done);
-    else done();
-  }
-
-  _final(done) {
-    this.begin();
-    if (!this.refused) this.finish();
-    done();
-  }
-
-  // The handler has failed: in the middle of the response the error goes behind it.
-  fail(error) {
-    if (!this.begun) {
-      this.begun = this.refused = true;
-      this.resolveAnswered(this.api.fail(this.id, error));
-      return;
-    }
-    const body = Buffer.from(JSON.stringify(error)).toString('base64');
-    this.trailers = `Lambda-Runtime-Function-Error-Type: ${header(error.errorType)}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n`;
-    if (this.destroyed) this.finish();
-    else if (!this.writableEnded) this.end();
-  }
-
-  finish() {
-    this.api.socket.write(`0\r\n${this.trailers}\r\n`);
-    this.resolveAnswered(this.api.answer());
-  }
-}
-
-class HttpResponseStream {
-  static from(stream, metadata) {
-    stream.setContentType(METADATA);
-    stream.metadata = JSON.stringify(metadata);
-    return stream;
-  }
-}
-
-function streamingError(message) {
-  return Object.assign(new Error(message), { name: 'Runtime.InvalidStreamingOperation' });
 }
 
 // A header is Latin-1 without control characters; what is not is as a URL would have it.
@@ -189,4 +142,4 @@ function header(text) {
   return String(text).replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character));
 }
 
-module.exports = { Api, HttpResponseStream };
+module.exports = { Api, header };

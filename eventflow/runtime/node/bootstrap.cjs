@@ -7,7 +7,7 @@
 const { writeSync } = require('node:fs');
 const util = require('node:util');
 
-const { Api, HttpResponseStream } = require('./api.cjs');
+const { Api } = require('./api.cjs');
 const { loadHandler, named } = require('./load.cjs');
 
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
@@ -17,7 +17,7 @@ const NODE_EXIT =
   'The event loop is empty, and the promise of the handler was never settled: nothing that is still to happen could settle it any more.';
 
 const environment = process.env;
-const api = new Api(environment.AWS_LAMBDA_RUNTIME_API);
+const api = new Api(environment.AWS_LAMBDA_RUNTIME_API, process.argv.splice(2)[0]);
 
 // Called once when the event loop has nothing left to do.
 let whenEmpty = null;
@@ -143,7 +143,6 @@ class Invocation {
     }
     this.ended = true;
     whenEmpty = null;
-    api.hold();
     this.resolve(send());
   }
 
@@ -155,7 +154,7 @@ class Invocation {
       this.fail(error);
       return;
     }
-    this.end(() => api.respond(this.id, text));
+    this.end(() => void api.respond(this.id, text)); // `next` need not wait for the answer, which comes first
   }
 
   fail(error) {
@@ -210,14 +209,15 @@ function installGlobals() {
       if (typeof options?.highWaterMark === 'number') handler[HIGH_WATER_MARK] = options.highWaterMark;
       return handler;
     },
-    HttpResponseStream,
+    get HttpResponseStream() {
+      return require('./streaming.cjs').HttpResponseStream;
+    },
   };
 }
 
 // An error that nobody caught ends the invocation, or the init, and the process: nobody knows what state it has left.
 async function uncaught(what, error, status) {
   logError(what, error);
-  api.hold();
   await failNow(described(error));
   process.exit(status);
 }
@@ -255,7 +255,6 @@ async function main() {
     const trace = answer.headers['lambda-runtime-trace-id'];
     if (trace === undefined) delete environment._X_AMZN_TRACE_ID;
     else environment._X_AMZN_TRACE_ID = trace;
-    api.release();
     try {
       if (handler[STREAMING]) invocation.runStreaming(handler);
       else invocation.run(handler);
