@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from eventflow.clock import Clock
 from eventflow.dispatch.concurrency import Concurrency
@@ -78,6 +79,10 @@ class Deployments:
         if not self._functions and self._nursery is not None:
             former, self._nursery = self._nursery, None
             self._retire(former)
+
+    def configure_aliases(self, name: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """What becomes of asynchronous events that come by a function's aliases."""
+        self._dispatcher.configure_aliases(name, settings)
 
     def warm(self, key: str) -> tuple[int, bool]:
         """How many environments of a function have done their init, and whether the last init failed."""

@@ -363,16 +363,18 @@ def destination_record(
     request: Any,
     response: Any = None,
     executed_version: str = "$LATEST",
+    qualifier: str | None = None,
     function_error: str | None = None,
 ) -> DestinationRecord:
-    """The record of an asynchronous invocation's end. ``function_arn`` is without a version, ``invoke_count`` counts the attempts that ran: with none
-    the record has no response; ``function_error`` is ``Unhandled`` when the last attempt failed."""
+    """The record of an asynchronous invocation's end. ``function_arn`` is without a version, ``qualifier`` the version or alias that was asked for;
+    ``invoke_count`` counts the attempts that ran: with none the record has no response; ``function_error`` is ``Unhandled`` when the last attempt
+    failed."""
     record: DestinationRecord = {
         "version": "1.0",
         "timestamp": iso(time),
         "requestContext": {
             "requestId": request_id,
-            "functionArn": f"{function_arn}:{executed_version}",
+            "functionArn": f"{function_arn}:{qualifier or executed_version}",
             "condition": condition,
             "approximateInvokeCount": invoke_count,
         },

@@ -387,6 +387,11 @@ def function_url(value: object) -> Mapping[str, Any] | None:
     return {"auth": auth, "invoke_mode": mode, **({"cors": given["cors"]} if "cors" in given else {})}
 
 
+def names_version(qualifier: str | None) -> bool:
+    """Whether it names a version, and not an alias; without one, ``$LATEST`` is meant."""
+    return qualifier is None or qualifier == LATEST or qualifier.isdecimal()
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "name": function_name,
     "memory": WholeNumber(128, 10_240, "MB"),

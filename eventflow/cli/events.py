@@ -103,6 +103,7 @@ def show_event(id: str, state: Path | None, as_json: bool) -> None:
 def facts(event: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Event", event["id"]
     yield "Function", event["function"]
+    yield "Qualifier", event.get("qualifier")
     yield "State", state_text(event)
     yield "Reason", event.get("reason")
     yield "Source", event.get("source")

@@ -52,6 +52,8 @@ def record_of(
         invoke_count=event.function_errors + event.system_errors + isinstance(step, Done),
         request=json.loads(event.payload),
         response=outcome.value() if outcome is not None else None,
+        executed_version=function.version,
+        qualifier=event.qualifier,
         function_error="Unhandled" if isinstance(step, Dead) else None,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from eventflow.dispatch.invocation import Invocation, ResponseStream, Runner
 from eventflow.dispatch.journal import CLAIM_BYTES, Attempt, CursorMove, Event, Journal, Settlement
 from eventflow.dispatch.lane import CLAIM_LIMIT, SHARED_CLAIM_LIMIT, SHARING_SECONDS, Lane
 from eventflow.errors import EventflowError, Overloaded, PayloadTooLarge, StorageError
-from eventflow.function import ALLOW, Function
+from eventflow.function import ALLOW, Function, names_version
 from eventflow.outcome import Attempts, Dead, Done, Outcome, Retry, Status, Step, next_step
 
 log = logging.getLogger("eventflow.dispatch")
@@ -32,6 +32,8 @@ STORE_AGAIN_AFTER = 1.0
 MOST_ARRIVING = 65_536
 MOST_ARRIVING_BYTES = 64 * 1024 * 1024
 DONE = Done()
+#: What becomes of events that came by an alias which has no settings of its own (AWS: those of the function are for unqualified ones).
+USUAL = {name: getattr(Function, name) for name in ("retries", "maximum_event_age", "on_success", "on_failure", "retry_delays")}
 
 
 class UnknownFunction(EventflowError):
@@ -62,6 +64,7 @@ class Dispatcher:
         self._largest_event = largest_event
         self._runner: Runner | None = None
         self._lanes: dict[str, Lane] = {}
+        self._aliases: dict[str, Mapping[str, Mapping[str, Any]]] = {}
         self._accepting = Batcher(self._accept, self._tell_progress)
         self._arriving = self._arriving_bytes = 0
         self._emitted: dict[str, float] = {}  # when each function was last emitted to, in monotonic seconds
@@ -110,7 +113,7 @@ class Dispatcher:
                 # Spilled until it is known what the journal holds: what comes meanwhile must not pass over it.
                 lane = self._lanes[function.key] = Lane(function, spilled=True)
                 fresh.append(lane)
-            lane.function = function
+            lane.change(function)
         self.functions_changed()
         if not fresh:
             return False
@@ -121,6 +124,16 @@ class Dispatcher:
             else:
                 lane.spilled = False
         return True
+
+    def configure_aliases(self, name: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """What becomes of events that a function gets by its aliases: for those that have settings of their own, these, by the names of
+        ``Function``'s."""
+        if self._aliases.get(name, {}) == settings:
+            return
+        self._aliases[name] = settings
+        for lane in self._lanes.values():
+            if lane.function.name == name:
+                lane.asked.clear()
 
     def remove(self, key: str) -> None:
         """Take a function away; what was accepted for it stays in the journal."""
@@ -174,14 +187,23 @@ class Dispatcher:
     # Accept.
 
     async def emit(
-        self, function: str, payload: bytes, *, key: str | None = None, trace: str | None = None, source: str = "", cursor: CursorMove | None = None
+        self,
+        function: str,
+        payload: bytes,
+        *,
+        key: str | None = None,
+        trace: str | None = None,
+        source: str = "",
+        cursor: CursorMove | None = None,
+        qualifier: str | None = None,
     ) -> str:
-        """Accept an event; returns its request id once it is on disk. A cancelled caller does not undo what was handed in.
+        """Accept an event; returns its request id once it is on disk. A cancelled caller does not undo what was handed in. ``qualifier`` is the
+        version or alias that was asked for, where ``function`` is the key of the version that it led to.
 
         Raises ``UnknownFunction``, ``PayloadTooLarge`` (over 1 MB), ``Overloaded`` or ``StorageError``: nothing was accepted then.
         """
         self._check(function, len(payload))
-        event = Event(self._clock.new_id(), function, payload, self._clock.now(), key, trace, source)
+        event = Event(self._clock.new_id(), function, payload, self._clock.now(), key, trace, source, qualifier=qualifier)
         return (await self._hand_in([event], len(payload), cursor))[0]
 
     async def emit_many(
@@ -266,18 +288,18 @@ class Dispatcher:
         if lane is None or self._stopping:
             return taken
         arn, now = self._arn(function), self._clock.now()
-        oldest = now - lane.function.longest_wait
         while lane.ready and len(taken) < limit:
             event = lane.pop()
-            if event.accepted_at < oldest or lane.function.reserved_concurrency == 0:
-                self._end(event, lane.function, *self._refusal(lane.function, event, now), None)
+            asked, named = (lane.function, "") if event.qualifier is None else self._asked(lane, event.qualifier)
+            if event.accepted_at < now - asked.longest_wait or asked.reserved_concurrency == 0:
+                self._end(event, asked, *self._refusal(asked, event, now), None)
                 continue
             trace, count = traces.extend(event.trace, arn, event.id)
-            if count > traces.RECURSION_LIMIT and lane.function.recursive_loop != ALLOW:
-                self._refuse_recursion(lane.function, event, count)
+            if count > traces.RECURSION_LIMIT and asked.recursive_loop != ALLOW:
+                self._refuse_recursion(asked, event, count)
                 continue
             lane.running[event.id] = event
-            taken.append(Invocation(event.id, lane.function, event.payload, trace, event))
+            taken.append(Invocation(event.id, asked, event.payload, trace, event, arn=named))
         if taken:
             faultpoint.reach("run.taken")
         if lane.hungry:
@@ -286,6 +308,15 @@ class Dispatcher:
             self._crowded.discard(function)
             self._schedule(function, now)
         return taken
+
+    def _asked(self, lane: Lane, qualifier: str) -> tuple[Function, str]:
+        """A lane's function as those have it who asked for a version or an alias, and the ARN that they named it by."""
+        function, arn = lane.function, self._arn(f"{lane.function.name}:{qualifier}")
+        if names_version(qualifier):
+            return function, arn
+        if qualifier not in lane.asked:
+            lane.asked[qualifier] = replace(function, **{**USUAL, **self._aliases.get(function.name, {}).get(qualifier, {})})
+        return lane.asked[qualifier], arn
 
     def backlog(self, function: str) -> int:
         lane = self._lanes.get(function)

@@ -27,7 +27,7 @@ class Event:
     """An accepted asynchronous event. ``id`` is its request id, the same for every attempt; ``sequence`` the order of acceptance.
 
     ``key`` is the identity its source gave it (a repeated one is ignored), ``trace`` the chain of causes, ``source`` says in words where it
-    came from.
+    came from, ``qualifier`` by which version or alias its function was asked for.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Event:
     function_errors: int = 0
     system_errors: int = 0
     sequence: int = 0
+    qualifier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ SHARING_SECONDS = 1.0
 @dataclass(eq=False)
 class Lane:
     """``loaded`` is the greatest sequence ever taken in; while ``spilled``, later events are on disk only and are claimed when there is room;
-    ``refused`` says that one came that was not taken in."""
+    ``refused`` says that one came that was not taken in; ``asked`` has the function as it is for events that came by an alias, by the alias."""
 
     function: Function
     ready: deque[Event] = field(default_factory=deque)
@@ -33,6 +33,11 @@ class Lane:
     spilled: bool = False
     refused: bool = False
     refilling: bool = False
+    asked: dict[str, Function] = field(default_factory=dict)
+
+    def change(self, function: Function) -> None:
+        self.function = function
+        self.asked.clear()
 
     def offer(self, event: Event) -> bool:
         """Take in an event that was just accepted, unless the lane is full or has fallen behind the journal."""

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 STATES = ("ready", "waiting", "done", "dead")
+SUMMARY = (
+    "sequence, id, function, source, accepted_at, state, due_at, settled_at, function_errors + system_errors, reason, length(payload), qualifier"
+)
 LIST = (
-    "SELECT sequence, id, function, source, accepted_at, state, due_at, settled_at, function_errors + system_errors, reason, length(payload)"
-    " FROM events WHERE sequence < :before AND (:state IS NULL OR state = :state) AND (:function IS NULL OR function = :function)"
+    f"SELECT {SUMMARY} FROM events WHERE sequence < :before AND (:state IS NULL OR state = :state) AND (:function IS NULL OR function = :function)"
     " ORDER BY sequence DESC LIMIT :limit"
 )
-SHOW = (
-    "SELECT sequence, id, function, source, accepted_at, state, due_at, settled_at, function_errors + system_errors, reason, length(payload),"
-    " payload, trace, key FROM events WHERE id = ?"
-)
+SHOW = f"SELECT {SUMMARY}, payload, trace, key FROM events WHERE id = ?"
 ATTEMPTS = (
     "SELECT function, synchronous, status, error_type, error_message, started_at, duration_ms, billed_ms, init_ms, memory_mb, max_memory_mb"
     " FROM attempts WHERE event_id = ? ORDER BY sequence"
@@ -44,7 +43,7 @@ def show_event(connection: sqlite3.Connection, id: str) -> dict[str, Any] | None
         if not attempts:
             return None
         return {"id": id, "function": attempts[0]["function"], "source": "synchronous invocation", "state": "done", "attempts": attempts}
-    return {**summary(row[:11]), "payload": json.loads(row[11]), "trace": row[12], "key": row[13], "attempts": attempts}
+    return {**summary(row[:12]), "payload": json.loads(row[12]), "trace": row[13], "key": row[14], "attempts": attempts}
 
 
 def count_events(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:
@@ -60,7 +59,10 @@ def dead_events(connection: sqlite3.Connection, function: str | None) -> list[st
 
 
 def summary(row: tuple[Any, ...]) -> dict[str, Any]:
-    names = ("sequence", "id", "function", "source", "accepted_at", "state", "retry_at", "settled_at", "failed_attempts", "reason", "bytes")
+    names = (
+        *("sequence", "id", "function", "source", "accepted_at", "state", "retry_at", "settled_at", "failed_attempts", "reason", "bytes"),
+        "qualifier",
+    )
     return {**dict(zip(names, row, strict=True)), "state": STATES[row[5]]}
 
 

@@ -36,7 +36,7 @@ class ManyRows:
 
 
 #: An instant as the text of 17 digits that gives the same float again: SQLite's JSON has 15.
-COLUMNS = "id, function, length(payload), printf('%!.17g', accepted_at), key, trace, source, function_errors, system_errors, sequence"
+COLUMNS = "id, function, length(payload), printf('%!.17g', accepted_at), key, trace, source, function_errors, system_errors, sequence, qualifier"
 GATHER = f"SELECT json_group_array(json_array({COLUMNS})), group_concat(hex(payload), '') FROM events WHERE sequence IN "
 
 

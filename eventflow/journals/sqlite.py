@@ -21,10 +21,10 @@ log = logging.getLogger("eventflow.journal")
 
 Send = Callable[[sqlite3.Connection, Message], Callable[[], None] | None]
 
-COLUMNS = "id, function, payload, accepted_at, key, trace, source, function_errors, system_errors, sequence"
-EVENTS = "INSERT INTO events (sequence, id, function, payload, source, accepted_at, key, trace)"
-APPEND = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, ?, ?)", "ON CONFLICT (function, key) WHERE key IS NOT NULL DO NOTHING")
-APPEND_PLAIN = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, NULL, NULL)")
+COLUMNS = "id, function, payload, accepted_at, key, trace, source, function_errors, system_errors, sequence, qualifier"
+EVENTS = "INSERT INTO events (sequence, id, function, payload, source, accepted_at, key, trace, qualifier)"
+APPEND = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, ?, ?, ?)", "ON CONFLICT (function, key) WHERE key IS NOT NULL DO NOTHING")
+APPEND_PLAIN = ManyRows(EVENTS, "(?, ?, ?, ?, ?, ?, NULL, NULL, NULL)")
 LAST_SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 FIND_KEY = "SELECT id FROM events WHERE function = ? AND key = ?"
 READY = "SELECT sequence, length(payload) AS size FROM events WHERE function = ? AND state = 0 AND sequence > ? ORDER BY sequence LIMIT ?"
@@ -206,7 +206,7 @@ class SqliteJournal:
 
 
 def is_plain_event(event: Event) -> bool:
-    return event.key is None and event.trace is None
+    return event.key is None and event.trace is None and event.qualifier is None
 
 
 def event_row(event: Event) -> tuple[Any, ...]:
@@ -214,7 +214,7 @@ def event_row(event: Event) -> tuple[Any, ...]:
 
 
 def full_event_row(event: Event) -> tuple[Any, ...]:
-    return (*event_row(event), event.key, event.trace)
+    return (*event_row(event), event.key, event.trace, event.qualifier)
 
 
 def note_in(connection: sqlite3.Connection, event: str, message: Message, error: ServiceError) -> None:

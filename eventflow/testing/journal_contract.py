@@ -64,7 +64,7 @@ class JournalContract(ABC):
 
     def test_an_event_comes_back_as_it_went_in(self, tmp_path: Path) -> None:
         async def work(journal: Journal) -> None:
-            event = Event("id-1", "f", b'{"\xc3\xa9": [1]}', 12.5, key="k", trace="Root=1-2", source="a place")
+            event = Event("id-1", "f", b'{"\xc3\xa9": [1]}', 12.5, key="k", trace="Root=1-2", source="a place", qualifier="live")
             await journal.append([event])
             [claimed] = await journal.claim("f", 0, 10)
             assert claimed == event

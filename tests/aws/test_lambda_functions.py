@@ -197,6 +197,51 @@ def test_what_versions_share_and_what_becomes_of_events(client: Any, process: Da
     assert client.list_tags(Resource=function)["Tags"] == {"b": "2"}
 
 
+def test_events_that_come_by_an_alias_a_version_or_neither_have_settings_of_their_own(client: Any, process: DaemonProcess) -> None:
+    sqs = process.client("sqs")
+    url = sqs.create_queue(QueueName="ends")["QueueUrl"]
+    queue = {"Destination": sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]}
+    say = "def handler(event, context):\n    if event['fail']: raise ValueError('no')\n    return context.invoked_function_arn\n"
+    arn = create(client, "asked", Code={"ZipFile": zipped({"main.py": say})}, Publish=True)["FunctionArn"].removesuffix(":1")
+    client.create_alias(FunctionName="asked", Name="live", FunctionVersion="1")
+    configure, settings = client.put_function_event_invoke_config, {"MaximumRetryAttempts": 0}
+    made = configure(FunctionName="asked", Qualifier="live", **settings, DestinationConfig={"OnSuccess": queue, "OnFailure": queue})
+    configure(FunctionName="asked", Qualifier="1", **settings)
+    assert made["FunctionArn"] == f"{arn}:live"
+    changed = client.update_function_event_invoke_config(FunctionName=f"{arn}:live", MaximumEventAgeInSeconds=120)
+    assert (changed["MaximumRetryAttempts"], changed["MaximumEventAgeInSeconds"]) == (0, 120)
+    assert changed["DestinationConfig"] == {"OnSuccess": queue, "OnFailure": queue}
+    listed = client.list_function_event_invoke_configs(FunctionName="asked")["FunctionEventInvokeConfigs"]
+    assert [one["FunctionArn"].removeprefix(f"{arn}:") for one in listed] == ["1", "live"]
+    assert refusal(client.get_function_event_invoke_config, FunctionName="asked")[0] == "ResourceNotFoundException"
+    assert refusal(configure, FunctionName="asked", Qualifier="none", **settings)[:2] == ("ResourceNotFoundException", 404)
+
+    def ask(fail: bool, **parameters: Any) -> str:
+        answer = client.invoke(FunctionName="asked", InvocationType="Event", Payload=json.dumps({"fail": fail}), **parameters)
+        found: str = answer["ResponseMetadata"]["RequestId"]
+        return found
+
+    def message() -> Any:
+        (one,) = process.until(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"), "a record was sent")
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        return json.loads(one["Body"])
+
+    ask(False, Qualifier="1")
+    ask(True)  # unqualified: two retries, and no destination
+    ask(False, Qualifier="live")
+    record = message()
+    assert record["requestContext"]["functionArn"] == f"{arn}:live"
+    assert (record["responsePayload"], record["responseContext"]["executedVersion"]) == (f"{arn}:live", "1")
+    ask(True, Qualifier="live")
+    record = message()
+    assert (record["requestContext"]["functionArn"], record["requestContext"]["approximateInvokeCount"]) == (f"{arn}:live", 1)
+    wanted = {("1", "done"), ("live", "done"), ("live", "dead"), (None, "waiting")}
+    asked = ("asked", "asked:1")
+    process.until(
+        lambda: {(one["qualifier"], one["state"]) for one in process.events() if one["function"] in asked} == wanted, "all came to their ends"
+    )
+
+
 def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
     s3 = process.client("s3")
     s3.create_bucket(Bucket="deployments")
@@ -345,6 +390,3 @@ def test_aliases_that_cannot_be_are_refused_and_weights_are_taken_back(client: A
     assert "RoutingConfig" not in client.update_alias(FunctionName="aliased", Name="live", RoutingConfig={"AdditionalVersionWeights": {}})
     assert refusal(client.get_function, FunctionName="aliased:1", Qualifier="2")[0] == "InvalidParameterValueException"
     assert refusal(client.update_function_code, FunctionName=made["FunctionArn"], ZipFile=zipped())[0] == "InvalidParameterValueException"
-    assert refusal(client.put_function_event_invoke_config, FunctionName="aliased", Qualifier="live", MaximumRetryAttempts=0)[0] == (
-        "InvalidParameterValueException"
-    )

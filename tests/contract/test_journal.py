@@ -89,8 +89,8 @@ def test_events_are_listed_newest_first_in_pages() -> None:
 
 
 def check_pages(connection: sqlite3.Connection) -> None:
-    schema = Path(history.__file__).parent / "schema" / "journal_001.sql"
-    connection.executescript(schema.read_text())
+    for schema in sorted((Path(history.__file__).parent / "schema").iterdir()):
+        connection.executescript(schema.read_text())
     for number in range(5):
         row = (f"id-{number}", "f", None, b"{}", None, "test", 1.0)
         connection.execute("INSERT INTO events (id, function, key, payload, trace, source, accepted_at) VALUES (?, ?, ?, ?, ?, ?, ?)", row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Running:
 
     def __init__(self) -> None:
         self.functions: dict[str, Function] = {}
+        self.aliases: dict[str, Any] = {}
         self.refuses = ""
         self.hold: asyncio.Event | None = None
 
@@ -46,6 +47,9 @@ class Running:
 
     async def remove(self, key: str) -> None:
         self.functions.pop(key, None)
+
+    def configure_aliases(self, name: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        self.aliases[name] = dict(settings)
 
     def warm(self, key: str) -> tuple[int, bool]:
         return self.functions[key].provisioned_concurrency, False
@@ -254,7 +258,7 @@ def test_functions_of_the_application_are_changed_there(tmp_path: Path) -> None:
             world.functions.versions.publish("app"),
             world.functions.aliases.create("app", "a", "1", "", {}),
             world.functions.shared.reserve("app", 1),
-            world.functions.events.put("app", None, EventSettings(retries=1), merge=False),
+            world.functions.events.put("app", "$LATEST", EventSettings(retries=1), merge=False),
         ]
         for call in calls:
             with pytest.raises(ServiceError, match=r"declared by the application \(order in the module shop.orders\)") as caught:
@@ -303,6 +307,31 @@ def test_settings_of_events_are_those_of_a_version_and_reserved_concurrency_of_a
         assert (world.running.functions["f:1"].on_failure, world.running.functions["f:1"].maximum_event_age) == (None, 21_600)
 
     here(tmp_path, work)
+
+
+def test_an_alias_has_settings_of_events_of_its_own_as_long_as_it_is_there(tmp_path: Path) -> None:
+    async def work(world: Here) -> None:
+        await world.create("f", publish=True)
+        events, aliases, queue = world.functions.events, world.functions.aliases, "arn:aws:sqs:us-east-1:000000000000:dead"
+        with pytest.raises(ServiceError) as caught:
+            await events.put("f", "live", EventSettings(retries=0), merge=False)
+        assert code_of(caught) == ("ResourceNotFoundException", 404)
+        await aliases.create("f", "live", "1", "", {})
+        await events.put("f", "live", EventSettings(retries=0, on_failure=queue), merge=False)
+        await events.put("f", "$LATEST", EventSettings(retries=1), merge=False)
+        assert (world.running.functions["f"].retries, world.running.functions["f:1"].retries) == (1, 2)
+        assert [qualifier for qualifier, _ in await events.all("f", "", 9)] == ["$LATEST", "live"]
+
+    async def again(world: Here) -> None:
+        [(alias, settings)] = world.running.aliases["f"].items()
+        assert (alias, settings["retries"], str(settings["on_failure"]), "on_success" in settings) == ("live", 0, "queue dead", False)
+        await world.functions.aliases.delete("f", "live")
+        assert world.running.aliases["f"] == {}
+        await world.functions.aliases.create("f", "live", "1", "", {})
+        assert [qualifier for qualifier, _ in await world.functions.events.all("f", "", 9)] == ["$LATEST"]
+
+    here(tmp_path, work)
+    here(tmp_path, again)
 
 
 def test_code_comes_from_objects_too_and_what_is_not_there_is_told_in_lambda_s_words(tmp_path: Path) -> None:

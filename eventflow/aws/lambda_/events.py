@@ -6,20 +6,17 @@ from typing import Any
 
 from eventflow.aws.lambda_.form import Answer, Known, Params, check, limit_of, paged
 from eventflow.aws.operation import Call, operation
-from eventflow.function import Destination, Function
+from eventflow.function import LATEST, Destination, Function, names_version
 from eventflow.services.functions.names import not_found
-from eventflow.services.functions.records import NEWEST, EventSettings, version_of
-
-#: What Lambda says of a function that has no settings of its own is an error; one of the application has those that it was declared with.
-NO_ALIAS = "an alias has no settings of its own: make them for the version that it names"
+from eventflow.services.functions.records import EventSettings, number_of, version_of
 
 
 class EventOperations(Known):
-    @operation("PutFunctionEventInvokeConfig", partly=NO_ALIAS)
+    @operation("PutFunctionEventInvokeConfig")
     async def put_function_event_invoke_config(self, call: Call, params: Params) -> Answer:
         return await self._put(call, params, merge=False)
 
-    @operation("UpdateFunctionEventInvokeConfig", partly=NO_ALIAS)
+    @operation("UpdateFunctionEventInvokeConfig")
     async def update_function_event_invoke_config(self, call: Call, params: Params) -> Answer:
         return await self._put(call, params, merge=True)
 
@@ -33,17 +30,17 @@ class EventOperations(Known):
             destination(params, "OnFailure"),
         )
         found = await self.functions.events.put(name, qualifier, settings, merge=merge)
-        return self._event_settings(name, self.functions.events.number(name, qualifier), found)
+        return self._event_settings(name, qualifier, found)
 
-    @operation("GetFunctionEventInvokeConfig", partly=NO_ALIAS)
+    @operation("GetFunctionEventInvokeConfig")
     async def get_function_event_invoke_config(self, call: Call, params: Params) -> Answer:
         check(call, params)
         name, qualifier = self._named(params)
         if not self.functions.knows(name):
             return self._declared_settings(name, qualifier)
-        return self._event_settings(name, *await self.functions.events.find(name, qualifier))
+        return self._event_settings(name, qualifier, await self.functions.events.find(name, qualifier))
 
-    @operation("DeleteFunctionEventInvokeConfig", partly=NO_ALIAS)
+    @operation("DeleteFunctionEventInvokeConfig")
     async def delete_function_event_invoke_config(self, call: Call, params: Params) -> None:
         check(call, params)
         await self.functions.events.delete(*self._named(params))
@@ -54,27 +51,27 @@ class EventOperations(Known):
         check(call, params)
         name, limit = self.known(params), limit_of(params)
         if not self.functions.knows(name):
-            return {"FunctionEventInvokeConfigs": [self._declared_settings(name, None)]}
-        marker = params.get("Marker") or ""
-        first = int(marker) if marker.isdecimal() and len(marker) <= 18 else NEWEST
-        found = await self.functions.events.all(name, first, limit + 1)
-        told = [self._event_settings(name, number, settings) for number, settings in found[:limit]]
-        return paged("FunctionEventInvokeConfigs", told, str(found[limit][0]) if len(found) > limit else None)
+            return {"FunctionEventInvokeConfigs": [self._declared_settings(name, LATEST)]}
+        found = await self.functions.events.all(name, params.get("Marker") or "", limit + 1)
+        told = [self._event_settings(name, qualifier, settings) for qualifier, settings in found[:limit]]
+        return paged("FunctionEventInvokeConfigs", told, found[limit][0] if len(found) > limit else None)
 
-    def _named(self, params: Params) -> tuple[str, str | None]:
+    def _named(self, params: Params) -> tuple[str, str]:
         self.known(params)
-        return self.place.function(params["FunctionName"], params.get("Qualifier"))
+        name, qualifier = self.place.function(params["FunctionName"], params.get("Qualifier"))
+        return name, version_of(number_of(qualifier or LATEST)) if names_version(qualifier) else str(qualifier)
 
-    def _event_settings(self, name: str, number: int, settings: EventSettings) -> dict[str, Any]:
-        told: dict[str, Any] = {"LastModified": settings.modified_at, "FunctionArn": self.place.function_arn(name, version_of(number))}
+    def _event_settings(self, name: str, qualifier: str, settings: EventSettings) -> dict[str, Any]:
+        told: dict[str, Any] = {"LastModified": settings.modified_at, "FunctionArn": self.place.function_arn(name, qualifier)}
         if settings.retries is not None:
             told["MaximumRetryAttempts"] = settings.retries
         if settings.maximum_age is not None:
             told["MaximumEventAgeInSeconds"] = settings.maximum_age
         return told | destinations(settings.on_success, settings.on_failure)
 
-    def _declared_settings(self, name: str, qualifier: str | None) -> dict[str, Any]:
-        if qualifier not in (None, "$LATEST"):
+    def _declared_settings(self, name: str, qualifier: str) -> dict[str, Any]:
+        """What Lambda says of a function that has no settings of its own is an error; one of the application has those that it was declared with."""
+        if qualifier != LATEST:
             raise not_found(f"Function not found: {self.place.function_arn(name, qualifier)}")
         function: Function = self.functions.ledger.declared()[name]
         return {

@@ -30,10 +30,12 @@ INVOKE_PARAMETERS = {"FunctionName", "InvocationType", "LogType", "ClientContext
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an invocation goes: the dispatcher's key of the function, its version, and the ARN with the qualifier that was named ("" for none)."""
+    """Where an invocation goes: the dispatcher's key of the function, its version, the qualifier that was named, and the ARN with it ("" for
+    none)."""
 
     key: str
     version: str
+    qualifier: str | None
     arn: str
 
 
@@ -56,7 +58,7 @@ class InvokeOperations:
             return {"StatusCode": 204}
         if kind == "Event":
             with self._refusals(route):
-                await self.dispatcher.emit(route.key, payload or b"{}", trace=call.trace, source="lambda Invoke")
+                await self.dispatcher.emit(route.key, payload or b"{}", trace=call.trace, source="lambda Invoke", qualifier=route.qualifier)
             return {"StatusCode": 202}
         with self._refusals(route):
             outcome = await self._run(call, params, route, payload)
@@ -120,10 +122,10 @@ class InvokeOperations:
         name, qualifier = (text, None) if plain and self.dispatcher.knows(text) else self.place.function(text, params.get("Qualifier"))
         arn = "" if qualifier is None else self.place.function_arn(name, qualifier)
         if self.functions.knows(name):
-            return Route(*self.functions.route(name, qualifier), arn)
+            return Route(*self.functions.route(name, qualifier), qualifier, arn)
         if qualifier not in (None, LATEST) or not self.dispatcher.knows(name):
             raise self._no_function(name if qualifier is None else f"{name}:{qualifier}")
-        return Route(name, LATEST, arn)
+        return Route(name, LATEST, qualifier, arn)
 
     def _no_function(self, key: str) -> ServiceError:
         return ServiceError("ResourceNotFoundException", f"Function not found: {self.place.function_arn(key)}", 404, Type="User")

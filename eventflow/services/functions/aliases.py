@@ -97,7 +97,7 @@ class Aliases:
         return alias
 
     async def delete(self, name: str, alias: str) -> None:
-        """Delete an alias, with the function URL that it has; one that is not there is no error, as on Lambda."""
+        """Delete an alias, with the function URL and the settings that it has; one that is not there is no error, as on Lambda."""
         ledger = self._ledger
         ledger.check_changeable(name)
 
@@ -106,8 +106,7 @@ class Aliases:
             routes = ledger.routes[name]
             was_warm = routes.provisions.pop(alias, None)
             routes.aliases.pop(alias, None)
-            if was_warm:
-                await ledger.deploy(name)
+            await ledger.deploy(name, None if was_warm else [])
 
         await ledger.alone(name, work)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from eventflow.function import Destination
-from eventflow.services.functions.names import Place, is_version, wrong
+from eventflow.function import Destination, names_version
+from eventflow.services.functions.names import Place, wrong
 
 ARNS: Mapping[str, re.Pattern[str]] = {
     "queue": re.compile(r"arn:aws:sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_-]{1,80}(\.fifo)?)", re.ASCII),
@@ -39,7 +39,7 @@ def checked(kind: str, arn: str, match: re.Match[str], failure: bool) -> Destina
     if kind == "queue" and name.endswith(".fifo"):
         raise wrong(f"The destination ARN {arn} is invalid: Lambda sends the results of asynchronous events to standard queues only.")
     if kind == "function" and (qualifier := match["qualifier"]) is not None:
-        if not is_version(qualifier):
+        if not names_version(qualifier):
             raise wrong(f"eventflow does not support an alias as a destination yet ({arn}); name the function or a version.")
         name = name if qualifier == "$LATEST" else f"{name}:{qualifier}"
     return Destination(kind, name)

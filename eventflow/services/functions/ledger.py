@@ -13,7 +13,7 @@ from eventflow import faultpoint
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import EventflowError
-from eventflow.function import Function, Package
+from eventflow.function import Function, Package, names_version
 from eventflow.services.functions import rows
 from eventflow.services.functions.code import CodeStore
 from eventflow.services.functions.destinations import destination_of
@@ -26,10 +26,12 @@ T = TypeVar("T")
 class Deployments(Protocol):
     """Who runs functions. ``deploy`` returns once every invocation from now on runs the function as it is given; what runs ends as it began.
     It raises EventflowError where the function cannot be run at all. ``remove`` takes the key of a function (``Function.key``);
-    ``warm`` says how many environments of it have done their init, and whether the last one failed."""
+    ``configure_aliases`` what becomes of events that came by an alias (``Dispatcher.configure_aliases``); ``warm`` says how many environments of it
+    have done their init, and whether the last one failed."""
 
     async def deploy(self, function: Function) -> None: ...
     async def remove(self, key: str) -> None: ...
+    def configure_aliases(self, name: str, settings: Mapping[str, Mapping[str, Any]]) -> None: ...
     def warm(self, key: str) -> tuple[int, bool]: ...
 
 
@@ -41,6 +43,9 @@ class Nobody:
 
     async def remove(self, key: str) -> None:
         """There is nothing that could run."""
+
+    def configure_aliases(self, name: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """There are no events."""
 
     def warm(self, key: str) -> tuple[int, bool]:
         return 0, False
@@ -151,19 +156,21 @@ class Ledger:
     # What is on disk runs.
 
     async def deploy(self, name: str, numbers: Iterable[int] | None = None) -> None:
-        """Run some versions of a function, or all, as they are on disk."""
+        """Run some versions of a function, or all, as they are on disk; and settle events that came by its aliases as is said there."""
         wanted = None if numbers is None else set(numbers)
 
-        def query(connection: sqlite3.Connection) -> list[tuple[Version, Shared, EventSettings | None]]:
-            shared = rows.found_shared(connection, self.place, name)
+        def query(connection: sqlite3.Connection) -> tuple[list[Version], Shared, dict[str, EventSettings]]:
             if wanted is None:
                 found = rows.versions(connection, name)
             else:
                 found = [rows.found_version(connection, self.place, name, number) for number in wanted]
-            return [(one, shared, rows.event_settings(connection, name, one.number)) for one in found]
+            return found, rows.found_shared(connection, self.place, name), dict(rows.all_event_settings(connection, name))
 
-        for version, shared, events in await self.database.read(query):
-            await self._deploy(version, shared, events)
+        versions, shared, events = await self.database.read(query)
+        aliases = {qualifier: one for qualifier, one in events.items() if not names_version(qualifier)}
+        self.deployments.configure_aliases(name, {alias: self.asynchronous(one) for alias, one in aliases.items()})
+        for version in versions:
+            await self._deploy(version, shared, events.get(version.version))
         faultpoint.reach("code.deployed")
 
     async def _deploy(self, version: Version, shared: Shared, events: EventSettings | None) -> None:
@@ -186,12 +193,6 @@ class Ledger:
 
     def function_of(self, version: Version, shared: Shared, events: EventSettings | None) -> Function:
         settings = version.settings
-        given: dict[str, Any] = {}
-        if events is not None:
-            given |= {} if events.retries is None else {"retries": events.retries}
-            given |= {} if events.maximum_age is None else {"maximum_event_age": events.maximum_age}
-            given |= {} if events.on_success is None else {"on_success": destination_of(events.on_success, self.place, failure=False)}
-            given |= {} if events.on_failure is None else {"on_failure": destination_of(events.on_failure, self.place, failure=True)}
         return Function(
             name=version.function,
             handler=settings.handler,
@@ -205,8 +206,17 @@ class Ledger:
             version=version.version,
             recursive_loop=shared.recursive_loop,
             provisioned_concurrency=self.routes[version.function].provisioned(version.number) if version.function in self.routes else 0,
-            **given,
+            **({} if events is None else self.asynchronous(events)),
         )
+
+    def asynchronous(self, events: EventSettings) -> dict[str, Any]:
+        """What was set, by the names of ``Function``'s settings."""
+        return {
+            **({} if events.retries is None else {"retries": events.retries}),
+            **({} if events.maximum_age is None else {"maximum_event_age": events.maximum_age}),
+            **({} if events.on_success is None else {"on_success": destination_of(events.on_success, self.place, failure=False)}),
+            **({} if events.on_failure is None else {"on_failure": destination_of(events.on_failure, self.place, failure=True)}),
+        }
 
     def _package(self, version: Version, settings: Settings) -> Package:
         layers = tuple(str(self.code.path(layer.code.sha)) for layer in version.layers)

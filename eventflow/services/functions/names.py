@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from eventflow.errors import ServiceError
-from eventflow.function import LATEST
 
 #: Lambda's own pattern (API reference, Invoke); the groups have names here, and a name may have 64 characters.
 FORM = re.compile(
@@ -107,8 +106,3 @@ def not_found(text: str) -> ServiceError:
 
 def conflict(text: str) -> ServiceError:
     return ServiceError("ResourceConflictException", text, 409, Type="User")
-
-
-def is_version(qualifier: str | None) -> bool:
-    """Whether it names a version, and not an alias; without one, ``$LATEST`` is meant."""
-    return qualifier is None or qualifier == LATEST or qualifier.isdecimal()

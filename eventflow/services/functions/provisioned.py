@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from eventflow.dispatch.concurrency import ACCOUNT_LIMIT, ALWAYS_UNRESERVED
 from eventflow.errors import ServiceError
+from eventflow.function import names_version
 from eventflow.services.functions import rows
 from eventflow.services.functions.ledger import Ledger, Provision
-from eventflow.services.functions.names import conflict, is_version, not_found, wrong
+from eventflow.services.functions.names import conflict, not_found, wrong
 from eventflow.services.functions.records import number_of, version_of
 
 LATEST_REFUSED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
@@ -91,7 +92,7 @@ class Provisioned:
         if qualifier == "$LATEST":
             raise wrong(LATEST_REFUSED)
         routes = ledger.routes[name]
-        if is_version(qualifier):
+        if names_version(qualifier):
             if number_of(qualifier) not in routes.numbers:
                 raise not_found(f"Function not found: {ledger.place.function_arn(name, qualifier)}")
             return number_of(qualifier)
@@ -108,7 +109,7 @@ class Provisioned:
         routes = self._ledger.routes[name]
         for other in routes.provisions:
             if other != qualifier and self._number(name, other) == number:
-                if is_version(qualifier):
+                if names_version(qualifier):
                     raise conflict("Version is pointed to by a Provisioned Concurrency alias")
                 raise conflict("Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version")
 

@@ -40,7 +40,6 @@ LAYER_CODE = "SELECT content, size, unzipped FROM layer_versions WHERE layer = ?
 COUNT_UP = """
     INSERT INTO function_numbers VALUES (?, ?, 1) ON CONFLICT (kind, name) DO UPDATE SET number = number + 1 RETURNING number
 """
-EVENT_SETTINGS = "SELECT retries, maximum_age, on_success, on_failure, modified_at FROM function_event_settings WHERE function = ? AND number = ?"
 TOTAL_SIZE = "SELECT (SELECT coalesce(sum(size), 0) FROM function_versions) + (SELECT coalesce(sum(size), 0) FROM layer_versions)"
 NAMED = """
     SELECT EXISTS (SELECT 1 FROM function_versions WHERE content = ?1) OR EXISTS (SELECT 1 FROM function_layers WHERE content = ?1)
@@ -55,9 +54,10 @@ PUT_ALIAS = """
 DELETE_ALIAS = "DELETE FROM function_aliases WHERE function = ? AND name = ?"
 
 EVENT_COLUMNS = "retries, maximum_age, on_success, on_failure, modified_at"
-PUT_EVENT_SETTINGS = f"INSERT OR REPLACE INTO function_event_settings (function, number, {EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-DELETE_EVENT_SETTINGS = "DELETE FROM function_event_settings WHERE function = ? AND number = ?"
-ALL_EVENT_SETTINGS = f"SELECT number, {EVENT_COLUMNS} FROM function_event_settings WHERE function = ? AND number >= ? ORDER BY number LIMIT ?"
+EVENT_SETTINGS = f"SELECT {EVENT_COLUMNS} FROM function_event_configs WHERE function = ? AND qualifier = ?"
+PUT_EVENT_SETTINGS = f"INSERT OR REPLACE INTO function_event_configs (function, qualifier, {EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+DELETE_EVENT_SETTINGS = "DELETE FROM function_event_configs WHERE function = ? AND qualifier = ?"
+ALL_EVENT_SETTINGS = f"SELECT qualifier, {EVENT_COLUMNS} FROM function_event_configs WHERE function = ? AND qualifier >= ? ORDER BY qualifier LIMIT ?"
 
 URL_COLUMNS = "function, qualifier, id, auth, mode, cors, created_at, modified_at"
 URL = f"SELECT {URL_COLUMNS} FROM function_urls WHERE function = ? AND qualifier = ?"
@@ -146,8 +146,8 @@ def count_up(connection: sqlite3.Connection, kind: str, name: str) -> int:
     return number
 
 
-def event_settings(connection: sqlite3.Connection, name: str, number: int) -> EventSettings | None:
-    row = connection.execute(EVENT_SETTINGS, (name, number)).fetchone()
+def event_settings(connection: sqlite3.Connection, name: str, qualifier: str) -> EventSettings | None:
+    row = connection.execute(EVENT_SETTINGS, (name, qualifier)).fetchone()
     return None if row is None else EventSettings(*row)
 
 
@@ -202,17 +202,18 @@ def delete_provision(connection: sqlite3.Connection, name: str, qualifier: str) 
     connection.execute(DELETE_PROVISION, (name, qualifier))
 
 
-def put_event_settings(connection: sqlite3.Connection, name: str, number: int, one: EventSettings) -> None:
-    connection.execute(PUT_EVENT_SETTINGS, (name, number, one.retries, one.maximum_age, one.on_success, one.on_failure, one.modified_at))
+def put_event_settings(connection: sqlite3.Connection, name: str, qualifier: str, one: EventSettings) -> None:
+    connection.execute(PUT_EVENT_SETTINGS, (name, qualifier, one.retries, one.maximum_age, one.on_success, one.on_failure, one.modified_at))
 
 
-def delete_event_settings(connection: sqlite3.Connection, name: str, number: int) -> bool:
-    return connection.execute(DELETE_EVENT_SETTINGS, (name, number)).rowcount > 0
+def delete_event_settings(connection: sqlite3.Connection, name: str, qualifier: str) -> bool:
+    return connection.execute(DELETE_EVENT_SETTINGS, (name, qualifier)).rowcount > 0
 
 
-def all_event_settings(connection: sqlite3.Connection, name: str, first: int, limit: int) -> list[tuple[int, EventSettings]]:
+def all_event_settings(connection: sqlite3.Connection, name: str, first: str = "", limit: int = ALL) -> list[tuple[str, EventSettings]]:
+    """By qualifier, from one on."""
     found = connection.execute(ALL_EVENT_SETTINGS, (name, first, limit)).fetchall()
-    return [(number, EventSettings(*values)) for number, *values in found]
+    return [(qualifier, EventSettings(*values)) for qualifier, *values in found]
 
 
 def url(connection: sqlite3.Connection, name: str, qualifier: str) -> Url | None:

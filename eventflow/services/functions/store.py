@@ -13,7 +13,7 @@ from typing import IO, Any
 from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import SettingError
-from eventflow.function import Function
+from eventflow.function import Function, names_version
 from eventflow.services.functions import rows
 from eventflow.services.functions.aliases import Aliases
 from eventflow.services.functions.code import Code
@@ -21,7 +21,7 @@ from eventflow.services.functions.concurrency import SharedSettings
 from eventflow.services.functions.events import Events
 from eventflow.services.functions.layers import Layers
 from eventflow.services.functions.ledger import Deployments, Ledger, Routes, World, routes_of
-from eventflow.services.functions.names import Place, conflict, is_version, not_found, wrong
+from eventflow.services.functions.names import Place, conflict, not_found, wrong
 from eventflow.services.functions.provisioned import Provisioned
 from eventflow.services.functions.records import NEWEST, Settings, Shared, Version, number_of
 from eventflow.services.functions.revisions import check_revision
@@ -215,6 +215,7 @@ class Functions:
         async def work() -> None:
             gone = await ledger.write(change)
             await ledger.remove([version.key for version in gone])
+            ledger.deployments.configure_aliases(name, {})
             ledger.routes.pop(name, None)
             ledger.code.forget(sha for version in gone for sha in version.contents)
 
@@ -225,7 +226,7 @@ class Functions:
 
     async def version(self, name: str, qualifier: str | None) -> Version:
         """The version that a qualifier names; an alias stands for its first one."""
-        if not is_version(qualifier):
+        if not names_version(qualifier):
             number = self.aliases.find(name, str(qualifier)).number
         else:
             number = NEWEST if qualifier is None else number_of(qualifier)
@@ -269,7 +270,7 @@ class Functions:
         return key, "$LATEST" if number == NEWEST else str(number)
 
     def _number(self, name: str, qualifier: str) -> int:
-        return number_of(qualifier) if is_version(qualifier) else self.aliases.choose(name, qualifier)
+        return number_of(qualifier) if names_version(qualifier) else self.aliases.choose(name, qualifier)
 
     def knows(self, name: str) -> bool:
         """Whether a function of this name was made by API."""

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from eventflow.errors import ServiceError
+from eventflow.function import names_version
 from eventflow.services.functions import rows
 from eventflow.services.functions.ledger import Ledger
-from eventflow.services.functions.names import conflict, invalid, is_version, not_found
+from eventflow.services.functions.names import conflict, invalid, not_found
 from eventflow.services.functions.records import Url
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Urls:
     def _qualifier(self, name: str, qualifier: str | None) -> str:
         if qualifier is None:
             return ""
-        if is_version(qualifier):
+        if names_version(qualifier):
             raise invalid(qualifier, "qualifier", r"satisfy regular expression pattern: ((?!^\d+$)^[0-9a-zA-Z-_]+$)")
         if name in self._ledger.routes and qualifier not in self._ledger.routes[name].aliases:
             raise not_found(f"Function not found: {self._ledger.place.function_arn(name, qualifier)}")
