@@ -72,7 +72,7 @@ class Core:
         )
         self.api_keys = ApiKeys(database, clock)
         self.failure_records = FailureRecords(database, clock, self.objects, note_in)
-        neighbours = Neighbours(region, self.queues, self.buses, self.objects, self.dispatcher.knows, runtimes.check)
+        neighbours = Neighbours(region, self.queues, self.buses, self.objects, self.dispatcher.knows, runtimes.check, self._drop_events)
         code = buckets / CODE_OF_TESTS if database.path == MEMORY else Path(database.path).parent / CODE
         self.functions = Functions(database, clock, Place(region, account), code, neighbours, self.dispatcher.functions)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
@@ -212,6 +212,11 @@ class Core:
             region=self.region,
             concurrency=self.concurrency.allowed(function.name),
         )
+
+    async def _drop_events(self, function: str) -> int:
+        """End all events that wait for a function which was deleted. It takes none any more, but some may be on their way to the disk."""
+        await self.dispatcher.handed_in()
+        return await self.journal.drop(function, "FunctionDeleted", f"{function} was deleted while the event waited for it.")
 
     async def _send(self, queue: str, body: str) -> None:
         follow = await self.database.write(lambda connection: self._deliver(connection, QueueMessage(queue, body)))

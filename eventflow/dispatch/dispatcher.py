@@ -157,6 +157,12 @@ class Dispatcher:
         await self._recording.drained()
         await self._accepting.drained()
 
+    async def handed_in(self) -> None:
+        """Return when all that was handed in before is on disk, or refused."""
+        accepted: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._accepting.add(Acceptance([], 0, None, accepted))
+        await accepted
+
     @property
     def running(self) -> int:
         return sum(len(lane.running) for lane in self._lanes.values()) + len(self._answers)

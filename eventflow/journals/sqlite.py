@@ -43,7 +43,8 @@ SETTLE = ManyRows(
     "UPDATE events SET state = new.column2, due_at = new.column3, settled_at = new.column4, function_errors = new.column5,"
     " system_errors = new.column6, reason = new.column7 FROM (",
     "(?, ?, ?, ?, ?, ?, ?)",
-    ") AS new WHERE events.sequence = new.column1",
+    # What was dropped while it ran is not tried again.
+    f") AS new WHERE events.sequence = new.column1 AND NOT (new.column2 = {State.WAITING:d} AND events.state = {State.DEAD:d})",
 )
 ATTEMPTS = (
     "INSERT INTO attempts (event_id, function, started_at, duration_ms, billed_ms, memory_mb, max_memory_mb,"
@@ -64,6 +65,11 @@ REVIVE = (
     "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = ''"
     " WHERE id = ? AND state IN (2, 3)"
 )
+DROP = (
+    "UPDATE events SET state = 3, due_at = NULL, settled_at = ?, reason = ?"
+    " WHERE sequence IN (SELECT sequence FROM events WHERE function = ? AND state = {} LIMIT ?)"
+)
+DROP_READY, DROP_WAITING = DROP.format(State.READY.value), DROP.format(State.WAITING.value)
 NOTE = "UPDATE events SET reason = reason || ? WHERE id = ?"
 GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
 PRUNE_CHUNK = 1000
@@ -188,6 +194,15 @@ class SqliteJournal:
 
         return await self._database.write(change)
 
+    async def drop(self, function: str, condition: str, reason: str) -> int:
+        """End all events that wait for a function as dead ones, in small transactions; how many. What of them runs keeps its success."""
+        arguments = (self._clock.now(), f"{condition}: {reason}", function)
+        dropped = 0
+        for statement in (DROP_READY, DROP_WAITING):
+            while chunk := await self._change(statement, arguments):
+                dropped += chunk
+        return dropped
+
     async def prune(self, done_before: float, dead_before: float) -> int:
         """Forget events that were done, or dead, before these instants, and ledger rows as old; returns how many rows went. In small
         transactions, so that events go on meanwhile."""
@@ -197,11 +212,11 @@ class SqliteJournal:
             (PRUNE_EVENTS, (0, State.DEAD, dead_before)),
             (PRUNE_ATTEMPTS, (min(done_before, dead_before),)),
         ):
-            while chunk := await self._delete(statement, arguments):
+            while chunk := await self._change(statement, arguments):
                 removed += chunk
         return removed
 
-    async def _delete(self, statement: str, arguments: tuple[Any, ...]) -> int:
+    async def _change(self, statement: str, arguments: tuple[Any, ...]) -> int:
         return await self._database.write(lambda connection: connection.execute(statement, (*arguments, PRUNE_CHUNK)).rowcount)
 
 

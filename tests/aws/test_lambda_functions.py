@@ -242,6 +242,25 @@ def test_events_that_come_by_an_alias_a_version_or_neither_have_settings_of_thei
     )
 
 
+def test_events_that_wait_for_a_function_are_dropped_with_it(client: Any, process: DaemonProcess) -> None:
+    failing = {"Code": {"ZipFile": zipped({"main.py": "def handler(event, context): raise ValueError('no')\n"})}}
+    create(client, "brief", Publish=True, **failing)
+    for qualifier in ("1", "$LATEST"):
+        client.invoke(FunctionName="brief", InvocationType="Event", Qualifier=qualifier)
+
+    def ends() -> dict[str, tuple[str, str]]:
+        return {one["qualifier"]: (one["state"], one["reason"]) for one in process.events() if one["function"].startswith("brief")}
+
+    process.until(lambda: [state for state, _ in ends().values()] == ["waiting", "waiting"], "both wait for their retry")
+    client.delete_function(FunctionName="brief", Qualifier="1")
+    assert (ends()["1"][0], ends()["$LATEST"][0]) == ("dead", "waiting")
+    client.delete_function(FunctionName="brief")
+    gone = {"$LATEST": "brief", "1": "brief:1"}
+    assert ends() == {qualifier: ("dead", f"FunctionDeleted: {key} was deleted while the event waited for it.") for qualifier, key in gone.items()}
+    create(client, "brief")
+    assert {state for state, _ in ends().values()} == {"dead"}
+
+
 def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
     s3 = process.client("s3")
     s3.create_bucket(Bucket="deployments")

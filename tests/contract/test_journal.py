@@ -11,7 +11,7 @@ from eventflow.dispatch.journal import Journal, QueueMessage, Settlement
 from eventflow.errors import ServiceError
 from eventflow.journals import history
 from eventflow.journals.sqlite import SqliteJournal
-from eventflow.outcome import Dead, Done
+from eventflow.outcome import Dead, Done, Retry
 from eventflow.testing.journal_contract import JournalContract
 
 
@@ -79,6 +79,25 @@ class TestSqliteJournal(JournalContract):
             assert await journal.prune(start + 1, start) == 1
             assert await journal.prune(start + 1, start + 1) == 1
             assert await self.ids(journal) == ["id-0002"]
+
+        self.run(tmp_path, work)
+
+    def test_what_waits_for_a_deleted_function_is_dropped_and_never_tried_again(self, tmp_path: Path) -> None:
+        async def work(journal: Journal) -> None:
+            assert isinstance(journal, SqliteJournal)
+            await journal.append([self.event(n, "g" if n == 4 else "f") for n in range(5)])
+            failing, waiting, succeeding, idle = await journal.claim("f", 0, 10)
+            await journal.settle([Settlement(waiting, Retry(self.clock.now() + 60), None)])
+            assert await journal.drop("f", "FunctionDeleted", "f was deleted.") == 4
+            await journal.settle([Settlement(failing, Retry(self.clock.now() + 60), None, "boom"), Settlement(succeeding, Done(), None)])
+            assert await self.ids(journal) == []
+            assert await journal.next_wake() == {}
+            assert await self.ids(journal, "g") == ["id-0004"]
+            shown = await self.database.read(
+                lambda connection: [history.show_event(connection, one.id) for one in (failing, waiting, succeeding, idle)]
+            )
+            told = [(one["state"], one["reason"]) for one in shown if one is not None]
+            assert told == [("done", "") if n == 2 else ("dead", "FunctionDeleted: f was deleted.") for n in range(4)]
 
         self.run(tmp_path, work)
 

@@ -23,6 +23,8 @@ import os
 from other import NUMBER
 HERE = {0}
 def handler(event, context):
+    if event == "not a number":
+        raise ValueError(event)
     return [HERE, NUMBER, int(os.environ["NUMBER"]), context.function_version]
 """
 
@@ -78,6 +80,27 @@ def test_a_kill_between_the_steps_of_a_deploy_leaves_the_one_code_or_the_other(t
         process.start()
         assert invoke(process.client("lambda")) == [runs, runs, 0, "$LATEST"]
         assert left_over(process) == []
+
+
+@pytest.mark.slow
+def test_a_kill_between_a_deletion_and_the_end_of_its_events_drops_them_at_the_next_start(tmp_path: Path) -> None:
+    with daemon(tmp_path, "") as process:
+        process.variables[TEST_KILL_AT] = f"code.recorded 3 {tmp_path / 'mark'}"
+        client = process.start().client("lambda", read_timeout=DAEMON)
+        create(client)
+        client.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=1)
+        client.invoke(FunctionName="f", InvocationType="Event", Payload=b'"not a number"')
+        process.until(lambda: [one["state"] for one in process.events()] == ["waiting"], "the event waits for its retry")
+        with pytest.raises((BotoCoreError, ClientError)):
+            client.delete_function(FunctionName="f")
+        assert process.process is not None
+        process.process.wait(DAEMON)
+        process.variables.clear()
+        process.start()
+        [event] = process.events()
+        assert (event["state"], event["reason"].partition(":")[0]) == ("dead", "FunctionDeleted")
+        create(process.client("lambda"))
+        assert [one["state"] for one in process.events()] == ["dead"]
 
 
 @pytest.mark.slow

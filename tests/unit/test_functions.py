@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventflow.clock import Clock
 from eventflow.database import Database
-from eventflow.errors import EventflowError, ServiceError, SettingError
+from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError
 from eventflow.function import Function
 from eventflow.services.functions import Functions, Place
 from eventflow.services.functions.code import GRACE
@@ -64,6 +64,7 @@ class Running:
 class World:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
+        self.dropped: list[str] = []
         self.there = {("queue", "dead"), ("function", "other"), ("bus", "b"), ("bucket", "bin")}
 
     async def exists(self, kind: str, name: str) -> bool:
@@ -73,6 +74,10 @@ class World:
         if (bucket, key) not in self.objects:
             raise ServiceError("NoSuchKey", "The specified key does not exist.", 404)
         return once(self.objects[bucket, key])
+
+    async def drop_events(self, key: str) -> int:
+        self.dropped.append(key)
+        return 0
 
     def check_runtime(self, runtime: str) -> None:
         if runtime != "python3.11":
@@ -147,6 +152,32 @@ def test_what_was_made_runs_again_at_the_next_start_and_what_was_deleted_does_no
 
     here(tmp_path, first)
     here(tmp_path, second)
+
+
+def test_the_events_of_what_was_deleted_are_dropped_at_the_next_start_where_they_were_not(tmp_path: Path) -> None:
+    async def full(_key: str) -> int:
+        raise StorageError("the disk is full")
+
+    async def first(world: Here) -> None:
+        await world.create("f", publish=True)
+        await world.create("g", publish=True)
+        await world.functions.versions.delete("g", 1)
+        assert world.world.dropped == ["g:1"]
+        world.world.drop_events = full  # type: ignore[assignment, method-assign]
+        await world.functions.delete("f")
+        with pytest.raises(StorageError):
+            await world.create("f")
+
+    async def second(world: Here) -> None:
+        assert sorted(world.world.dropped) == ["f", "f:1"]
+        await world.create("f")
+
+    async def third(world: Here) -> None:
+        assert world.world.dropped == []
+
+    here(tmp_path, first)
+    here(tmp_path, second)
+    here(tmp_path, third)
 
 
 def test_code_lies_there_once_for_its_content_and_goes_when_nothing_names_it_and_nobody_reads_it(tmp_path: Path) -> None:

@@ -53,11 +53,13 @@ class Nobody:
 
 class World(Protocol):
     """The other services, as far as functions name what they have. ``exists`` takes a kind of destination and a name; ``content`` raises
-    ServiceError where there is no such object, ``check_runtime`` SettingError where functions of a runtime cannot run here; it may take its time."""
+    ServiceError where there is no such object, ``check_runtime`` SettingError where functions of a runtime cannot run here; it may take its time.
+    ``drop_events`` ends all events that wait for a deleted function, by the dispatcher's key of it, and tells how many those were."""
 
     async def exists(self, kind: str, name: str) -> bool: ...
     def check_runtime(self, runtime: str) -> None: ...
     async def content(self, bucket: str, key: str, version: str | None) -> AsyncIterable[bytes]: ...
+    async def drop_events(self, key: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,10 @@ PROVISIONS = "SELECT qualifier, wanted, modified_at FROM function_provisioned WH
 PUT_PROVISION = "INSERT OR REPLACE INTO function_provisioned VALUES (?, ?, ?, ?)"
 DELETE_PROVISION = "DELETE FROM function_provisioned WHERE function = ? AND qualifier = ?"
 
+PUT_DROP = "INSERT OR IGNORE INTO function_drops VALUES (?)"
+DROPS = "SELECT key FROM function_drops"
+DELETE_DROP = "DELETE FROM function_drops WHERE key = ?"
+
 DELETE_URL = "DELETE FROM function_urls WHERE function = ? AND qualifier = ?"
 
 LAYER_COLUMNS = "layer, number, description, license, runtimes, architectures, content, size, unzipped, created_at"

@@ -59,6 +59,7 @@ class Functions:
         self.events = Events(self.ledger)
         self.urls = Urls(self.ledger)
         self.provisioned = Provisioned(self.ledger)
+        self.drops = self.versions.drops
 
     async def open(self) -> None:
         ledger = self.ledger
@@ -70,6 +71,7 @@ class Functions:
             return {name: routes_of(connection, name) for name in names}
 
         ledger.routes.update(await ledger.database.read(query))
+        await self.drops.finish()
 
     def attach(self, deployments: Deployments) -> None:
         self.ledger.deployments = deployments
@@ -107,6 +109,7 @@ class Functions:
         async def work() -> Version:
             async with ledger.code.holding(archive) as code:
                 self._check_free(name)
+                await self.drops.finish(name)
                 version = await ledger.write(lambda connection: change(connection, code))
                 ledger.routes[name] = Routes()
             await ledger.deploy(name)
@@ -204,17 +207,19 @@ class Functions:
                 raise not_found(f"The dead letter queue {settings.dead_letter} does not exist.")
 
     async def delete(self, name: str) -> None:
-        """Delete a function with all its versions and aliases. What runs ends as it began."""
+        """Delete a function with all its versions and aliases, and the events that wait for it. What runs ends as it began."""
         ledger = self.ledger
 
         def change(connection: sqlite3.Connection) -> list[Version]:
             gone = rows.versions(connection, name)
             connection.execute(rows.DELETE_FUNCTION, (name,))
+            self.drops.record_in(connection, [version.key for version in gone])
             return gone
 
         async def work() -> None:
             gone = await ledger.write(change)
             await ledger.remove([version.key for version in gone])
+            await self.drops.try_to_finish(name)
             ledger.deployments.configure_aliases(name, {})
             ledger.routes.pop(name, None)
             ledger.code.forget(sha for version in gone for sha in version.contents)

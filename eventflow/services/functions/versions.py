@@ -11,6 +11,7 @@ from eventflow.function import LATEST
 from eventflow.services.functions import rows
 from eventflow.services.functions.archive import LARGEST_UNZIPPED
 from eventflow.services.functions.code import Code
+from eventflow.services.functions.drops import Drops
 from eventflow.services.functions.ledger import Ledger
 from eventflow.services.functions.names import Place, conflict, wrong
 from eventflow.services.functions.records import NEWEST, LayerUse, Settings, Version, number_of
@@ -25,6 +26,7 @@ class Versions:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.drops = Drops(ledger)
 
     async def publish(self, name: str, *, sha256: str | None = None, description: str | None = None, revision: str | None = None) -> Version:
         """Publish ``$LATEST``; where that is what the newest version was published of, the answer is that version. ``sha256`` and ``revision`` are
@@ -72,19 +74,20 @@ class Versions:
             aliases = [alias.name for alias in ledger.routes[name].aliases.values() if number in (alias.number, alias.other)]
             if aliases:
                 raise conflict(f"Unable to delete version because the following aliases reference it: [{', '.join(sorted(aliases))}]")
-            gone = await ledger.write(partial(delete_in, ledger.place, name, number))
+            gone = await ledger.write(partial(self._delete_in, name, number))
             ledger.routes[name].numbers.discard(number)
             ledger.routes[name].provisions.pop(str(number), None)
             await ledger.remove([gone.key])
+            await self.drops.try_to_finish(name)
             ledger.code.forget(gone.contents)
 
         await ledger.alone(name, work)
 
-
-def delete_in(place: Place, name: str, number: int, connection: sqlite3.Connection) -> Version:
-    gone = rows.found_version(connection, place, name, number)
-    connection.execute(rows.DELETE_VERSION, (name, number))
-    return gone
+    def _delete_in(self, name: str, number: int, connection: sqlite3.Connection) -> Version:
+        gone = rows.found_version(connection, self._ledger.place, name, number)
+        connection.execute(rows.DELETE_VERSION, (name, number))
+        self.drops.record_in(connection, [gone.key])
+        return gone
 
 
 def publish_in(connection: sqlite3.Connection, latest: Version, description: str | None, revision: str, now: float) -> Version:

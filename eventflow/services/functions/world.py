@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 
 from eventflow.errors import ServiceError
 from eventflow.services.bus import Buses
@@ -11,7 +11,7 @@ from eventflow.services.queues import Queues
 
 
 class Neighbours:
-    """A ``World``. ``has_function`` tells whether a function runs, by the dispatcher's key of it."""
+    """A ``World``. ``has_function`` tells whether a function runs, and ``drop_events`` drops the events of one, by the dispatcher's key of it."""
 
     def __init__(
         self,
@@ -21,6 +21,7 @@ class Neighbours:
         objects: Objects,
         has_function: Callable[[str], bool],
         check_runtime: Callable[[str], None],
+        drop_events: Callable[[str], Awaitable[int]],
     ) -> None:
         self._region = region
         self._queues = queues
@@ -28,6 +29,7 @@ class Neighbours:
         self._objects = objects
         self._has_function = has_function
         self.check_runtime = check_runtime
+        self._drop_events = drop_events
 
     async def exists(self, kind: str, name: str) -> bool:
         try:
@@ -43,6 +45,9 @@ class Neighbours:
         except ServiceError:
             return False
         return True
+
+    async def drop_events(self, key: str) -> int:
+        return await self._drop_events(key)
 
     async def content(self, bucket: str, key: str, version: str | None) -> AsyncIterable[bytes]:
         return (await self._objects.get(bucket, key, version_id=version)).content
