@@ -15,6 +15,7 @@ from eventflow.aws.logs import LogsService
 from eventflow.aws.operation import Service
 from eventflow.aws.s3 import S3Service
 from eventflow.aws.scheduler import SchedulerService
+from eventflow.aws.snapshots import Snapshots
 from eventflow.aws.sqs import SqsService
 from eventflow.clock import Clock, iso
 from eventflow.database import MEMORY, Database
@@ -139,7 +140,7 @@ class Core:
         functions.mappings = self.mappings
         return [
             functions,
-            S3Service(self.objects, self.notifications),
+            S3Service(self.objects, self.notifications, Snapshots(self.functions.ledger.code)),
             DynamoDB(self.tables),
             DynamoDBStreams(self.tables.streams),
             SqsService(self.queues),

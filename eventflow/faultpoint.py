@@ -89,6 +89,7 @@ POINTS: Mapping[str, str] = {
     "fire.delivered": "within its transaction, a fire's queue or bus has it, and the fire is ended",
     "fire.emitted": "a function's event is on disk, its fire is not ended yet",
     # A function is made or changed by API.
+    "code.archived": "an archive is on disk, what is in it has no name yet",
     "code.unpacked": "the code is unpacked and on disk, nothing names it yet",
     "code.recorded": "what was changed is on disk, what runs is as before",
     "code.deployed": "what runs is as on disk, nobody was told yet",

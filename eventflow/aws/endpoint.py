@@ -15,6 +15,7 @@ from eventflow.aws.express import Express, is_invoke
 from eventflow.aws.express_json import ExpressJson, is_json_call
 from eventflow.aws.faults import finished, told
 from eventflow.aws.operation import Call, Operation, Service
+from eventflow.aws.presigner import Presigner
 from eventflow.aws.protocols.refusal import UnknownOperation
 from eventflow.aws.protocols.s3 import s3_resource
 from eventflow.aws.reply import Reply
@@ -65,6 +66,7 @@ class Endpoint:
         self._wires = Wires()
         self._credentials = credentials
         self._verifier = Verifier(credentials, clock)
+        self._presigner = Presigner(credentials, clock) if credentials else None
         self._clock = clock
         self._account = account
         self._region = region
@@ -164,6 +166,7 @@ class Endpoint:
             base_url=request.base_url,
             headers=request.headers,
             trace=request.headers.get("x-amzn-trace-id"),
+            presigner=self._presigner,
         )
 
     async def _admit(

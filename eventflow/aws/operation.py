@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from eventflow.aws.presigner import Presigner
+
 #: What an operation is: parameters and response are as botocore's service model shapes them (PascalCase members, ``datetime`` timestamps or
 #: Unix seconds,
 #: bytes for blobs). A streaming input is ``call.body``; a streaming output member may be bytes or an async iterator of bytes.
@@ -18,7 +20,7 @@ class Call:
     """One verified request. ``trace`` is its X-Amzn-Trace-Id header, ``base_url`` the scheme and host that the client used,
     ``headers`` are lower-case. ``body`` yields the decoded body of a streaming input (chunk framing removed), else it is empty; reading it may raise
     ``ServiceError`` when a signature or checksum in it is wrong: keep nothing of such a body. An operation may set ``status`` and add
-    ``response_headers``.
+    ``response_headers``. ``presigner`` makes addresses of this endpoint that need no credentials.
     """
 
     service: str
@@ -30,6 +32,7 @@ class Call:
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     trace: str | None = None
+    presigner: Presigner | None = None
     body: AsyncIterator[bytes] | None = None
     status: int | None = None
     response_headers: dict[str, str] = field(default_factory=dict)

@@ -6,14 +6,20 @@ import base64
 import hashlib
 import io
 import json
+import re
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.handlers import validate_bucket_name
 
+from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 APP = """
@@ -273,6 +279,52 @@ def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
 
 
 @pytest.mark.slow
+def load(address: str) -> tuple[int, bytes]:
+    """What a plain GET without credentials gets."""
+    try:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_archives_are_loaded_again_from_presigned_addresses(client: Any, process: DaemonProcess) -> None:
+    create(client, "kept", Publish=True)
+    client.update_function_code(FunctionName="kept", ZipFile=zipped(word="two"))
+    layer = client.publish_layer_version(LayerName="kept", Content={"ZipFile": zipped(word="layer")})
+    by_arn = client.get_layer_version_by_arn(Arn=layer["LayerVersionArn"])
+    for code, sha, archive in (
+        (client.get_function(FunctionName="kept")["Code"], client.get_function_configuration(FunctionName="kept")["CodeSha256"], zipped(word="two")),
+        (client.get_function(FunctionName="kept", Qualifier="1")["Code"], "", zipped()),
+        (layer["Content"], layer["Content"]["CodeSha256"], zipped(word="layer")),
+        (by_arn["Content"], by_arn["Content"]["CodeSha256"], zipped(word="layer")),
+    ):
+        assert load(code["Location"]) == (200, archive)
+        assert sha in ("", base64.b64encode(hashlib.sha256(archive).digest()).decode())
+    function = client.get_function(FunctionName="kept")["Code"]
+    assert function["RepositoryType"] == "S3"
+    other = hashlib.sha256(zipped()).hexdigest()
+    address = urllib.parse.urlsplit(function["Location"])
+    assert dict(urllib.parse.parse_qsl(address.query))["X-Amz-Expires"] == "600"
+    changed = address._replace(path=f"{address.path[:-64]}{other}").geturl()
+    for address_, code in (
+        (changed, b"SignatureDoesNotMatch"),
+        (re.sub("X-Amz-Date=20", "X-Amz-Date=19", function["Location"]).replace("%2F20", "%2F19"), b"Request has expired"),
+        (function["Location"].replace("Expires=600", "Expires=601"), b"SignatureDoesNotMatch"),
+        (f"{address.scheme}://{address.netloc}{address.path}", b"AccessDenied"),
+        (f"{address.scheme}://{address.netloc}/_lambda", b"AccessDenied"),
+    ):
+        status, body = load(address_)
+        assert (status, code in body, body[:5]) == (403, True, b"<?xml"), body
+    s3 = process.client("s3", parameter_validation=False)
+    s3.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
+    assert refusal(s3.list_objects_v2, Bucket="_lambda")[1] in (400, 404)
+    assert refusal(s3.put_object, Bucket="_lambda", Key=address.path.removeprefix("/_lambda/"), Body=b"")[1] in (400, 404)
+    client.delete_function(FunctionName="kept")
+    assert load(function["Location"])[0] == 200  # who was given an address may use it
+
+
 def test_large_archives_pass_up_to_lambda_s_limit(client: Any) -> None:
     large = {"main.py": "def handler(event, context): return 1\n", "data": "x" * 20_000_000}
     assert create(client, "large", Code={"ZipFile": zipped(large)})["CodeSize"] > 20_000_000

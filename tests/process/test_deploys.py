@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import sys
 import threading
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventflow.settings import TEST_KILL_AT
-from tests.patience import DAEMON
+from tests.patience import DAEMON, PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -62,7 +65,7 @@ def left_over(process: DaemonProcess) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "runs"),
-    [("code.unpacked", 0), ("code.recorded", 1), ("code.deployed", 1)],
+    [("code.archived", 0), ("code.unpacked", 0), ("code.recorded", 1), ("code.deployed", 1)],
 )
 def test_a_kill_between_the_steps_of_a_deploy_leaves_the_one_code_or_the_other(tmp_path: Path, point: str, runs: int) -> None:
     with daemon(tmp_path, "") as process:
@@ -80,6 +83,11 @@ def test_a_kill_between_the_steps_of_a_deploy_leaves_the_one_code_or_the_other(t
         process.start()
         assert invoke(process.client("lambda")) == [runs, runs, 0, "$LATEST"]
         assert left_over(process) == []
+        code = process.client("lambda").get_function(FunctionName="f")
+        with urllib.request.urlopen(code["Code"]["Location"], timeout=PATIENCE) as answer:
+            sha = hashlib.sha256(answer.read())
+        assert base64.b64encode(sha.digest()).decode() == code["Configuration"]["CodeSha256"]
+        assert sorted(entry.name for entry in (process.state / "functions").iterdir()) == [sha.hexdigest(), f"{sha.hexdigest()}.zip"]
 
 
 @pytest.mark.slow

@@ -107,7 +107,11 @@ class Here:
         return await self.functions.create(name, {**PARAMETERS, **params}, {}, zipped(text), publish=publish)
 
     def contents(self) -> set[str]:
-        return {entry.name for entry in (self.folder / "functions").iterdir()} if (self.folder / "functions").exists() else set()
+        """What code is there, with its archives."""
+        names = {entry.name for entry in (self.folder / "functions").iterdir()} if (self.folder / "functions").exists() else set()
+        folders = {name for name in names if not name.endswith(".zip")}
+        assert names - folders == {f"{name}.zip" for name in folders}
+        return folders
 
 
 def zipped(text: str = "one") -> io.BytesIO:

@@ -11,6 +11,7 @@ from botocore.model import ServiceModel
 
 from eventflow.aws import constraints
 from eventflow.aws.operation import Call
+from eventflow.aws.snapshots import Snapshots
 from eventflow.aws.wire import Wires
 from eventflow.errors import ServiceError
 from eventflow.function import LATEST, Function
@@ -29,6 +30,7 @@ class Known:
 
     functions: Functions
     place: Place
+    snapshots: Snapshots
     #: What the application's functions run on, and when they were loaded.
     runtime: str
     loaded_at: str

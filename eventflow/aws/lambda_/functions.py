@@ -81,12 +81,16 @@ class FunctionOperations(Known):
             self.functions.ledger.check_changeable(name)
             await self.functions.versions.delete(name, number_of(qualifier))
 
-    @operation("GetFunction", partly="`Code` has no `Location`: the archive is not kept")
+    @operation("GetFunction", partly="`Code` of the application's functions has no `Location`: there is no archive of it")
     async def get_function(self, call: Call, params: Params) -> Answer:
         check(call, params)
-        configuration = await self._configuration(params)
-        answer: dict[str, Any] = {"Configuration": configuration, "Code": {"RepositoryType": "eventflow"}}
-        name = configuration["FunctionName"]
+        name, qualifier = self.place.function(params["FunctionName"], params.get("Qualifier"))
+        if not self.functions.knows(name):
+            answer: dict[str, Any] = {"Configuration": self._told_declared(name, qualifier), "Code": {"RepositoryType": "eventflow"}}
+        else:
+            version = await self.functions.version(name, qualifier)
+            code = {"RepositoryType": "S3", **self.snapshots.location(call, name, version.code)}
+            answer = {"Configuration": told(version, self.functions, qualifier), "Code": code}
         if self.functions.knows(name):
             shared = await self.functions.shared_of(name)
             reserved = shared.reserved_concurrency
@@ -105,6 +109,9 @@ class FunctionOperations(Known):
         name, qualifier = self.place.function(params["FunctionName"], params.get("Qualifier"))
         if self.functions.knows(name):
             return told(await self.functions.version(name, qualifier), self.functions, qualifier)
+        return self._told_declared(name, qualifier)
+
+    def _told_declared(self, name: str, qualifier: str | None) -> dict[str, Any]:
         return told_declared(self.declared(name, qualifier), self.place, self.runtime, self.loaded_at, qualifier)
 
     @operation("ListFunctions", partly="a `MasterRegion` finds nothing: there are no functions at the edge")

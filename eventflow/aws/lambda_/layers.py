@@ -24,17 +24,17 @@ class LayerOperations(Known):
                 runtimes=params.get("CompatibleRuntimes") or [],
                 architectures=params.get("CompatibleArchitectures") or [],
             )
-        return self._whole(version)
+        return self._whole(call, version)
 
-    @operation("GetLayerVersion", partly="`Content` has no `Location`: the archive is not kept")
+    @operation("GetLayerVersion")
     async def get_layer_version(self, call: Call, params: Params) -> Answer:
         check(call, params)
-        return self._whole(await self.functions.layers.find(self.place.layer(params["LayerName"]), params["VersionNumber"]))
+        return self._whole(call, await self.functions.layers.find(self.place.layer(params["LayerName"]), params["VersionNumber"]))
 
-    @operation("GetLayerVersionByArn", partly="`Content` has no `Location`: the archive is not kept")
+    @operation("GetLayerVersionByArn")
     async def get_layer_version_by_arn(self, call: Call, params: Params) -> Answer:
         check(call, params)
-        return self._whole(await self.functions.layers.find(*self.place.layer_version(params["Arn"])))
+        return self._whole(call, await self.functions.layers.find(*self.place.layer_version(params["Arn"])))
 
     @operation("DeleteLayerVersion")
     async def delete_layer_version(self, call: Call, params: Params) -> None:
@@ -76,8 +76,8 @@ class LayerOperations(Known):
             told["CompatibleArchitectures"] = list(version.architectures)
         return told | ({"LicenseInfo": version.license} if version.license else {})
 
-    def _whole(self, version: LayerVersion) -> dict[str, Any]:
-        content = {"CodeSha256": version.code.sha256, "CodeSize": version.code.size}
+    def _whole(self, call: Call, version: LayerVersion) -> dict[str, Any]:
+        content = {"CodeSha256": version.code.sha256, "CodeSize": version.code.size, **self.snapshots.location(call, version.layer, version.code)}
         return {**self._item(version), "LayerArn": self.place.layer_arn(version.layer), "Content": content}
 
 

@@ -12,6 +12,7 @@ from eventflow.aws.lambda_.shared import SharedOperations
 from eventflow.aws.lambda_.urls import UrlOperations
 from eventflow.aws.lambda_.versions import VersionOperations
 from eventflow.aws.operation import operations_of
+from eventflow.aws.snapshots import Snapshots
 from eventflow.dispatch.concurrency import Concurrency
 from eventflow.dispatch.dispatcher import Dispatcher
 from eventflow.services.functions import Functions
@@ -39,6 +40,7 @@ class LambdaService(
         self.dispatcher = dispatcher
         self.concurrency = concurrency
         self.place = functions.place
+        self.snapshots = Snapshots(functions.ledger.code)
         self.loaded_at = loaded_at
         self.runtime = runtime
         self.operations = operations_of(self)

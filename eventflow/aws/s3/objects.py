@@ -28,6 +28,7 @@ from eventflow.aws.s3.parameters import (
 )
 from eventflow.aws.s3.tagging import header_tags, replaced_tags, tag_count
 from eventflow.aws.s3.versions import copied_from, deletion_members, headers_of_markers, version_members
+from eventflow.aws.snapshots import BUCKET, Snapshots
 from eventflow.errors import ServiceError
 from eventflow.services.objects import Objects
 from eventflow.services.objects.checksums import Checksum
@@ -58,6 +59,7 @@ class ObjectOperations:
     """``PutObject``, ``GetObject``, ``HeadObject``, ``CopyObject``, ``DeleteObject`` and ``DeleteObjects``."""
 
     objects: Objects
+    snapshots: Snapshots | None
 
     @operation("PutObject")
     async def put_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
@@ -71,6 +73,8 @@ class ObjectOperations:
     @operation("GetObject")
     async def get_object(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unenforced(call, params, READING, self.objects.account)
+        if self.snapshots is not None and params["Bucket"] == BUCKET:
+            return await self.snapshots.get(params["Key"])
         with headers_of_304(call), headers_of_markers(call):
             opened = await self.objects.get(params["Bucket"], params["Key"], read_conditions(params), params.get("VersionId"))
         try:

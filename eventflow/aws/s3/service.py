@@ -17,6 +17,7 @@ from eventflow.aws.s3.tagging import TaggingOperations
 from eventflow.aws.s3.unconfigured import UnconfiguredOperations
 from eventflow.aws.s3.uploads import UploadOperations
 from eventflow.aws.s3.versions import VersionOperations
+from eventflow.aws.snapshots import Snapshots
 from eventflow.services.objects import Objects
 from eventflow.services.objects.notification_rules import Notifications
 
@@ -39,8 +40,9 @@ class S3Service(
 
     name = "s3"
 
-    def __init__(self, objects: Objects, notifications: Notifications | None = None) -> None:
+    def __init__(self, objects: Objects, notifications: Notifications | None = None, snapshots: Snapshots | None = None) -> None:
         self.objects = objects
         self.notifications = notifications
+        self.snapshots = snapshots
         self.operations = operations_of(self)
         self.browsers = Browsers(objects, PostObject(self.put_object))

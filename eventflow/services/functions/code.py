@@ -1,4 +1,5 @@
-"""Uploaded code on the disk: one read-only folder for each content, made whole and synced before anything names it, removed when nothing does."""
+"""Uploaded code on the disk: for each content a read-only folder and beside it the archive, made whole and synced before anything names them, removed
+when nothing does."""
 
 from __future__ import annotations
 
@@ -29,6 +30,7 @@ log = logging.getLogger("eventflow.functions")
 T = TypeVar("T")
 SHA = re.compile(r"[0-9a-f]{64}")
 INCOMING = ".incoming-"
+ARCHIVE = ".zip"
 #: What ran when its code was replaced may run for 900 seconds more and load modules then; only after that nobody reads the code.
 GRACE = 1000.0
 PIECE = 1 << 20
@@ -49,7 +51,7 @@ class Code:
 
 
 class CodeStore:
-    """Folders below ``folder``, named by content. ``named`` tells which of some contents are named by what is on disk."""
+    """Folders and archives below ``folder``, named by content. ``named`` tells which of some contents are named by what is on disk."""
 
     def __init__(self, folder: Path, clock: Clock, named: Callable[[Iterable[str]], Awaitable[set[str]]]) -> None:
         self.folder = folder
@@ -65,16 +67,30 @@ class CodeStore:
     def path(self, sha: str) -> Path:
         return self.folder / sha
 
+    def archive(self, sha: str) -> Path:
+        """Where the archive is; what an earlier release unpacked has none."""
+        return self.folder / f"{sha}{ARCHIVE}"
+
+    async def open_archive(self, sha: str) -> tuple[IO[bytes], int] | None:
+        """An archive and its size, for ``read``; None where there is none."""
+        return await self._in_thread(opened, self.archive(sha))
+
+    async def read(self, file: IO[bytes]) -> bytes:
+        return await self._in_thread(file.read, PIECE)
+
     async def open(self) -> None:
         """Remove what a crash left behind, and what nothing names any more."""
         await self._in_thread(self._sweep)
-        found = [entry.name for entry in self.folder.iterdir() if SHA.fullmatch(entry.name)] if self.folder.exists() else []
-        await self._remove_unnamed(found)
+        names = {entry.name.removesuffix(ARCHIVE) for entry in self.folder.iterdir()} if self.folder.exists() else set()
+        await self._remove_unnamed([name for name in names if SHA.fullmatch(name)])
 
     def _sweep(self) -> None:
         if self.folder.exists():
             for entry in self.folder.glob(f"{INCOMING}*"):
-                remove_tree(entry)
+                if entry.is_dir():
+                    remove_tree(entry)
+                else:
+                    entry.unlink()
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -131,7 +147,7 @@ class CodeStore:
             # Who holds one now may name it while the question is on its way; who comes later waits, and unpacks it anew.
             free = [sha for sha in contents if sha not in self._held]
             for sha in set(free) - await self._named(free):
-                await self._in_thread(remove_tree, self.path(sha))
+                await self._in_thread(self._remove, sha)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """A caller that goes meanwhile still waits: nobody tidies up under a thread that is at work."""
@@ -152,6 +168,9 @@ class CodeStore:
     def _keep(self, sha: str, archive: IO[bytes]) -> int:
         path = self.path(sha)
         if path.exists():
+            if not self.archive(sha).exists():
+                self._keep_archive(sha, archive)
+                sync_directory(self.folder)
             return size_of(path)
         make_directory(self.folder)
         self.folder.chmod(0o700)  # code may have secrets in it
@@ -160,12 +179,41 @@ class CodeStore:
             archive.seek(0)
             unzipped = unpack(archive, incoming)
             sync_tree(incoming)
+            self._keep_archive(sha, archive)
+            faultpoint.reach("code.archived")
             incoming.rename(path)
         except BaseException:
             remove_tree(incoming)
             raise
         sync_directory(self.folder)
         return unzipped
+
+    def _keep_archive(self, sha: str, archive: IO[bytes]) -> None:
+        """The archive on the disk, under its name. A crash may leave it without its folder: nothing names it then, and the next start removes it."""
+        descriptor, name = tempfile.mkstemp(prefix=INCOMING, dir=self.folder)
+        incoming = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                archive.seek(0)
+                shutil.copyfileobj(archive, out, PIECE)
+                out.flush()
+                os.fsync(out.fileno())
+            incoming.rename(self.archive(sha))
+        except BaseException:
+            incoming.unlink(missing_ok=True)
+            raise
+
+    def _remove(self, sha: str) -> None:
+        remove_tree(self.path(sha))
+        self.archive(sha).unlink(missing_ok=True)
+
+
+def opened(path: Path) -> tuple[IO[bytes], int] | None:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    return file, os.fstat(file.fileno()).st_size
 
 
 def digest_of(archive: IO[bytes]) -> tuple[str, int]:
