@@ -77,7 +77,8 @@ class Core:
         code = buckets / CODE_OF_TESTS if database.path == MEMORY else Path(database.path).parent / CODE
         self.functions = Functions(database, clock, Place(region, account), code, neighbours, self.dispatcher.functions)
         self.schedules = Schedules(database, clock, account, DaemonTargets(self.dispatcher, self.queues, self.buses))
-        around = MappingSurroundings(clock, region, self.dispatcher, self.functions, self.queues, self.tables.streams, self.journal, self._target)
+        sources = (self.queues, self.tables.streams, self.objects)
+        around = MappingSurroundings(clock, region, self.dispatcher, self.functions, *sources, self.journal, self._target)
         self.mappings = Mappings(database, clock, around, account=account, region=region)
         self.dispatcher.functions_changed = self.mappings.functions_changed
 
@@ -200,6 +201,7 @@ class Core:
             queue=lambda name: self.queues.source(self.region, name),
             stream=lambda table, arn: self.tables.streams.source(self.region, table, arn),
             send=self._send,
+            put=self._put,
             bus=lambda name: self.buses.source(self.region, name, owner_of(function.name, trigger)),
         )
         return made(
@@ -221,6 +223,10 @@ class Core:
 
     async def _send(self, queue: str, body: str) -> None:
         follow = await self.database.write(lambda connection: self._deliver(connection, QueueMessage(queue, body)))
+        follow()
+
+    async def _put(self, bucket: str, key: str, body: str) -> None:
+        follow = await self.database.write(lambda connection: self._deliver(connection, BucketMessage(bucket, key, body, "")))
         follow()
 
     def _deliver(self, connection: sqlite3.Connection, message: Message) -> Callable[[], None]:

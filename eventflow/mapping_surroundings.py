@@ -13,6 +13,7 @@ from eventflow.services.functions import Functions
 from eventflow.services.mappings.names import FunctionName
 from eventflow.services.mappings.records import Record
 from eventflow.services.mappings.target import Hooks, MappingTarget
+from eventflow.services.objects import Objects
 from eventflow.services.queues import Queues
 from eventflow.services.tables.streams import Streams
 from eventflow.supervisor import Supervisor
@@ -35,6 +36,7 @@ class MappingSurroundings:
         functions: Functions,
         queues: Queues,
         streams: Streams,
+        objects: Objects,
         journal: Journal,
         make_target: MakeTarget,
     ) -> None:
@@ -44,6 +46,7 @@ class MappingSurroundings:
         self._functions = functions
         self._queues = queues
         self._streams = streams
+        self._objects = objects
         self._journal = journal
         self._make_target = make_target
 
@@ -59,7 +62,7 @@ class MappingSurroundings:
 
     def target(self, function: Function, trigger: Trigger, record: Record, hooks: Hooks) -> MappingTarget:
         target = self._make_target(MappingTarget, function, trigger)
-        target.adopt(record.function, trigger, record.owner, JournalCursor(self._journal, record.owner, trigger.kind), hooks)
+        target.adopt(record.function, trigger, record.uuid, record.owner, JournalCursor(self._journal, record.owner, trigger.kind), hooks)
         return target
 
     async def visibility(self, queue: str) -> int:
@@ -67,6 +70,13 @@ class MappingSurroundings:
 
     async def stream(self, table: str, arn: str | None) -> str:
         return (await self._streams.source(self._region, table, arn)).arn
+
+    def has_bucket(self, name: str) -> bool:
+        try:
+            self._objects.bucket(name)
+        except ServiceError:
+            return False
+        return True
 
     def runner(self) -> Supervisor:
         return Supervisor(self._clock)

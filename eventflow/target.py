@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import json
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from eventflow import faultpoint
@@ -34,6 +36,8 @@ class Sources:
     stream: Callable[[str, str | None], Awaitable[StreamSource]]
     #: Puts a message (its body) into an embedded queue.
     send: Callable[[str, str], Awaitable[None]]
+    #: Puts an object (its bytes as text) of a key into an embedded bucket.
+    put: Callable[[str, str, str], Awaitable[None]]
     bus: Callable[[str], Awaitable[BusSource]]
 
 
@@ -79,6 +83,8 @@ class FunctionTarget:
         self.clock = clock
         self.owner = owner_of(function.name, trigger)
         self.cursor: Cursor = JournalCursor(journal, self.owner, trigger.kind)
+        #: The UUID of the event source mapping that it is the target of.
+        self.mapping = str(uuid.uuid5(uuid.NAMESPACE_URL, self.owner))
         self.is_ready = asyncio.Event()
         self.reports: list[str] = []
         self._source = str(trigger)
@@ -141,6 +147,13 @@ class FunctionTarget:
 
     async def send(self, queue: str, body: str) -> None:
         await self._sources.send(queue, body)
+        faultpoint.reach(f"{self._kind}.sent")
+
+    async def put_record(self, bucket: str, shard: str, record: str) -> None:
+        at = datetime.fromtimestamp(self.clock.now(), UTC)
+        # AWS: aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random UUID>
+        key = f"aws/lambda/{self.mapping}/{shard}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{self.clock.new_id()}"
+        await self._sources.put(bucket, key, record)
         faultpoint.reach(f"{self._kind}.sent")
 
 

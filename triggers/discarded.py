@@ -1,16 +1,17 @@
-"""What is told of records of a stream that were given up: to a queue or a function, where the batch lies, not the records (Lambda developer guide,
-"Retain discarded records")."""
+"""What is told of records of a stream that were given up: to a queue or a function, where the batch lies, not the records; to a bucket the records
+too (Lambda developer guide, "Retain discarded records")."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from eventflow import StreamSource, Target, iso
 
-#: Before the name of a function, where a queue's has nothing.
-FUNCTION = "function:"
+#: Before the name of a function or a bucket, where a queue's has nothing.
+FUNCTION, BUCKET = "function:", "bucket:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,16 @@ class Discarded:
     size: int
 
 
-async def tell(target: Target, destination: str, source: StreamSource, discarded: Discarded, condition: str, invocations: int) -> None:
-    """Returns once the record is on disk."""
+async def tell(
+    target: Target, destination: str, source: StreamSource, discarded: Discarded, condition: str, invocations: int, event: Mapping[str, Any]
+) -> None:
+    """Returns once the record is on disk. ``event`` is what the function was given, or would have been."""
     record = record_of(target, source, discarded, condition, invocations)
     if destination.startswith(FUNCTION):
         place = f"{source.arn}/{discarded.first}-{discarded.last}/{condition}"
         await target.emit_to(destination.removeprefix(FUNCTION), record, id=f"{target.function}/{place}")
+    elif destination.startswith(BUCKET):
+        await target.put_record(destination.removeprefix(BUCKET), source.shard, json.dumps({**record, "payload": json.dumps(event)}))
     else:
         await target.send(destination, json.dumps(record))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from eventflow import Filters, Resource, SettingError, Target, Trigger
-from triggers.discarded import FUNCTION
+from triggers.discarded import BUCKET, FUNCTION
 from triggers.progress import Limits
 from triggers.shard import Shard
 
@@ -36,7 +36,8 @@ class Stream(Trigger):
 
     A batch that fails comes again, and the changes behind it wait, until it succeeds, has been retried ``maximum_retry_attempts`` times, or its
     records are older than ``maximum_record_age`` seconds (-1: without end, up to the day that the stream keeps them). It is then given up, and
-    ``on_failure`` is told where it lies in the stream: a queue or its name, a function's handler or ``function:`` and its name. With
+    ``on_failure`` is told where it lies in the stream: a queue or its name, a function's handler or ``function:`` and its name; ``bucket:`` and the
+    name of a bucket, which gets the records too, is for mappings made by Lambda's API, as ``stream`` is. With
     ``bisect_on_error`` a failed batch is halved first; with ``partial_failures`` the function answers
     ``{"batchItemFailures": [{"itemIdentifier": SequenceNumber}]}``, and the batch comes again from the lowest of them on.
 
@@ -100,6 +101,8 @@ class Stream(Trigger):
         if self.on_failure is None or inspect.isroutine(self.on_failure):  # the application has the name of a handler put here
             return
         object.__setattr__(self, "on_failure", str(self.on_failure))
+        if self.stream is not None and str(self.on_failure).startswith(BUCKET):
+            return
         name = str(self.on_failure).removeprefix(FUNCTION)
         if not QUEUE.fullmatch(name):
             raise SettingError(
@@ -117,8 +120,8 @@ class Stream(Trigger):
     def resources(self) -> Iterable[Resource]:
         yield Resource("stream", self.table)
         if isinstance(self.on_failure, str):
-            function = self.on_failure.startswith(FUNCTION)
-            yield Resource("function" if function else "queue", self.on_failure.removeprefix(FUNCTION))
+            kind, _, name = self.on_failure.rpartition(":")
+            yield Resource(kind or "queue", name)
 
     async def run(self, target: Target) -> None:
         shard = await self._shard(target)

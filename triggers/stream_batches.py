@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -121,7 +122,8 @@ class StreamBatches:
                 lane.retry_at = self._target.clock.now() + pause(lane.failures - 1)
                 await self._progress.write_down()
                 return 1
-            await self._discard(Discarded(window.last, window.last, window.at, window.at, 0), "RetryAttemptsExhausted", lane.failures)
+            end = Discarded(window.last, window.last, window.at, window.at, 0)
+            await self._discard(end, "RetryAttemptsExhausted", lane.failures, window.event((), final=True))
         lane.failures, lane.retry_at, self._progress.window = 0, 0.0, None
         await self._progress.write_down()
         return 1
@@ -164,13 +166,14 @@ class StreamBatches:
     async def _give_up(self, lane: Lane, entries: list[Entry], condition: str) -> None:
         """Go on behind records that failed for good, once who is to hear of them has been told."""
         first, last = entries[0], entries[-1]
-        await self._discard(Discarded(first.number, last.number, first.at, last.at, len(entries)), condition, lane.failures)
+        event = {"Records": [entry.record for entry in entries]}
+        await self._discard(Discarded(first.number, last.number, first.at, last.at, len(entries)), condition, lane.failures, event)
         lane.advance(entries)
         await self._progress.write_down()
 
-    async def _discard(self, discarded: Discarded, condition: str, invocations: int) -> None:
+    async def _discard(self, discarded: Discarded, condition: str, invocations: int, event: Mapping[str, Any]) -> None:
         if self._limits.on_failure is not None:
-            await tell(self._target, self._limits.on_failure, self._progress.source, discarded, condition, invocations)
+            await tell(self._target, self._limits.on_failure, self._progress.source, discarded, condition, invocations, event)
 
     def _left_over(self, attempt: asyncio.Future[int]) -> None:
         if not attempt.cancelled() and (error := attempt.exception()) is not None:

@@ -102,6 +102,8 @@ def stream(draft: Draft, function: str, parameters: Parameters) -> None:
         draft.cannot(
             f"Function {function}, Stream({parameters['table']!r})", "on_failure: Lambda tells a queue of discarded records, not a function."
         )
+    elif end is not None and end.startswith("bucket:"):
+        draft.cannot(f"Function {function}, Stream({parameters['table']!r})", "on_failure: a bucket goes with a mapping that Lambda's API made.")
     elif end is not None:
         declared(draft, "queue", end)
         properties["DestinationConfig"] = {"OnFailure": {"Type": "SQS", "Destination": draft.arn("queue", end)}}

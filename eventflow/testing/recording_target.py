@@ -176,6 +176,9 @@ class RecordingTarget:
     async def send(self, queue: str, body: str) -> None:
         await self._disk.write(lambda: self.sent.append((queue, body)))
 
+    async def put_record(self, bucket: str, shard: str, record: str) -> None:
+        await self._disk.write(lambda: self.sent.append((f"bucket:{bucket}", record)))
+
     async def emit_to(self, function: str, payload: Any, *, id: str | None = None) -> str:
         encoded = encode(payload)
 

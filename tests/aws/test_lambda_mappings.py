@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ def held(event, context):
     while not os.path.exists("go-on"):
         time.sleep(0.01)
     note("ended", [record["body"] for record in event["Records"]])
+
+@app.function()
+def failing(event, context):
+    raise ValueError("no")
 
 @app.on(Queue("declared", batch_size=7))
 def declared(event, context):
@@ -195,6 +200,37 @@ def test_a_stream_s_settings_and_its_changes(process: DaemonProcess, client: Any
     tables.put_item(TableName="items", Item={"id": {"S": "a"}})
     process.until(lambda: ["a"] in lines(process, "changes"), "the function got the change")
     process.until(lambda: client.get_event_source_mapping(UUID=made["UUID"])["LastProcessingResult"] == "OK", "the result is told")
+
+
+def test_what_a_stream_s_mapping_gives_up_is_an_object_in_a_bucket_with_its_records(process: DaemonProcess, client: Any) -> None:
+    tables, s3 = process.client("dynamodb"), process.client("s3")
+    arn = tables.create_table(
+        TableName="broken",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )["TableDescription"]["LatestStreamArn"]
+    s3.create_bucket(Bucket="given-up")
+    given = {
+        "EventSourceArn": arn,
+        "FunctionName": "failing",
+        "StartingPosition": "TRIM_HORIZON",
+        "MaximumRetryAttempts": 0,
+        "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::given-up"}},
+    }
+    made = client.create_event_source_mapping(**given)
+    assert made["DestinationConfig"] == given["DestinationConfig"]
+    tables.put_item(TableName="broken", Item={"id": {"S": "a"}, "word": {"S": "lost"}})
+    (found,) = process.until(lambda: s3.list_objects_v2(Bucket="given-up").get("Contents"), "the record is an object")
+    shard = process.client("dynamodbstreams").describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    day, instant = r"\d{4}/\d\d/\d\d", r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d"
+    assert re.fullmatch(rf"aws/lambda/{made['UUID']}/{shard}/{day}/{instant}-[0-9a-f-]{{36}}", found["Key"])
+    record = json.load(s3.get_object(Bucket="given-up", Key=found["Key"])["Body"])
+    assert (record["requestContext"]["condition"], record["DDBStreamBatchInfo"]["shardId"]) == ("RetryAttemptsExhausted", shard)
+    (lost,) = json.loads(record["payload"])["Records"]
+    assert lost["dynamodb"]["NewImage"] == {"id": {"S": "a"}, "word": {"S": "lost"}}
+    assert record["DDBStreamBatchInfo"]["startSequenceNumber"] == lost["dynamodb"]["SequenceNumber"]
 
 
 def test_what_the_application_declares_is_listed_and_not_changed(client: Any) -> None:

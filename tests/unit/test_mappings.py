@@ -431,9 +431,12 @@ STREAM_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"DestinationConfig": {"OnSuccess": {"Destination": queue_arn("lost")}}}, f"Unsupported DestinationConfig {OTHER}"),
     (
         {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sns:us-east-1:000000000000:topic"}}},
-        "eventflow sends what a mapping gives up to SQS queues alone; DestinationConfig.OnFailure.Destination is arn:aws:sns:",
+        "What a mapping gives up is told to SQS queues and S3 buckets alone; DestinationConfig.OnFailure.Destination is arn:aws:sns:",
     ),
-    ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}}, "eventflow sends what a mapping gives up to SQS queues alone"),
+    (
+        {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}},
+        "The destination arn:aws:s3:::bucket is invalid: there is no such bucket.",
+    ),
     (
         {"DestinationConfig": {"OnFailure": {"Destination": queue_arn("line.fifo")}}},
         "DestinationConfig.OnFailure.Destination takes a standard queue",

@@ -14,7 +14,7 @@ from eventflow.trigger import Trigger
 
 #: In which the UUIDs of declared mappings are made, from function and trigger: the same after each start.
 NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
-FUNCTION = "function:"
+FUNCTION, BUCKET = "function:", "bucket:"
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,6 @@ def destination(name: str | None, region: str, account: str) -> dict[str, str]:
         return {}
     if name.startswith(FUNCTION):
         return {"Destination": FunctionName(name.removeprefix(FUNCTION)).arn(region, account)}
+    if name.startswith(BUCKET):
+        return {"Destination": f"arn:aws:s3:::{name.removeprefix(BUCKET)}"}
     return {"Destination": f"arn:aws:sqs:{region}:{account}:{name}"}

@@ -12,6 +12,7 @@ from eventflow.services.mappings.refusals import invalid
 
 QUEUE = re.compile(r"arn:aws:sqs:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]{1,80}(?:\.fifo)?)")
 STREAM = re.compile(r"arn:aws:dynamodb:([a-z0-9-]+):([0-9]{12}):table/([A-Za-z0-9_.-]{3,255})/stream/([0-9T:.-]+)")
+BUCKET = re.compile(r"arn:aws:s3:::([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])")
 MAPPING = re.compile(r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:event-source-mapping:([0-9a-f-]{36})")
 #: Event sources that AWS has and eventflow has not, by the service in their ARNs.
 ELSEWHERE = {

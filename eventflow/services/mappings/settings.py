@@ -7,6 +7,7 @@ from typing import Any
 
 from eventflow.errors import SettingError
 from eventflow.manifest import TriggerEntry, make_trigger
+from eventflow.services.mappings.names import BUCKET as BUCKET_ARN
 from eventflow.services.mappings.names import QUEUE as QUEUE_ARN
 from eventflow.services.mappings.names import FunctionName, Source
 from eventflow.services.mappings.refusals import absent, invalid, unsupported
@@ -102,19 +103,27 @@ def check_stream(source: Source, settings: Settings) -> None:
     if settings["TumblingWindowInSeconds"] and settings["ParallelizationFactor"] != 1:
         raise invalid("ParallelizationFactor must be 1 with TumblingWindowInSeconds: a window has one state.")
     destination = (settings["DestinationConfig"].get("OnFailure") or {}).get("Destination")
-    if destination:
+    if destination and not BUCKET_ARN.fullmatch(destination):
         failure_queue(destination)
     settings["DestinationConfig"] = {"OnFailure": {"Destination": destination} if destination else {}}
 
 
 def failure_queue(arn: str) -> tuple[str, str, str]:
-    """Region, account and name of the queue that is told of records that were given up."""
+    """Region, account and name of the queue that is told of records that were given up. Raises ServiceError where it is none."""
     match = QUEUE_ARN.fullmatch(arn)
     if match is None:
-        raise invalid(f"eventflow sends what a mapping gives up to SQS queues alone; DestinationConfig.OnFailure.Destination is {arn}.")
+        raise invalid(f"What a mapping gives up is told to SQS queues and S3 buckets alone; DestinationConfig.OnFailure.Destination is {arn}.")
     if match[3].endswith(".fifo"):
         raise invalid(f"DestinationConfig.OnFailure.Destination takes a standard queue, and {arn} is a FIFO queue.")
     return match[1], match[2], match[3]
+
+
+def failure_destination(arn: str | None) -> str | None:
+    """As the trigger names it."""
+    if not arn:
+        return None
+    bucket = BUCKET_ARN.fullmatch(arn)
+    return failure_queue(arn)[2] if bucket is None else f"bucket:{bucket[1]}"
 
 
 def trigger_of(function: FunctionName, source: Source, settings: Mapping[str, Any]) -> Trigger:
@@ -138,7 +147,6 @@ def queue_parameters(source: Source, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def stream_parameters(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
-    destination = settings["DestinationConfig"]["OnFailure"].get("Destination")
     return {
         "table": source.name,
         "stream": source.arn,
@@ -148,7 +156,7 @@ def stream_parameters(source: Source, settings: Mapping[str, Any]) -> dict[str, 
         "bisect_on_error": settings["BisectBatchOnFunctionError"],
         "maximum_retry_attempts": settings["MaximumRetryAttempts"],
         "maximum_record_age": settings["MaximumRecordAgeInSeconds"],
-        "on_failure": failure_queue(destination)[2] if destination else None,
+        "on_failure": failure_destination(settings["DestinationConfig"]["OnFailure"].get("Destination")),
         "tumbling_window": settings["TumblingWindowInSeconds"],
     }
 

@@ -15,7 +15,7 @@ from eventflow.errors import ServiceError
 from eventflow.function import LATEST, Function
 from eventflow.services.mappings import records
 from eventflow.services.mappings.declared import Declared, declared
-from eventflow.services.mappings.names import FunctionName, Source, function_name, source_of
+from eventflow.services.mappings.names import BUCKET, FunctionName, Source, function_name, source_of
 from eventflow.services.mappings.poller import Makings, Poller, Runner, Swept
 from eventflow.services.mappings.records import Record, State
 from eventflow.services.mappings.refusals import declared as declared_there
@@ -42,6 +42,7 @@ class Surroundings(Makings, Protocol):
 
     async def visibility(self, queue: str) -> int: ...
     async def stream(self, table: str, arn: str | None) -> str: ...
+    def has_bucket(self, name: str) -> bool: ...
     def runner(self) -> Runner: ...
 
 
@@ -217,7 +218,10 @@ class Mappings:
         except ServiceError as error:
             raise invalid(f"Stream not found: {record.source.arn}") from error
         destination = record.settings["DestinationConfig"]["OnFailure"].get("Destination")
-        if destination:
+        if destination and (bucket := BUCKET.fullmatch(destination)) is not None:
+            if not self._surroundings.has_bucket(bucket[1]):
+                raise invalid(f"The destination {destination} is invalid: there is no such bucket.")
+        elif destination:
             region, account, name = failure_queue(destination)
             if (region, account) != (self._region, self._account):
                 raise invalid(f"The destination {destination} is not of this account and region, which are {self._account} and {self._region}.")

@@ -33,10 +33,10 @@ class Hooks:
 class MappingTarget(FunctionTarget):
     """Call ``adopt`` before anything else."""
 
-    def adopt(self, named: FunctionName, trigger: Trigger, owner: str, cursor: Cursor, hooks: Hooks) -> None:
-        """``owner`` and ``cursor`` are the mapping's own."""
+    def adopt(self, named: FunctionName, trigger: Trigger, mapping: str, owner: str, cursor: Cursor, hooks: Hooks) -> None:
+        """``mapping`` is the mapping's UUID, ``owner`` and ``cursor`` are its own."""
         self.named, self.trigger = named, trigger
-        self.owner, self.cursor = owner, cursor
+        self.mapping, self.owner, self.cursor = mapping, owner, cursor
         self.function = str(named)
         self._hooks = hooks
         self._attempts: set[asyncio.Task[Any]] = set()
