@@ -25,7 +25,7 @@ HANDLER = (
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     with daemon(tmp_path_factory.mktemp("urls"), "") as process:
-        yield process.start("--gateway-port", "0")
+        yield process.start()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_urls_outlive_a_kill(process: DaemonProcess, client: Any) -> None:
     client.create_alias(FunctionName="page", Name="kept", FunctionVersion="1")
     alias = client.create_function_url_config(FunctionName="page", Qualifier="kept", AuthType="NONE")["FunctionUrl"]
     process.kill()
-    process.start("--gateway-port", "0")
+    process.start()
     again = process.client("lambda").get_function_url_config(FunctionName="page", Qualifier="kept")["FunctionUrl"]
     assert again.rpartition("/_url/")[2] == alias.rpartition("/_url/")[2]
     assert get(again)[1]["version"] == "1"

@@ -55,7 +55,7 @@ def test_powertools_in_environments(tmp_path: Path) -> None:
     import urllib.request
 
     with daemon(tmp_path, CODE) as running:
-        running.start("--gateway-port", "0")
+        running.start()
         with urllib.request.urlopen(f"{running.facts['gateway']}/prod/things/pot", timeout=DAEMON) as response:
             assert json.load(response) == {"name": "pot", "traced": False}
         first, second = (running.control("functions/once/invoke", {"payload": {"order": 1}})["payload"] for _ in range(2))

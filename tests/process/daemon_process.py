@@ -38,7 +38,8 @@ class DaemonProcess:
         self._clients: list[Any] = []
 
     def start(self, *flags: str, verb: str = "run", ready: bool = True) -> "DaemonProcess":
-        command = [sys.executable, "-X", "faulthandler", "-m", self.module, verb, str(self.app), "--state", str(self.state), "--port", "0", *flags]
+        ports = ["--port", "0", "--gateway-port", "0"]  # tests run side by side
+        command = [sys.executable, "-X", "faulthandler", "-m", self.module, verb, str(self.app), "--state", str(self.state), *ports, *flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, env={**os.environ, **self.variables}

@@ -44,7 +44,7 @@ def test_tokens_and_words(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_text(json.dumps(public_set(RSA)))
     issuer = Issuer(time.time())
     with daemon(tmp_path, CODE) as process:
-        process.start("--gateway-port", "0")
+        process.start()
         assert "not asked yet" in process.cli("status").stdout
         assert ask(process, "/token", authorization=f"Bearer {issuer.token()}") == (200, "ada")
         assert ask(process, "/token", authorization=issuer.token(key=OTHER_RSA))[0] == 401

@@ -88,7 +88,7 @@ def get(process: DaemonProcess, path: str) -> tuple[int, str]:
 
 def test_functions_answer_and_what_becomes_of_those_that_do_not_and_of_requests_under_way_at_a_stop(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
-        process.start("--gateway-port", "0")
+        process.start()
         assert get(process, "/version") == (200, "1")
         assert get(process, "/legacy/a/b") == (200, "/legacy/a/b")
         assert get(process, "/_url/own/x%20y") == (200, "/x%20y")
@@ -122,7 +122,7 @@ def is_let_end(process: DaemonProcess) -> None:
 @pytest.mark.slow
 def test_no_request_fails_while_functions_are_loaded_again(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
-        process.start("--gateway-port", "0", verb="dev")
+        process.start(verb="dev")
         answers: list[tuple[int, str]] = []
         done = threading.Event()
 
@@ -153,7 +153,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with daemon(tmp_path / "one", CODE) as first, daemon(tmp_path / "two", CODE) as second:
-        first.start("--gateway-port", "0")
+        first.start()
         port = str(urlsplit(first.facts["gateway"]).port)
         second.start("--gateway-port", port, ready=False)
         assert second.process is not None
@@ -173,7 +173,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     (tmp_path / "app").mkdir()
     with daemon(tmp_path / "app", CODE) as process:
-        process.start("--gateway-port", "0", "--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
+        process.start("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
         assert process.facts["gateway"].startswith("https://")
         with Client(process, ssl.create_default_context(cafile=str(certificate[0]))) as client:
             assert client.get("/version") == (200, "1")
@@ -187,7 +187,7 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path, certificate: tuple[P
     wrong(*certificate)
     (tmp_path / "app").mkdir()
     with daemon(tmp_path / "app", CODE) as process:
-        process.start("--gateway-port", "0", "--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), ready=False)
+        process.start("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), ready=False)
         assert process.process is not None
         assert process.process.wait(DAEMON) == 1
         assert "PEM" in process.log.read_text()
@@ -198,7 +198,7 @@ def test_mutual_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     (tmp_path / "app").mkdir()
     cert, key = map(str, certificate)
     with daemon(tmp_path / "app", CODE) as process:
-        process.start("--gateway-port", "0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", cert)
+        process.start("--tls-cert", cert, "--tls-key", key, "--tls-client-ca", cert)
         context = ssl.create_default_context(cafile=cert)
         with Client(process, context) as stranger, pytest.raises(OSError):
             stranger.get("/version")

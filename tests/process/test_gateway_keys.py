@@ -49,7 +49,7 @@ def written(process: DaemonProcess) -> bool:
 @pytest.mark.slow
 def test_a_key_and_its_use_outlive_stops_and_kills(tmp_path: Path) -> None:
     with daemon(tmp_path, CODE) as process:
-        process.start("--gateway-port", "0")
+        process.start()
         key = process.cli("keys", "made").stdout.strip()
         assert len(key) == 40
         assert [ask(process, "x" * 40), ask(process, key), ask(process, key)] == [403, 200, 200]
@@ -58,14 +58,14 @@ def test_a_key_and_its_use_outlive_stops_and_kills(tmp_path: Path) -> None:
         assert process.stop() == 0  # within the second in which counts are not written yet
         assert len((process.state / "logs" / "access" / "rest-default.log").read_text().splitlines()) == 4
 
-        process.start("--gateway-port", "0")
+        process.start()
         assert process.cli("keys", "made").stdout.strip() == key
         assert used(process) == 2
         assert [ask(process, key), ask(process, key)] == [200, 200]
         process.until(lambda: written(process), "the counts are written")
         process.kill()
 
-        process.start("--gateway-port", "0")
+        process.start()
         assert [ask(process, key), ask(process, key)] == [200, 429]
         lines = [json.loads(line) for line in process.cli("logs", "--access", "default").stdout.splitlines()]
         assert [line["status"] for line in lines[-2:]] == ["200", "429"]

@@ -85,7 +85,7 @@ def rest(event, context):
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     with daemon(tmp_path_factory.mktemp("streaming"), CODE) as running:
-        yield running.start("--gateway-port", "0")
+        yield running.start()
 
 
 def connect(process: DaemonProcess) -> http.client.HTTPConnection:

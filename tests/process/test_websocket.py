@@ -64,7 +64,7 @@ CHAT = """
 @pytest.fixture
 def notes(tmp_path: Path) -> Iterator[DaemonProcess]:
     with daemon(tmp_path, NOTES) as process:
-        process.start("--gateway-port", "0")
+        process.start()
         yield process
 
 
@@ -79,7 +79,7 @@ def contexts(process: DaemonProcess, name: str) -> list[dict[str, Any]]:
 
 def test_a_handler_reaches_its_connections_as_on_aws(tmp_path: Path) -> None:
     with daemon(tmp_path, CHAT) as process:
-        process.start("--gateway-port", "0")
+        process.start()
         with joined(process) as one, joined(process) as other:
             one.send(json.dumps({"action": "send", "text": "hello"}))
             assert [client.recv(PATIENCE) for client in (one, other)] == ["hello", "hello"]
@@ -98,10 +98,10 @@ def test_connections_of_a_killed_daemon_are_told_of_once_at_its_next_start(notes
         for client in (one, other):
             with pytest.raises(ConnectionClosed):
                 client.recv(PATIENCE)
-    notes.start("--gateway-port", "0")
+    notes.start()
     notes.until(lambda: len(ends(notes)) == 3, "those that were open are told of")
     notes.kill()
-    notes.start("--gateway-port", "0")
+    notes.start()
     with joined(notes):
         pass
     notes.until(lambda: len(ends(notes)) == 4, "the last is told of")
@@ -128,7 +128,7 @@ def test_a_stop_ends_connections_and_runs_disconnect(notes: DaemonProcess) -> No
 @pytest.mark.slow
 def test_connections_outlive_a_reload_and_get_the_new_code(tmp_path: Path) -> None:
     with daemon(tmp_path, NOTES) as process:
-        process.start("--gateway-port", "0", verb="dev")
+        process.start(verb="dev")
         with joined(process) as client:
             client.send('{"action": "version"}')
             assert client.recv(PATIENCE) == "VERSION"
@@ -159,16 +159,16 @@ def test_the_aws_endpoint_takes_what_is_signed_for_a_connection(notes: DaemonPro
 def test_a_daemon_that_dies_while_it_tells_of_an_end_has_told_of_it_once(tmp_path: Path, point: str) -> None:
     with daemon(tmp_path, NOTES) as process:
         process.variables[TEST_KILL_AT] = f"{point} 1 {tmp_path / 'mark'}"
-        process.start("--gateway-port", "0")
+        process.start()
         with joined(process):
             pass
         assert process.process is not None
         assert process.process.wait(DAEMON) == -signal.SIGKILL
         del process.variables[TEST_KILL_AT]
-        process.start("--gateway-port", "0")
+        process.start()
         process.until(lambda: process.rows("disconnect"), "the end is told of")
         assert process.stop() == 0
         ends = contexts(process, "disconnect")
         assert len({end["connectionId"] for end in ends}) == 1
-        process.start("--gateway-port", "0")
+        process.start()
         assert len(process.events(function="note")) == 1

@@ -35,7 +35,7 @@ class WebSample:
         self.process = process
         self.folder = folder
         process.app = folder / "app.py"
-        process.start("--gateway-port", "0")
+        process.start()
 
     @property
     def url(self) -> str:

@@ -293,7 +293,7 @@ def test_eventflow_runs_the_template(exported: Path, tmp_path: Path) -> None:
     """In a daemon: decorated handlers of a build, whose stand-ins give way to eventflow's own modules."""
     with daemon(tmp_path, "") as running:
         running.app = exported / "template.yaml"
-        running.start("--gateway-port", "0")
+        running.start()
         answers = {
             name: running.control(f"functions/{name}/invoke", {"payload": {"Records": [1, 2]}})["payload"] for name in ("picture", "deep-one", "note")
         }

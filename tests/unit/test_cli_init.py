@@ -38,7 +38,7 @@ def test_a_new_sam_application_runs(tmp_path: Path) -> None:
     run(str(tmp_path / "words"), "--template", "sam")
     with daemon(tmp_path, "") as running:
         running.app = tmp_path / "words" / "template.yaml"
-        running.start("--gateway-port", "0")
+        running.start()
         for times in (1, 2):
             asked = urllib.request.Request(f"{running.facts['gateway']}/words/hello", method="POST")
             with urllib.request.urlopen(asked, timeout=DAEMON) as response:
