@@ -1,11 +1,14 @@
 """Functions made by Lambda's API in several languages: a warm invocation over HTTP, and the start of an environment, beside a function of the
-application in the same daemon, the same server's bare echo, and a new interpreter of the language."""
+application in the same daemon, the same server's bare echo, a new interpreter of the language, MiniStack's warm Lambda, and awslambdaric on a socket
+that answers at once."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -13,27 +16,49 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
+from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ministack_peer, runtime_stub
 from benchmarks.echo import echo_server
 from benchmarks.invoke import target
 from benchmarks.measure import Figure, Value
 from benchmarks.throughput import CODE
-from benchmarks.wrk import Target, medians
+from benchmarks.wrk import Target, load, medians
 from tests.process.daemon_process import DaemonProcess, daemon
 
 PYTHON = f"python3.{sys.version_info.minor}"
 ROLE = "arn:aws:iam::000000000000:role/any"
 STARTS = 11
-#: Runtime, handler and files of each function; those whose programs are not here are left out.
+#: The distributions in the package of a function with libraries, which imports them at once.
+LIBRARIES = ("aws-lambda-powertools", "jmespath", "typing-extensions")
+IMPORTS = "from aws_lambda_powertools.event_handler import APIGatewayRestResolver\nfrom aws_lambda_powertools.utilities.batch import BatchProcessor\n"
 RIC = f"#!/bin/sh\nexec {sys.executable} -m awslambdaric app.handler\n"
-FUNCTIONS: dict[str, tuple[str, str, Mapping[str, str]]] = {
-    "Python": (PYTHON, "app.handler", {"app.py": "def handler(event, context): return None\n"}),
-    "Node": ("nodejs20.x", "index.handler", {"index.js": "exports.handler = async () => null\n"}),
-    "awslambdaric": ("provided.al2023", "app.handler", {"bootstrap": RIC, "app.py": "def handler(event, context): return None\n"}),
+#: Each answers with the number of its process, so that it can be ended.
+HANDLER = "import os\ndef handler(event, context): return os.getpid()\n"
+
+
+def vendored() -> dict[str, bytes]:
+    """What ``pip install -t`` would have written."""
+    found = [file for name in LIBRARIES for file in files_of(name) or () if file.suffix in (".py", ".so") or file.name == "RECORD"]
+    return {str(file): file.locate().read_bytes() for file in found if ".." not in file.parts}
+
+
+#: Runtime, handler and files of each function; those whose programs are not here are left out.
+FUNCTIONS: dict[str, tuple[str, str, Mapping[str, str | bytes]]] = {
+    "Python": (PYTHON, "app.handler", {"app.py": HANDLER}),
+    "Python-with-Powertools": (PYTHON, "app.handler", {"app.py": IMPORTS + HANDLER, **vendored()}),
+    "Node": ("nodejs20.x", "index.handler", {"index.js": "exports.handler = async () => process.pid\n"}),
+    "awslambdaric": ("provided.al2023", "app.handler", {"bootstrap": RIC, "app.py": HANDLER}),
 }
-FRESH = {"Python": [sys.executable, "-c", "0"], "Node": ["node", "-e", "0"], "awslambdaric": [sys.executable, "-c", "import awslambdaric.bootstrap"]}
+#: A new interpreter of the language that loads the same.
+FRESH = {
+    "Python": [sys.executable, "-c", "0"],
+    "Python-with-Powertools": [sys.executable, "-c", IMPORTS],
+    "Node": ["node", "-e", "0"],
+    "awslambdaric": [sys.executable, "-c", "import awslambdaric.bootstrap"],
+}
 
 
 def available(name: str) -> bool:
@@ -44,7 +69,7 @@ def available(name: str) -> bool:
     return True
 
 
-def archive(files: Mapping[str, str]) -> bytes:
+def archive(files: Mapping[str, str | bytes]) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as out:
         for name, text in files.items():
@@ -65,22 +90,23 @@ def warm_target(process: DaemonProcess, name: str, folder: Path) -> Target:
     return target(url, folder / f"{name}.lua", credentials["access_key_id"], credentials["secret_access_key"])
 
 
-def first_and_second(client: Any, name: str) -> tuple[float, float]:
-    """Milliseconds of the first invocation after a change of the settings, which ends all environments, and of the next one."""
-    client.update_function_configuration(FunctionName=name, Description=f"{time.monotonic_ns()}")
-    took = []
-    for _ in range(2):
-        begin = time.perf_counter()
-        client.invoke(FunctionName=name)["Payload"].read()
-        took.append((time.perf_counter() - begin) * 1000)
-        time.sleep(0.05)
-    return took[0], took[1]
+def timed(client: Any, name: str) -> tuple[int, float]:
+    """What an invocation answers, which is its process, and its milliseconds."""
+    begin = time.perf_counter()
+    pid = int(client.invoke(FunctionName=name)["Payload"].read())
+    return pid, (time.perf_counter() - begin) * 1000
 
 
 def start_of(client: Any, name: str) -> float:
-    """The median of what a first invocation takes longer than a second one."""
-    runs = [first_and_second(client, name) for _ in range(STARTS)]
-    return statistics.median(first - second for first, second in runs)
+    """The median in milliseconds of what a first invocation takes longer than a second one. Before it the function's process is ended."""
+    pid, _ = timed(client, name)
+    runs = []
+    for _ in range(STARTS + 2):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.25)
+        (pid, first), (_, second) = timed(client, name), timed(client, name)
+        runs.append(first - second)
+    return statistics.median(runs[2:])  # libraries are loaded in advance from the second start on
 
 
 def fresh(name: str) -> float:
@@ -91,6 +117,17 @@ def fresh(name: str) -> float:
         subprocess.run(FRESH[name], check=True, capture_output=True)
         took.append((time.perf_counter() - begin) * 1000)
     return statistics.median(took)
+
+
+def ministack() -> tuple[Value, ...]:
+    """The same through MiniStack, at one client."""
+    program = ministack_peer.command()
+    if program is None:
+        print("skipped: MiniStack is not installed (make setup-bench)", flush=True)
+        return ()
+    with ministack_peer.ministack(program) as url, tempfile.TemporaryDirectory() as folder:
+        address = f"{url}/2015-03-31/functions/noop/invocations"
+        return (Value(ministack_peer.NAME, load(target(address, Path(folder) / "peer.lua", "test", "test"), 1).p50),)
 
 
 def figures() -> list[Figure]:
@@ -107,9 +144,16 @@ def figures() -> list[Figure]:
             client.invoke(FunctionName=name)["Payload"].read()
         bare = Target(f"{echo}/2015-03-31/functions/noop/invocations", warm_target(process, "noop", folder).script)
         loads = medians([bare, warm_target(process, "noop", folder), *(warm_target(process, name, folder) for name in names)], 1)
-        begun = {name: start_of(client, name) for name in names}
+        begun, new = {}, {}
+        for name in names:
+            begun[name], new[name] = start_of(client, name), fresh(name)
         process.stop()
     echoed, application = loads[0].p50, loads[1].p50
+    limits = {"Python": "python -c 0", "Python-with-Powertools": "python -c 'from aws_lambda_powertools ...'", "Node": "node -e 0"}
+    limits["awslambdaric"] = "python -c 'import awslambdaric.bootstrap'"
+    peers: dict[str, tuple[Value, ...]] = dict.fromkeys(names, ()) | {"Python": ministack()}
+    if "awslambdaric" in names:
+        peers["awslambdaric"] = (Value("awslambdaric on a socket that answers at once", runtime_stub.round_trip()),)
     found = [
         Figure(
             f"warm invocation, {name}, one client, p50",
@@ -117,12 +161,11 @@ def figures() -> list[Figure]:
             one.p50,
             limit=echoed,
             limit_name="bare echo on the same server",
-            peers=(Value("a function of the application", application),),
+            peers=(Value("a function of the application", application), *peers[name]),
         )
         for name, one in zip(names, loads[2:], strict=True)
     ]
     found += [
-        Figure(f"start of an environment, {name}, beyond a warm one", "ms", begun[name], limit=fresh(name), limit_name=" ".join(FRESH[name][-2:]))
-        for name in names
+        Figure(f"start of an environment, {name}, beyond a warm one", "ms", begun[name], limit=new[name], limit_name=limits[name]) for name in names
     ]
     return found
