@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import re
@@ -120,6 +121,8 @@ class Control:
             if match and method == scope["method"]:
                 # The bytes are not kept beside what they say: a request may be large, and wait for its function or the disk.
                 body = bulk(body) if action == self._emit else parsed(body)
+                if action == self._invoke and (body or {}).get("debug_port") is not None:
+                    return await self._debug(unquote(match[1]), body, receive)
                 return await action(*map(unquote, match.groups()), query=query, body=body)
         raise ControlError(
             404, f"There is no {scope['method']} {scope['path']} in the control API; this daemon and the command line may be of different versions."
@@ -152,20 +155,26 @@ class Control:
             request_id = await self._dispatcher.emit(function, payload, source="eventflow invoke")
             return {"status_code": 202, "request_id": request_id}
         request_id = self._dispatcher.new_id()
-        port = (body or {}).get("debug_port")
-        if port is None:
-            outcome = await self._dispatcher.invoke(function, payload, request_id=request_id)
-        else:
-            outcome = await self._debug(function, payload, port, request_id)
-        if outcome.status is Status.SYSTEM_ERROR:
-            raise ControlError(500, outcome.error_message or "The function could not be run.")
-        return answer(outcome, request_id)
+        return answer(await self._dispatcher.invoke(function, payload, request_id=request_id), request_id)
 
-    async def _debug(self, function: str, payload: bytes, port: Any, request_id: str) -> Outcome:
+    async def _debug(self, function: str, body: Mapping[str, Any], receive: Receive) -> Any:
+        """Invoke with a debugger, for as long as the caller waits: there is no time limit that would end it for nobody."""
+        port, request_id = body["debug_port"], self._dispatcher.new_id()
         if self._debugging is None or not isinstance(port, int):
             raise ControlError(400, "debug_port takes the number of a port.")
+        payload = json.dumps(body.get("payload")).encode()
+        invoking = asyncio.ensure_future(self._debugging.invoke(self._named(function), payload, port, request_id))
+        leaving = asyncio.ensure_future(left(receive))
         try:
-            return await self._debugging.invoke(function, payload, port, request_id)
+            await asyncio.wait({invoking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not invoking.done():
+                invoking.cancel()
+        try:
+            return answer(await invoking, request_id)
+        except asyncio.CancelledError:
+            raise ControlError(499, f"The caller left; the invocation of {function} that it had debugged was ended.") from None
         except DebuggingRefused as error:
             raise ControlError(400, str(error)) from error
 
@@ -269,7 +278,15 @@ def number(text: str, name: str) -> int:
     return int(text)
 
 
+async def left(receive: Receive) -> None:
+    """Return when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def answer(outcome: Outcome, request_id: str) -> dict[str, Any]:
+    if outcome.status is Status.SYSTEM_ERROR:
+        raise ControlError(500, outcome.error_message or "The function could not be run.")
     return {
         "status_code": 200,
         "request_id": request_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -34,7 +35,7 @@ class Debugging:
 
     async def invoke(self, name: str, payload: bytes, port: int, request_id: str) -> Outcome:
         """The outcome of one invocation, in whose process debugpy listens on this port of loopback. Raises DebuggingRefused where that cannot be,
-        UnknownFunction and Throttled."""
+        UnknownFunction and Throttled. Cancelled, it ends the process."""
         function = self._dispatcher.lane(name).function
         self._check(function, port)
         debugged = replace(
@@ -52,6 +53,9 @@ class Debugging:
         try:
             self._pool.put(debugged, self._pool.nursery_of(function.key))
             return await self._dispatcher.invoke(debugged.key, payload, request_id=request_id, arn=self._arn(function.name))
+        except asyncio.CancelledError:
+            self._pool.kill(debugged.key)
+            raise
         finally:
             self._dispatcher.remove(debugged.key)
             self._pool.remove(debugged.key)

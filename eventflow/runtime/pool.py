@@ -110,6 +110,12 @@ class Pool:
         """Run a function no more; what runs ends as it began, and callers that wait are told."""
         self._drop(key, f"The function {key} was deleted.")
 
+    def kill(self, key: str) -> None:
+        """End a function's environments with what they run."""
+        crew = self._crews.get(key)
+        for environment in list(crew.environments) if crew is not None else ():
+            environment.kill()
+
     def nursery_of(self, key: str) -> Nursery | None:
         """The zygote that a function's environments are forked from now."""
         crew = self._crews.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -164,6 +165,26 @@ def test_a_debugger_stops_in_a_function(running: DaemonProcess, request: pytest.
 
     running.until(bound, "nobody listens on the port any more")
     port_is_free.close()
+
+
+@pytest.mark.slow
+def test_who_gives_up_waiting_ends_the_environment(running: DaemonProcess) -> None:
+    port = free_port()
+    asking = invoke(running, port, "add", "--payload", '{"a": 1}')
+    Dap(port).close()  # it listens, and nobody attaches
+    asking.send_signal(signal.SIGINT)
+    asking.communicate(timeout=DAEMON)
+
+    def refused() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    running.until(refused, "the environment has ended")
+    asking = invoke(running, port, "add", "--payload", '{"a": 1}')
+    client = Dap(port)
+    client.attach(running.app)
+    assert json.loads(asking.communicate(timeout=DAEMON)[0])["total"] == 2
+    client.close()
 
 
 @pytest.mark.slow
