@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,28 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from eventflow.cli.export_sam import sam
-from eventflow.errors import EventflowError, LoadError
-from eventflow.manifest import Manifest, resolve_triggers
-from eventflow.settings import Settings, inherited_variables, read_settings
+from eventflow.cli.importing import declared
+from eventflow.errors import EventflowError
+from eventflow.manifest import resolve_triggers
+from eventflow.settings import Settings, read_settings
 from eventflow.source import folder_of
 
 if TYPE_CHECKING:
     from eventflow.gateway.apis import Api
 
-#: Imports an application in a process of its own, in which standard output belongs to us alone.
-LOADER = """
-import json, os, sys
-answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-from eventflow.app import load
-from eventflow.errors import EventflowError
-try:
-    json.dump({"manifest": load(sys.argv[1]).manifest().to_json()}, answer)
-except EventflowError as error:
-    json.dump({"error": str(error)}, answer)
-"""
 PROTOCOLS = ("HTTP", "REST")
-SECONDS = 60
 
 
 @click.group()
@@ -55,7 +41,7 @@ def openapi(app: str, api: str | None, public: bool, output: Path | None) -> Non
     from eventflow.gateway.openapi.export import document
 
     settings = read_settings(folder_of(app))
-    manifest = manifest_of(app, settings)
+    manifest, _awaited = declared(app, settings)
     found = chosen(described(manifest.app, settings.account_id, manifest.resources, resolve_triggers(manifest)), api)
     servers = [server(stage, settings) for stage in found]
     text = json.dumps(document(found[0], settings.account_id, settings.region, *servers, extensions=not public), indent=2)
@@ -66,23 +52,6 @@ def openapi(app: str, api: str | None, public: bool, output: Path | None) -> Non
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise EventflowError(f"{output} cannot be written: {error.strerror}. Name another file with --output.") from error
-
-
-def manifest_of(app: str, settings: Settings) -> Manifest:
-    """What the application declares. Raises LoadError."""
-    aws = {"AWS_REGION": settings.region, "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    variables = {**inherited_variables(), **aws, "EVENTFLOW_LOCAL": "1"}
-    words = [sys.executable, "-c", LOADER, app]
-    try:
-        done = subprocess.run(words, env=variables, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
-        answer = json.loads(done.stdout)
-    except subprocess.TimeoutExpired as error:
-        raise LoadError(f"{app} has not been imported after {SECONDS} s.") from error
-    except ValueError as error:
-        raise LoadError(f"{app} cannot be imported: its process ended with {done.returncode}; what it said is above.") from error
-    if "error" in answer:
-        raise LoadError(answer["error"])
-    return Manifest.from_json(answer["manifest"])
 
 
 def chosen(apis: Sequence[Api], name: str | None) -> Sequence[Api]:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from eventflow.errors import EventflowError, LoadError
-from eventflow.manifest import Manifest, resolve_triggers
-from eventflow.settings import Settings, inherited_variables, read_settings
+from eventflow.cli.importing import declared
+from eventflow.errors import EventflowError
+from eventflow.manifest import resolve_triggers
+from eventflow.settings import read_settings
 from eventflow.source import folder_of, locate
 
-#: Imports an application in a process of its own; standard output belongs to us alone. Also tells which handlers are coroutine functions.
-LOADER = """
-import inspect, json, os, sys
-answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-from eventflow.app import load
-from eventflow.errors import EventflowError
-try:
-    loaded = load(sys.argv[1])
-    manifest = loaded.manifest()
-    handlers = {one.name: inspect.unwrap(loaded.app.handler(one.name)) for one in manifest.functions}
-    asked = {name: inspect.iscoroutinefunction(one) for name, one in handlers.items()}
-    json.dump({"manifest": manifest.to_json(), "awaited": [name for name, is_so in asked.items() if is_so]}, answer)
-except EventflowError as error:
-    json.dump({"error": str(error)}, answer)
-"""
-SECONDS = 60
 TEMPLATE, CODE = "template.yaml", "code"
 #: The first line of a template, by which an output directory of ours is known again.
 MARK = "# Written by `eventflow export sam`. "
@@ -59,7 +40,7 @@ def sam(app: str, output: Path, lenient: bool) -> None:
     source = locate(app)
     if source.template is not None:
         raise EventflowError(f"{source.template} is a template already; what is exported is an application in Python.")
-    manifest, awaited = loaded(app, settings)
+    manifest, awaited = declared(app, settings)
     texts, entries = handlers(manifest, awaited)
     apis = described(manifest.app, settings.account_id, manifest.resources, resolve_triggers(manifest))
     draft = write(manifest, texts, ApiWriter(apis))
@@ -82,22 +63,6 @@ def sam(app: str, output: Path, lenient: bool) -> None:
         click.echo(f"Of this machine alone: {line}", err=True)
     for line in draft.left:
         click.echo(f"Left out: {line}", err=True)
-
-
-def loaded(app: str, settings: Settings) -> tuple[Manifest, Sequence[str]]:
-    """What the application declares, and the functions whose handlers are coroutine functions. Raises LoadError."""
-    aws = {"AWS_REGION": settings.region, "AWS_DEFAULT_REGION": settings.region, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    variables = {**inherited_variables(), **aws, "EVENTFLOW_LOCAL": "1"}
-    try:
-        done = subprocess.run([sys.executable, "-c", LOADER, app], env=variables, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
-        answer = json.loads(done.stdout)
-    except subprocess.TimeoutExpired as error:
-        raise LoadError(f"{app} has not been imported after {SECONDS} s.") from error
-    except ValueError as error:
-        raise LoadError(f"{app} cannot be imported: its process ended with {done.returncode}; what it said is above.") from error
-    if "error" in answer:
-        raise LoadError(answer["error"])
-    return Manifest.from_json(answer["manifest"]), answer["awaited"]
 
 
 class replaced:  # noqa: N801 - it reads as what it does

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from eventflow.cli.export_sam import loaded
+from eventflow.cli.importing import declared
 from eventflow.cli.main import cli
 from eventflow.function import Function
 from eventflow.gateway.composition import described
@@ -69,7 +69,7 @@ def back(exported: Path) -> Manifest:
 @pytest.fixture(scope="module")
 def there(exported: Path) -> Manifest:
     """The application that was exported."""
-    manifest, _awaited = loaded(str(exported.parent / "app.py"), Settings(exported, exported))
+    manifest, _awaited = declared(str(exported.parent / "app.py"), Settings(exported, exported))
     return manifest
 
 
