@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from eventflow.cors_members import CORS_MEMBERS
 from eventflow.errors import EventflowError, ServiceError, SettingError
 from eventflow.gateway.apis import URL_PATH
 from eventflow.gateway.cors import Cors
 from eventflow.services.functions.records import Url
 from eventflow.trigger import Resource
-
-CORS_MEMBERS = {
-    "AllowCredentials": "allow_credentials",
-    "AllowHeaders": "allow_headers",
-    "AllowMethods": "allow_methods",
-    "AllowOrigins": "allow_origins",
-    "ExposeHeaders": "expose_headers",
-    "MaxAge": "max_age",
-}
 
 
 class FunctionUrls:

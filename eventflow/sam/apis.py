@@ -9,6 +9,7 @@ from typing import Any
 
 from eventflow.api_ids import api_id
 from eventflow.sam.addresses import GATEWAY, local_addresses
+from eventflow.sam.cors import cors_options
 from eventflow.sam.openapi import document_of
 from eventflow.sam.plan import Plan
 from eventflow.sam.properties import Properties
@@ -102,18 +103,7 @@ def http_api(plan: Plan, resource: Declared) -> None:
     said.ignore("Name", "Description", "Tags", "FailOnWarnings", "Version", "BasePath", "IpAddressType")
     said.only("ProtocolType", "HTTP", why="a template's WebSocket API is not read yet; declare it in Python with WebSocket triggers.")
     said.only("DisableExecuteApiEndpoint", False, "false", why="an API always has its address.")
-    cors, options = said.at("CorsConfiguration"), {}
-    given = {
-        "allow_origins": cors.take("AllowOrigins"),
-        "allow_methods": cors.take("AllowMethods"),
-        "allow_headers": cors.take("AllowHeaders"),
-        "expose_headers": cors.take("ExposeHeaders"),
-        "max_age": cors.number("MaxAge"),
-        "allow_credentials": cors.truth("AllowCredentials") or None,
-    }
-    if "CorsConfiguration" in said:
-        options["cors"] = {option: value for option, value in given.items() if value is not None}
-    add_api(plan, resource, said, options)
+    add_api(plan, resource, said, cors_options(said, "CorsConfiguration"))
 
 
 def add_api(plan: Plan, resource: Declared, said: Properties, options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from eventflow.errors import SettingError
 from eventflow.function import Destination
 from eventflow.sam.code import inline_code, local_code
+from eventflow.sam.cors import cors_options
 from eventflow.sam.plan import Plan
 from eventflow.sam.problems import TemplateError
 from eventflow.sam.properties import Properties
@@ -161,18 +162,7 @@ def url(plan: Plan, resource: Declared) -> None:
     said = plan.properties(resource)
     said.ignore("Qualifier")
     name = owner(plan, said, "TargetFunctionArn")
-    cors = said.at("Cors")
-    given = {
-        "allow_origins": cors.take("AllowOrigins"),
-        "allow_methods": cors.take("AllowMethods"),
-        "allow_headers": cors.take("AllowHeaders"),
-        "expose_headers": cors.take("ExposeHeaders"),
-        "max_age": cors.number("MaxAge"),
-        "allow_credentials": cors.truth("AllowCredentials") or None,
-    }
-    options: dict[str, Any] = {"auth": said.text("AuthType", "AWS_IAM"), "invoke_mode": said.text("InvokeMode", "BUFFERED")}
-    if "Cors" in said:
-        options["cors"] = {option: value for option, value in given.items() if value is not None}
+    options = {"auth": said.text("AuthType", "AWS_IAM"), "invoke_mode": said.text("InvokeMode", "BUFFERED"), **cors_options(said, "Cors")}
     said.finish()
     if name is not None:
         plan.functions[name]["url"] = options

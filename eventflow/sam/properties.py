@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,6 +56,15 @@ class Properties:
             self.wrong(name, f"{value!r} is refused: it takes true or false.")
             return default
         return value
+
+    def json(self, name: str) -> Any:
+        """A text of JSON as its value; what is no text is taken as it is."""
+        value = self.take(name)
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.wrong(name, f"it is not JSON: {error}.")
+            return None
 
     def listed(self, name: str) -> list[Any]:
         """A list; one value in its place is taken as a list of one, as CloudFormation does."""

@@ -158,7 +158,7 @@ def rule_target(plan: Plan, target: Properties) -> tuple[str, str, Any] | None:
     target.ignore("Id", "RoleArn")
     arn = target.take("Arn")
     function = plan.function_named(arn)
-    payload = json_of(target, "Input")
+    payload = target.json("Input")
     policy = target.at("RetryPolicy")
     policy.ignore("MaximumRetryAttempts", "MaximumEventAgeInSeconds")  # of reaching the function, which is in the same transaction here
     target.at("DeadLetterConfig").ignore("Arn")  # for what never reaches it
@@ -173,18 +173,6 @@ def bus_name(plan: Plan, said: Properties) -> str:
     value = said.text("EventBusName", "default") or "default"
     found = plan.named(value)
     return found.name if found is not None and found.kind == "bus" else value
-
-
-def json_of(said: Properties, member: str) -> Any:
-    """A text of JSON as its value; what is no text is taken as it is."""
-    value = said.take(member)
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        said.wrong(member, f"it is not JSON: {error}.")
-        return None
 
 
 def schedule(plan: Plan, resource: Declared) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from eventflow.errors import SettingError
@@ -47,16 +48,13 @@ def queue(plan: Plan, resource: Declared) -> None:
     """AWS::SQS::Queue."""
     said, name = plan.properties(resource), plan.stack.physical(resource.id)
     said.ignore("QueueName", "Tags")
-    try:
-        check_queue_name(name)
-    except SettingError as error:
-        said.wrong("QueueName", str(error))
+    check_name(said, "QueueName", name, check_queue_name)
     fifo = said.truth("FifoQueue", name.endswith(".fifo"))
     if fifo != name.endswith(".fifo"):
         said.wrong("FifoQueue", f"the name {name!r} says otherwise: a FIFO queue's name ends in .fifo.")
     attributes = {member: text_of(said.take(member)) for member in QUEUE_ATTRIBUTES if member in said}
     options: dict[str, Any] = {}
-    redrive = json_member(said, "RedrivePolicy")
+    redrive = said.json("RedrivePolicy")
     if redrive is not None:
         policy = Properties(f"{said.where}.RedrivePolicy", redrive, plan.problems)
         target = plan.named(policy.take("deadLetterTargetArn"))
@@ -66,7 +64,7 @@ def queue(plan: Plan, resource: Declared) -> None:
             policy.wrong("", "it takes deadLetterTargetArn, the ARN of a queue, and maxReceiveCount.")
         else:
             options |= {"dead_letter_queue": target.name, "max_receive_count": receives}
-    allow = json_member(said, "RedriveAllowPolicy")
+    allow = said.json("RedriveAllowPolicy")
     if allow is not None:
         attributes["RedriveAllowPolicy"] = json.dumps(allow)
     said.only("SqsManagedSseEnabled", False, "false", why="messages are not encrypted.")
@@ -76,13 +74,12 @@ def queue(plan: Plan, resource: Declared) -> None:
     plan.add("queue", name, options)
 
 
-def json_member(said: Properties, member: str) -> Any:
-    value = said.take(member)
+def check_name(said: Properties, member: str, name: str, check: Callable[[str], object]) -> None:
+    """``check`` raises SettingError for a name that the service refuses, which is a problem of ``member``."""
     try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
-        said.wrong(member, f"it is not JSON: {error}.")
-        return None
+        check(name)
+    except SettingError as error:
+        said.wrong(member, str(error))
 
 
 def text_of(value: Any) -> str:
@@ -130,10 +127,7 @@ def bucket(plan: Plan, resource: Declared) -> None:
     """AWS::S3::Bucket; its notifications to functions are triggers."""
     said, name = plan.properties(resource), plan.stack.physical(resource.id)
     said.ignore("BucketName", "Tags")
-    try:
-        check_bucket_name(name)
-    except SettingError as error:
-        said.wrong("BucketName", str(error))
+    check_name(said, "BucketName", name, check_bucket_name)
     for member in ("PublicAccessBlockConfiguration", "OwnershipControls", "AccessControl"):
         if member in said:
             said.ignore(member)

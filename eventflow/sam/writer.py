@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventflow.cors_members import CORS_MEMBERS
 from eventflow.errors import EventflowError
 from eventflow.function import LATEST, STREAMED, Destination, Function
 from eventflow.manifest import Manifest
@@ -20,14 +21,6 @@ DESCRIPTION = "{app}, written by `eventflow export sam`: write it again rather t
 POLICY = "Application"
 #: Leads to the newest version of a function with SnapStart.
 ALIAS = "live"
-CORS = {
-    "allow_origins": "AllowOrigins",
-    "allow_methods": "AllowMethods",
-    "allow_headers": "AllowHeaders",
-    "expose_headers": "ExposeHeaders",
-    "max_age": "MaxAge",
-    "allow_credentials": "AllowCredentials",
-}
 
 
 @dataclass
@@ -157,7 +150,7 @@ def url(draft: Draft, function: Function) -> dict[str, Any]:
         draft.cannot(f"Function {function.name}, url", "Lambda's own Python runtime streams no responses; invoke_mode is BUFFERED there.")
     cors = options.get("cors")
     if cors:
-        found["Cors"] = {member: cors[option] for option, member in CORS.items() if cors.get(option) not in (None, [], ())}
+        found["Cors"] = {member: cors[option] for member, option in CORS_MEMBERS.items() if cors.get(option) not in (None, [], ())}
     return found
 
 

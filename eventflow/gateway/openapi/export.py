@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eventflow.cors_members import CORS_MEMBERS
 from eventflow.errors import SettingError
 from eventflow.gateway.apis import LONGEST, LONGEST_STREAM, Api, Route
 from eventflow.gateway.authorizers.settings import IAM, NONE
@@ -19,14 +20,8 @@ from eventflow.gateway.validation import JSON
 VERSION = "3.1.0"
 #: What the members of a validator are in AWS's words: body, parameters.
 VALIDATORS = {"body": (True, False), "params": (False, True), "all": (True, True)}
-CORS = {
-    "allowOrigins": "allow_origins",
-    "allowMethods": "allow_methods",
-    "allowHeaders": "allow_headers",
-    "exposeHeaders": "expose_headers",
-    "maxAge": "max_age",
-    "allowCredentials": "allow_credentials",
-}
+#: OpenAPI documents begin the names of the members of CORS with small letters.
+CORS = {f"{member[0].lower()}{member[1:]}": option for member, option in CORS_MEMBERS.items()}
 MESSAGE = {"application/json": {"schema": {"type": "object", "properties": {"message": {"type": ["string", "null"]}}}}}
 ANSWER = {"description": "What the function answers."}
 REFUSALS = {"400": "The request is not valid.", "401": "Who asks is not known.", "403": "Who asks may not.", "429": "Too many requests, for now."}
