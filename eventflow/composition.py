@@ -41,6 +41,7 @@ from eventflow.services.objects import Objects
 from eventflow.services.objects.declaration import configure
 from eventflow.services.queues import Queues
 from eventflow.services.schedules import DaemonTargets, Schedules
+from eventflow.services.schedules.declaration import declare_schedules
 from eventflow.services.tables import Tables
 from eventflow.services.tables.declaration import declare
 from eventflow.target import FunctionTarget, Sources, owner_of
@@ -159,6 +160,9 @@ class Core:
         if rules or not manifest.module:  # a template may have had rules before
             named = {(one.options["bus"], one.options["name"]): (one.options["rule"], one.options["targets"]) for one in rules}
             await declare_rules(self.buses.catalog, self.region, manifest.app, named)
+        schedules = {resource.name: resource.options for resource in manifest.resources if resource.kind == "schedule"}
+        if schedules or not manifest.module:
+            await declare_schedules(self.schedules, self.region, manifest.app, schedules)
         await self.buses.keep_subscriptions({owner_of(function, trigger) for function, trigger in triggers if trigger.kind == "bus"})
 
     async def _ensure(self, resource: Resource) -> None:
@@ -187,8 +191,8 @@ class Core:
             await self.buses.catalog.ensure(self.region, name)
         elif resource.kind in ("api", "url", "api_key", "authorizer", "route", "usage_plan"):
             return  # the gateway has it (eventflow/gateway): there is nothing to make
-        elif resource.kind in ("role", "policy", "rule"):
-            return  # roles and policies are kept with the application and not enforced yet, rules are declared all at once
+        elif resource.kind in ("role", "policy", "rule", "schedule"):
+            return  # roles and policies are kept with the application and not enforced yet, rules and schedules are declared all at once
         else:
             raise LoadError(f"The application needs a {resource.kind} named {name!r}; eventflow has buckets, queues, tables and buses.")
 

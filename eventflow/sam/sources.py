@@ -1,4 +1,4 @@
-"""What starts functions: event source mappings, rules of buses and schedules, each as a trigger."""
+"""What starts functions: event source mappings and rules of buses, each as a trigger where one does what they say."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 from eventflow.sam.plan import Plan
 from eventflow.sam.properties import Properties
 from eventflow.sam.stack import Declared
+from eventflow.sam.targets import delivery
 
 DEFAULT_VISIBILITY = 30
-TARGET_MEMBERS = ("Id", "Input", "InputPath", "InputTransformer", "RetryPolicy", "DeadLetterConfig", "SqsParameters")
+TARGET_MEMBERS = ("Id", "Input", "InputPath", "InputTransformer", "SqsParameters")
+#: What of a target no trigger does.
+RULE_MEMBERS = ("InputPath", "InputTransformer", "RetryPolicy", "DeadLetterConfig")
 
 
 def mapping(plan: Plan, resource: Declared) -> None:
@@ -132,7 +135,7 @@ def rule(plan: Plan, resource: Declared) -> None:
 
 def needs_rule(target: Properties, pattern: Any) -> bool:
     """Whether the target asks for what only a rule of EventBridge's does."""
-    return any(member in target for member in ("InputPath", "InputTransformer", "DeadLetterConfig")) or (pattern is not None and "Input" in target)
+    return any(member in target for member in RULE_MEMBERS) or (pattern is not None and "Input" in target)
 
 
 def target_of(plan: Plan, target: Properties) -> dict[str, Any] | None:
@@ -144,7 +147,7 @@ def target_of(plan: Plan, target: Properties) -> dict[str, Any] | None:
         if not plan.stack.is_absent(arn):
             target.absent("Arn", f"{arn!r}: the target of a rule is a function of this template, or a queue, bus or log group of this account.")
         return None
-    members = {name: target.take(name) for name in TARGET_MEMBERS if name in target}
+    members = {name: target.take(name) for name in TARGET_MEMBERS if name in target} | delivery(plan, target)
     if not isinstance(members.get("Id"), str):
         target.wrong("Id", "it is missing; it takes a text that tells the targets of a rule apart.")
         return None
@@ -159,9 +162,6 @@ def rule_target(plan: Plan, target: Properties) -> tuple[str, str, Any] | None:
     arn = target.take("Arn")
     function = plan.function_named(arn)
     payload = target.json("Input")
-    policy = target.at("RetryPolicy")
-    policy.ignore("MaximumRetryAttempts", "MaximumEventAgeInSeconds")  # of reaching the function, which is in the same transaction here
-    target.at("DeadLetterConfig").ignore("Arn")  # for what never reaches it
     if function is None:
         if not plan.stack.is_absent(arn):
             target.absent("Arn", f"{arn!r}: the target of a schedule is a function of this template.")
@@ -173,24 +173,3 @@ def bus_name(plan: Plan, said: Properties) -> str:
     value = said.text("EventBusName", "default") or "default"
     found = plan.named(value)
     return found.name if found is not None and found.kind == "bus" else value
-
-
-def schedule(plan: Plan, resource: Declared) -> None:
-    """AWS::Scheduler::Schedule whose target is a function."""
-    said = plan.properties(resource)
-    said.ignore("Name", "Description")
-    said.only("GroupName", "default", why="a template's schedules are in the group default.")
-    window = said.at("FlexibleTimeWindow")
-    window.only("Mode", "OFF", why="schedules fire on time.")
-    expression, zone = said.text("ScheduleExpression"), said.text("ScheduleExpressionTimezone")
-    state = said.text("State", "ENABLED")
-    target = said.at("Target")
-    found = rule_target(plan, target)
-    said.finish()
-    if expression is None:
-        said.wrong("ScheduleExpression", "it is missing.")
-    elif state == "DISABLED":
-        plan.note(f"{resource} is disabled: it starts nothing.")
-    elif found is not None:
-        _where, function, payload = found
-        plan.trigger(str(resource), function, "schedule", expression=expression, timezone=zone, input={} if payload is None else payload)

@@ -10,7 +10,7 @@ from typing import Any
 from eventflow.errors import SettingError
 from eventflow.function import Function, Package, checked
 from eventflow.manifest import Manifest
-from eventflow.sam import apis, functions, permissions, sources, stores
+from eventflow.sam import apis, functions, permissions, schedules, sources, stores
 from eventflow.sam.addresses import local_addresses
 from eventflow.sam.configuration import Configuration, env_vars, stack_name
 from eventflow.sam.document import Template, read_template
@@ -40,7 +40,7 @@ MAPPERS: Mapping[str, Mapper] = {
     "AWS::S3::Bucket": stores.bucket,
     "AWS::Lambda::EventSourceMapping": sources.mapping,
     "AWS::Events::Rule": sources.rule,
-    "AWS::Scheduler::Schedule": sources.schedule,
+    "AWS::Scheduler::Schedule": schedules.schedule,
     "AWS::ApiGateway::RestApi": apis.rest_api,
     "AWS::ApiGateway::Stage": apis.stage,
     "AWS::ApiGateway::Deployment": apis.deployment,

@@ -122,6 +122,59 @@ def test_rules_that_do_more_than_start_a_function_are_rules(tmp_path: Path) -> N
     assert "is a function of this template, or a queue" in refusal(tmp_path, text.replace("!GetAtt Q.Arn", "'arn:aws:sns:eu-west-1:123456789012:t'"))
 
 
+DELIVERY = "RetryPolicy: {MaximumRetryAttempts: '3', MaximumEventAgeInSeconds: 600}, DeadLetterConfig: {Arn: !GetAtt Dead.Arn}"
+DELIVERED = {
+    "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 600},
+    "DeadLetterConfig": {"Arn": "arn:aws:sqs:eu-west-1:123456789012:shop-Dead"},
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("Type: EventBridgeRule, Properties: {Pattern: {source: [a]}", "rule"),
+        ("Type: Schedule, Properties: {Schedule: rate(1 hour), Input: '{}'", "rule"),
+        ("Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 hour), Input: '{}'", "schedule"),
+    ],
+)
+def test_a_retry_policy_and_dead_letters_of_an_event_are_those_of_a_rule_or_a_schedule(tmp_path: Path, event: str, kind: str) -> None:
+    text = hello(f"Events: {{E: {{{event}, {DELIVERY}}}}}}}") + "Dead: {Type: AWS::SQS::Queue}\n"
+    manifest = resources(tmp_path, text)
+    assert manifest.triggers == ()
+    (made,) = (one for one in manifest.resources if one.kind == kind)
+    target = made.options["Target"] if kind == "schedule" else made.options["targets"][0]
+    assert {member: target[member] for member in DELIVERED} == DELIVERED
+    assert "MaximumRetryAttempts: 186 is refused" in refusal(tmp_path, text.replace("'3'", "186"))
+    topic = text.replace("!GetAtt Dead.Arn", "'arn:aws:sns:eu-west-1:123456789012:t'")
+    assert "DeadLetterConfig.Arn: 'arn:aws:sns" in refusal(tmp_path, topic)
+    (lenient,) = (one for one in resources(tmp_path, topic, lenient=True).resources if one.kind == kind)
+    assert "DeadLetterConfig" not in str(lenient.options)
+
+
+@pytest.mark.parametrize(
+    ("target", "schedule"),
+    [
+        ("Arn: !GetAtt Hello.Arn, Input: '{}'", False),
+        ("Arn: !GetAtt Hello.Arn", True),
+        ('Arn: !GetAtt Hello.Arn, Input: \'{"when": "<aws.scheduler.scheduled-time>"}\'', True),
+        ("Arn: !GetAtt Q.Arn, Input: text", True),
+        ("Arn: !GetAtt B.Arn, EventBridgeParameters: {DetailType: d, Source: s}", True),
+    ],
+)
+def test_a_schedule_is_a_trigger_where_one_does_all_that_it_says(tmp_path: Path, target: str, schedule: bool) -> None:
+    text = hello() + (
+        "S:\n  Type: AWS::Scheduler::Schedule\n  Properties:\n    ScheduleExpression: rate(1 hour)\n    FlexibleTimeWindow: {Mode: 'OFF'}\n"
+        f"    Target: {{RoleArn: r, {target}}}\nQ: {{Type: AWS::SQS::Queue}}\nB: {{Type: AWS::Events::EventBus, Properties: {{Name: b}}}}\n"
+    )
+    made = [one for one in resources(tmp_path, text).resources if one.kind == "schedule"]
+    assert bool(made) == schedule
+    window = text.replace("{Mode: 'OFF'}", "{Mode: FLEXIBLE, MaximumWindowInMinutes: 10}")
+    (flexible,) = (one for one in resources(tmp_path, window).resources if one.kind == "schedule")
+    assert flexible.options["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10}
+    assert "rate(1 fortnight)" in refusal(tmp_path, text.replace("1 hour", "1 fortnight"))
+    assert "Target.EcsParameters" in refusal(tmp_path, text.replace("RoleArn: r", "RoleArn: r, EcsParameters: {}, RetryPolicy: {}"))
+
+
 def test_a_log_group_of_a_function_is_refused(tmp_path: Path) -> None:
     assert "--retention-days" in refusal(
         tmp_path, f"{hello()}L: {{Type: AWS::Logs::LogGroup, Properties: {{LogGroupName: !Sub '/aws/lambda/${{Hello}}'}}}}\n"

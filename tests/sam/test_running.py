@@ -118,6 +118,10 @@ def test_rules_on_two_buses_start_a_function_whose_code_stands_in_the_template(t
         copies = sqs.get_queue_url(QueueName="events-Copies")["QueueUrl"]
         message = daemon.until(lambda: sqs.receive_message(QueueUrl=copies, WaitTimeSeconds=1).get("Messages"), "the queue has the event's detail")
         assert json.loads(message[0]["Body"]) == {"what": "transformed"}
+        ticks = sqs.get_queue_url(QueueName="events-Ticks")["QueueUrl"]
+        (tick,) = daemon.until(lambda: sqs.receive_message(QueueUrl=ticks, WaitTimeSeconds=1).get("Messages"), "the schedule has sent its input")
+        assert tick["Body"] == "tick"
+        assert daemon.client("scheduler").get_schedule(Name="events-Tick")["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 3
         done = daemon.cli("invoke", "Listen", "--payload", '{"what": "by its logical id"}')
         assert (done.returncode, done.stdout) == (0, "null\n"), done.stderr
         assert "START RequestId" in daemon.cli("logs", "Listen").stdout
@@ -129,6 +133,7 @@ def test_rules_on_two_buses_start_a_function_whose_code_stands_in_the_template(t
         assert rules == ["mine"], "a rule that the template no longer has is gone, and others' rules stay"
         kinds = sorted(trigger["kind"] for trigger in daemon.control("status")["triggers"] if "kind" in trigger)
         assert kinds in ([], ["bus", "bus", "schedule", "schedule"])
+        assert daemon.client("scheduler").list_schedules()["Schedules"] == [], "nor is a schedule that the template no longer has"
 
 
 @needs_node
