@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eventflow.gateway.apis import Api
+from eventflow.gateway.apis import LONGEST, Api
 from eventflow.gateway.openapi.export import document
 from eventflow.sam.writer import ALIAS, Draft
 
@@ -20,6 +20,8 @@ INVOCATIONS = re.compile(
 UNSAID = {
     "access_log": "an access log needs a group of logs of your own: add AccessLogSettings by hand.",
     "openapi_route": "an API's own document is served by no service of AWS.",
+    "idle_timeout": "API Gateway closes a connection that is idle for ten minutes.",
+    "connection_lifetime": "API Gateway closes a connection after two hours.",
 }
 SOURCE = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${API}/*"
 
@@ -99,6 +101,8 @@ class ApiWriter:
                 given["RouteResponseSelectionExpression"] = selection
             if route.options.get("api_key"):
                 given["ApiKeyRequired"] = True
+            if route.timeout != LONGEST[api.protocol]:
+                given["IntegrationTimeout"] = round(route.timeout * 1000)
             authorizer = route.options.get("authorizer", authorizer)
             routes[route.key] = given
         said = api.options.get("route_selection_expression") or "$request.body.action"
@@ -107,7 +111,7 @@ class ApiWriter:
             properties["Auth"] = self._websocket_auth(draft, str(authorizer))
         if api.stage.variables:
             properties["StageVariables"] = dict(api.stage.variables)
-        draft.add("api", name, "AWS::Serverless::WebSocketApi", properties)
+        draft.add("api", name, "AWS::Serverless::WebSocketApi", properties | throttles(api))
 
     def _websocket_auth(self, draft: Draft, name: str) -> dict[str, Any]:
         if name == "iam":
@@ -122,7 +126,7 @@ def throttles(api: Api) -> dict[str, Any]:
     """The throttle of the stage, and those of single routes."""
     own = {route: throttle_of(route.options["throttle"]) for route in api.routes if route.options.get("throttle")}
     default = throttle_of(api.options["throttle"]) if api.options.get("throttle") else None
-    if api.protocol == "HTTP":
+    if api.protocol != "REST":
         found: dict[str, Any] = {"DefaultRouteSettings": default} if default else {}
         return {**found, "RouteSettings": {route.key: one for route, one in own.items()}} if own else found
     settings = [{"ResourcePath": "/*", "HttpMethod": "*", **default}] if default else []

@@ -232,6 +232,7 @@ REFUSED = [
         "app.jwt_authorizer('j', issuer='https://a.example/', audience='b', algorithms=['RS256'])\n@app.on(Http('GET /', authorizer='j'))",
         "jwks and algorithms",
     ),
+    ("app.websocket_api('w', idle_timeout=60)\n@app.on(WebSocket('$connect', api='w'))", "idle for ten minutes"),
     ("app.http_api('staged', stages={'a': {}, 'b': {}})\n@app.on(Http('GET /', api='staged'))", "has one stage"),
 ]
 
@@ -251,11 +252,20 @@ def test_what_a_template_cannot_say(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_websocket_apis(tmp_path: Path) -> None:
-    code = "@app.on(WebSocket('$connect'))\n@app.on(WebSocket('join', route_response_selection_expression='$default'))" + HANDLER
+    code = (
+        "app.websocket_api('default', throttle={'rate': 10, 'burst': 5})\n@app.on(WebSocket('$connect'))\n"
+        "@app.on(WebSocket('join', route_response_selection_expression='$default', timeout=2.5, throttle={'rate': 1}))"
+    ) + HANDLER
     exported_code(tmp_path, code)
     api = next(one for one in template(tmp_path / "out")["Resources"].values() if one["Type"] == "AWS::Serverless::WebSocketApi")
     assert sorted(api["Properties"]["Routes"]) == ["$connect", "join"]
     assert api["Properties"]["StageName"] == "prod"
+    assert {key: route.get("IntegrationTimeout") for key, route in api["Properties"]["Routes"].items()} == {"$connect": None, "join": 2500}
+    assert api["Properties"]["DefaultRouteSettings"] == {"ThrottlingRateLimit": 10, "ThrottlingBurstLimit": 5}
+    assert api["Properties"]["RouteSettings"] == {"join": {"ThrottlingRateLimit": 1}}
+    lint = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run([lint, "template.yaml"], cwd=tmp_path / "out", capture_output=True, text=True, timeout=DAEMON, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 @pytest.mark.slow
