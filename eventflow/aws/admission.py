@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
 from eventflow.aws.body import Arriving, TooLarge
 from eventflow.aws.chunked import STREAMING, AnySignature, ChunkedBody, ChunkSigner, Framing, SignatureChain
+from eventflow.aws.protocols.large_json import LARGE
 from eventflow.aws.request import Request
 from eventflow.aws.sigv2 import OldClaim
 from eventflow.aws.sigv4 import HASH, UNSIGNED, Claim, Reason, Refused
 from eventflow.body_budget import Share
 from eventflow.errors import ServiceError
 
+BLOCK = 256 * 1024
 #: What a presigned address carries of its own; every other x-amz- parameter in it stands for a header.
 PRESIGNED_OWN = frozenset(f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token"))
 
@@ -56,7 +59,7 @@ class Admitted:
         if self._payload is None:
             self._read = await self._whole(self._arriving.pieces())
         if isinstance(self._claim, Claim):
-            self._claim.check(self._payload or hashlib.sha256(self._read or b"").hexdigest())
+            self._claim.check(self._payload or await digest_of(self._read or b""))
         elif self._claim is not None:
             self._claim.check()
         if s3 and self._claim is not None and is_presigned(self._claim):
@@ -78,13 +81,19 @@ class Admitted:
         if expected > self._limit:
             raise TooLarge(self._limit)
         self._share.foresee(expected)
-        collected = bytearray()
+        blocks: list[bytes] = []  # the join of which lets other threads run, where that of one large array would not
+        collected, size = bytearray(), 0
         async for piece in pieces:
-            if len(collected) + len(piece) > self._limit:
+            size += len(piece)
+            if size > self._limit:
                 raise TooLarge(self._limit)
             self._share.take(len(piece))
             collected += piece
-        return bytes(collected)
+            if len(collected) >= BLOCK:
+                blocks.append(bytes(collected))
+                collected.clear()
+        blocks.append(bytes(collected))
+        return b"".join(blocks) if size < LARGE else await asyncio.to_thread(b"".join, blocks)
 
     async def _hashed(self) -> AsyncIterator[bytes]:
         digest = hashlib.sha256()
@@ -106,6 +115,12 @@ class Admitted:
             yield piece
         # A checksum in the trailer counts as if it had been a header.
         self.request.headers.update(body.trailers)
+
+
+async def digest_of(body: bytes) -> str:
+    """The SHA-256 of a body; of a large one beside the event loop, on which all others wait."""
+    digest = hashlib.sha256(body) if len(body) < LARGE else await asyncio.to_thread(hashlib.sha256, body)
+    return digest.hexdigest()
 
 
 def chunk_signer(claim: Claim | OldClaim | None) -> ChunkSigner:

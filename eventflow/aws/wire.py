@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from botocore.model import OperationModel, ServiceModel
 from eventflow.aws.operation import Call, Operation
 from eventflow.aws.protocols.dialect import Dialect, Match, ReadRequest, WriteReply
 from eventflow.aws.protocols.json_rpc import JsonRpc
+from eventflow.aws.protocols.large_json import LARGE
 from eventflow.aws.protocols.query import Query, is_form
 from eventflow.aws.protocols.rest import is_streaming
 from eventflow.aws.protocols.rest_json import RestJson
@@ -35,7 +37,10 @@ class WireOperation:
 
     async def perform(self, implementation: Operation, call: Call, request: Request, match: Match, body: bytes) -> Reply:
         """Read the parameters, run the implementation, write its answer."""
-        answer = await implementation(call, self.read(request, match, body))
+        # What takes tens of milliseconds is done beside the event loop, on which all others wait.
+        large = len(body) >= LARGE
+        params = await asyncio.to_thread(self.read, request, match, body) if large else self.read(request, match, body)
+        answer = await implementation(call, params)
         reply = self.write(answer or {}, call.request_id)
         reply.status = call.status or reply.status
         return reply

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from eventflow.aws.protocols.large_json import LARGE, LargeText, load
 from eventflow.aws.protocols.refusal import BadDocument, Missing, Unreadable
 from eventflow.aws.protocols.scalars import INTEGER_BITS, SPECIAL_FLOATS, from_unix, read_blob, timestamp_reader
 
@@ -22,6 +23,7 @@ WORDS: dict[type, str] = {
     float: "NUMBER_VALUE",
     bool: "TRUE_VALUE",
     type(None): "VALUE_NULL",
+    LargeText: "STRING_VALUE",
 }
 
 
@@ -30,7 +32,7 @@ def load_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        value = decoded(body.decode("utf-8"))
+        value = decoded(body.decode("utf-8")) if len(body) < LARGE else load(body, decoded)
     except (ValueError, RecursionError) as error:
         raise BadDocument(f"The body is not a JSON document: {error}.") from error
     if type(value) is not dict:
@@ -169,6 +171,8 @@ def pass_through(value: Any) -> Any:
 
 
 def read_string(value: Any) -> str:
+    if type(value) is LargeText:
+        return str(value)
     if type(value) is not str:
         raise unexpected(value, "a String")
     # JSON can spell half a surrogate pair, which no encoding can store.
@@ -208,6 +212,11 @@ def read_boolean(value: Any) -> bool:
 
 
 def read_json_blob(value: Any) -> bytes:
+    if type(value) is LargeText:
+        try:
+            return value.decoded()
+        except ValueError as error:
+            raise Unreadable(f"A text of {len(str(value))} characters is not Base64.") from error
     return read_blob(read_string(value))
 
 
