@@ -127,9 +127,9 @@ class Pair:
 
 
 def seen(called: tuple[Call, dict[str, Any]]) -> dict[str, Any]:
-    """Everything that the operation could see, but for the fresh request id."""
+    """Everything that the operation could see, but for the fresh request id and the presigner, which is each server's own."""
     call, params = called
-    return {**{name: getattr(call, name) for name in Call.__slots__ if name != "request_id"}, "params": params}
+    return {**{name: getattr(call, name) for name in Call.__slots__ if name not in ("request_id", "presigner")}, "params": params}
 
 
 @pytest.fixture

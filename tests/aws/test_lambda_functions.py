@@ -267,6 +267,46 @@ def test_events_that_wait_for_a_function_are_dropped_with_it(client: Any, proces
     assert {state for state, _ in ends().values()} == {"dead"}
 
 
+LARGE = b'"' + b"x" * 1_048_575 + b'"'
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "status", "words"),
+    [
+        ({"InvocationType": "Later"}, "ValidationException", 400, "Value 'Later' at 'invocationType' failed to satisfy constraint"),
+        ({"LogType": "Head"}, "ValidationException", 400, "enum value set: [None, Tail]"),
+        ({"InvocationType": "Event", "ClientContext": "!"}, "InvalidRequestContentException", 400, "Client context must be"),
+        ({"InvocationType": "DryRun", "Payload": LARGE * 6}, "RequestTooLargeException", 413, "Request must be smaller than 6291456 bytes"),
+        (
+            {"InvocationType": "Event", "Payload": LARGE},
+            "RequestTooLargeException",
+            413,
+            "1048577 byte payload is too large for the Event invocation",
+        ),
+        ({"Qualifier": "01"}, "ResourceNotFoundException", 404, "Function not found: arn:aws:lambda:us-east-1:000000000000:function:called:01"),
+        ({"FunctionName": "arn:aws-cn:lambda:us-east-1:000000000000:function:called"}, "ResourceNotFoundException", 404, "of another partition"),
+    ],
+)
+def test_invocations_that_cannot_be_are_refused_in_lambda_s_words(
+    client: Any, process: DaemonProcess, parameters: dict[str, Any], code: str, status: int, words: str
+) -> None:
+    loose = process.client("lambda", parameter_validation=False)
+    if "called" not in [one["FunctionName"] for one in client.list_functions()["Functions"]]:
+        create(client, "called", Publish=True)
+    before = len(process.events())
+    found = refusal(loose.invoke, **{"FunctionName": "called", **parameters})
+    assert (found[:2], words in found[2]) == ((code, status), True), found
+    assert len(process.events()) == before
+
+
+def test_what_all_versions_share_is_asked_for_without_a_qualifier(client: Any) -> None:
+    create(client, "plain", Publish=True)
+    for call, given in ((client.put_function_concurrency, {"ReservedConcurrentExecutions": 1}), (client.get_function_recursion_config, {})):
+        code, _, message = refusal(call, FunctionName="plain:1", **given)
+        assert (code, "Aliases and versions do not support this operation" in message) == ("InvalidParameterValueException", True)
+    assert refusal(client.update_function_code, FunctionName="plain", ZipFile=b"")[2] == "Uploaded file must be a non-empty zip"
+
+
 def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
     s3 = process.client("s3")
     s3.create_bucket(Bucket="deployments")

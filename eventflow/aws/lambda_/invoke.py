@@ -14,17 +14,21 @@ from typing import Any
 from eventflow import payload as payloads
 from eventflow.aws.lambda_.form import refuse_unknown
 from eventflow.aws.operation import Call, operation
-from eventflow.dispatch.dispatcher import Dispatcher, RecursionStopped, UnknownFunction
+from eventflow.dispatch.dispatcher import LARGEST_EVENT, Dispatcher, RecursionStopped, UnknownFunction
 from eventflow.dispatch.invocation import ResponseStream
 from eventflow.errors import PayloadTooLarge, ServiceError, StorageError, Throttled
 from eventflow.function import LATEST
 from eventflow.outcome import Outcome, Status
 from eventflow.runtime.streamed import DELIMITER
 from eventflow.services.functions import Functions, Place
+from eventflow.services.functions.names import invalid
 
 #: AWS: 6 MB for a synchronous request, 3,583 bytes of client context (Lambda API reference, Invoke).
 LARGEST_REQUEST = 6_291_456
 LARGEST_CLIENT_CONTEXT = 3583
+KINDS = ("Event", "RequestResponse", "DryRun")
+STREAMED_KINDS = ("RequestResponse", "DryRun")
+LOG_TYPES = ("None", "Tail")
 INVOKE_PARAMETERS = {"FunctionName", "InvocationType", "LogType", "ClientContext", "Payload", "Qualifier"}
 
 
@@ -51,32 +55,33 @@ class InvokeOperations:
     @operation("Invoke", refuses=["TenantId", "DurableExecutionName"])
     async def invoke(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unknown(params, INVOKE_PARAMETERS)
+        kind = one_of(params, "InvocationType", KINDS, "RequestResponse")
+        tail = one_of(params, "LogType", LOG_TYPES, "None") == "Tail"
         route = self._route(params)
-        payload = checked_payload(params.get("Payload") or b"")
-        kind = params.get("InvocationType", "RequestResponse")
+        payload = checked_payload(params.get("Payload") or b"", kind)
+        context = client_context(params.get("ClientContext"))
         if kind == "DryRun":
             return {"StatusCode": 204}
-        if kind == "Event":
+        if kind == "Event":  # as on AWS without the client context
             with self._refusals(route):
                 await self.dispatcher.emit(route.key, payload or b"{}", trace=call.trace, source="lambda Invoke", qualifier=route.qualifier)
             return {"StatusCode": 202}
         with self._refusals(route):
-            outcome = await self._run(call, params, route, payload)
-        return answer(checked_outcome(outcome), route.version, params.get("LogType") == "Tail")
+            outcome = await self._run(call, context, route, payload)
+        return answer(checked_outcome(outcome), route.version, tail)
 
     @operation("InvokeWithResponseStream", refuses=["TenantId"])
     async def invoke_with_response_stream(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
         refuse_unknown(params, INVOKE_PARAMETERS)
+        kind = one_of(params, "InvocationType", STREAMED_KINDS, "RequestResponse")
+        tail = one_of(params, "LogType", LOG_TYPES, "None") == "Tail"
         route = self._route(params)
-        payload = checked_payload(params.get("Payload") or b"")
-        kind = params.get("InvocationType", "RequestResponse")
-        if kind not in ("RequestResponse", "DryRun"):
-            text = f"InvocationType {kind} is not supported by InvokeWithResponseStream; there are RequestResponse and DryRun."
-            raise ServiceError("InvalidParameterValueException", text, 400, Type="User")
+        payload = checked_payload(params.get("Payload") or b"", kind)
+        context = client_context(params.get("ClientContext"))
         if kind == "DryRun":
             return {"StatusCode": 204, "EventStream": nothing()}
         stream = ResponseStream()
-        running = asyncio.ensure_future(self._run(call, params, route, payload, stream))
+        running = asyncio.ensure_future(self._run(call, context, route, payload, stream))
         running.add_done_callback(lambda _running: stream.end())
         try:
             first = await stream.next()
@@ -87,14 +92,10 @@ class InvokeOperations:
             stream.close()
             running.cancel()
             raise
-        events = streamed(stream, first, running, params.get("LogType") == "Tail")
+        events = streamed(stream, first, running, tail)
         return {"StatusCode": 200, "ExecutedVersion": route.version, "EventStream": events}
 
-    async def _run(self, call: Call, params: dict[str, Any], route: Route, payload: bytes, stream: ResponseStream | None = None) -> Outcome:
-        if len(payload) > LARGEST_REQUEST:
-            text = f"Request must be smaller than {LARGEST_REQUEST} bytes for the InvokeFunction operation"
-            raise ServiceError("RequestTooLargeException", text, 413, Type="User")
-        context = client_context(params.get("ClientContext"))
+    async def _run(self, call: Call, context: str, route: Route, payload: bytes, stream: ResponseStream | None = None) -> Outcome:
         return await self.dispatcher.invoke(
             route.key, payload or b"{}", trace=call.trace, client_context=context, request_id=call.request_id, stream=stream, arn=route.arn
         )
@@ -173,7 +174,21 @@ def answer(outcome: Outcome, version: str, tail: bool) -> dict[str, Any]:
     return response
 
 
-def checked_payload(payload: bytes) -> bytes:
+def one_of(params: Mapping[str, Any], name: str, known: tuple[str, ...], usual: str) -> str:
+    """A parameter that takes one of some words. Raises ServiceError."""
+    value: str = params.get(name, usual)
+    if value not in known:
+        raise invalid(value, name[0].lower() + name[1:], f"satisfy enum value set: [{', '.join(known)}]")
+    return value
+
+
+def checked_payload(payload: bytes, kind: str) -> bytes:
+    if kind == "Event" and len(payload) > LARGEST_EVENT:
+        text = f"{len(payload)} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)"
+        raise ServiceError("RequestTooLargeException", text, 413, Type="User")
+    if len(payload) > LARGEST_REQUEST:
+        text = f"Request must be smaller than {LARGEST_REQUEST} bytes for the InvokeFunction operation"
+        raise ServiceError("RequestTooLargeException", text, 413, Type="User")
     try:
         if payload:
             payloads.check(payload)

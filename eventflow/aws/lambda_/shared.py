@@ -14,6 +14,17 @@ from eventflow.services.mappings.names import mapping_of
 class SharedOperations(Known):
     mappings: Mappings
 
+    def _plain(self, params: Params) -> str:
+        """The name of a function that is asked for without a qualifier. Raises ServiceError."""
+        name = self.known(params)
+        _name, qualifier = self.place.function(params["FunctionName"])
+        if qualifier is not None:
+            raise wrong(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+                "Please specify either a function name or an unqualified function ARN."
+            )
+        return name
+
     async def _shared(self, name: str) -> Shared | Function:
         return await self.functions.shared_of(name) if self.functions.knows(name) else self.functions.ledger.declared()[name]
 
@@ -21,31 +32,31 @@ class SharedOperations(Known):
     async def put_function_concurrency(self, call: Call, params: Params) -> Answer:
         check(call, params)
         count = params["ReservedConcurrentExecutions"]
-        await self.functions.shared.reserve(self.known(params), count)
+        await self.functions.shared.reserve(self._plain(params), count)
         return {"ReservedConcurrentExecutions": count}
 
     @operation("GetFunctionConcurrency")
     async def get_function_concurrency(self, call: Call, params: Params) -> Answer:
         check(call, params)
-        reserved = (await self._shared(self.known(params))).reserved_concurrency
+        reserved = (await self._shared(self._plain(params))).reserved_concurrency
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
     @operation("DeleteFunctionConcurrency")
     async def delete_function_concurrency(self, call: Call, params: Params) -> None:
         check(call, params)
-        await self.functions.shared.reserve(self.known(params), None)
+        await self.functions.shared.reserve(self._plain(params), None)
         call.status = 204
 
     @operation("PutFunctionRecursionConfig")
     async def put_function_recursion_config(self, call: Call, params: Params) -> Answer:
         check(call, params)
-        await self.functions.shared.guard_recursion(self.known(params), params["RecursiveLoop"])
+        await self.functions.shared.guard_recursion(self._plain(params), params["RecursiveLoop"])
         return {"RecursiveLoop": params["RecursiveLoop"]}
 
     @operation("GetFunctionRecursionConfig")
     async def get_function_recursion_config(self, call: Call, params: Params) -> Answer:
         check(call, params)
-        return {"RecursiveLoop": (await self._shared(self.known(params))).recursive_loop}
+        return {"RecursiveLoop": (await self._shared(self._plain(params))).recursive_loop}
 
     @operation("TagResource", partly="functions and event source mappings have tags")
     async def tag_resource(self, call: Call, params: Params) -> None:

@@ -61,6 +61,8 @@ def unpack(file: IO[bytes], folder: Path, largest: int = LARGEST_UNZIPPED) -> in
     Raises Lambda's InvalidParameterValueException for what is no archive, is empty or too large, or has a name that is absolute, leads out of
     the folder or is there twice, a link that does so, or a file that is encrypted or neither file, folder nor link; OSError for the disk's faults.
     """
+    if not file.seek(0, os.SEEK_END):
+        raise wrong(EMPTY)
     try:
         archive = zipfile.ZipFile(Sparing(file))
         entries = archive.infolist()

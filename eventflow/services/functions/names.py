@@ -60,6 +60,8 @@ class Place:
         if len(name) > LONGEST_NAME:
             raise invalid(name, "functionName", f"have length less than or equal to {LONGEST_NAME}")
         self._check_here(text, match["region"], match["account"])
+        if text.startswith("arn:") and not text.startswith("arn:aws:"):
+            raise not_found(f"Resource not found: {text} is of another partition; this one is aws.")
         if qualifier is not None and not QUALIFIER.fullmatch(qualifier):
             raise invalid(qualifier, "qualifier", r"satisfy regular expression pattern: \$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+")
         if inner is not None and qualifier is not None and inner != qualifier:

@@ -23,7 +23,7 @@ from eventflow.services.functions.layers import Layers
 from eventflow.services.functions.ledger import Deployments, Ledger, Routes, World, routes_of
 from eventflow.services.functions.names import Place, conflict, not_found, wrong
 from eventflow.services.functions.provisioned import Provisioned
-from eventflow.services.functions.records import NEWEST, Settings, Shared, Version, number_of
+from eventflow.services.functions.records import NEWEST, Settings, Shared, Version, number_of, version_of
 from eventflow.services.functions.revisions import check_revision
 from eventflow.services.functions.settings import QUEUE, settings_of
 from eventflow.services.functions.urls import Urls
@@ -234,7 +234,7 @@ class Functions:
         if not names_version(qualifier):
             number = self.aliases.find(name, str(qualifier)).number
         else:
-            number = NEWEST if qualifier is None else number_of(qualifier)
+            number = NEWEST if qualifier is None else self._number(name, qualifier)
         return await self.ledger.database.read(lambda connection: rows.found_version(connection, self.place, name, number))
 
     async def shared_of(self, name: str) -> Shared:
@@ -275,7 +275,12 @@ class Functions:
         return key, "$LATEST" if number == NEWEST else str(number)
 
     def _number(self, name: str, qualifier: str) -> int:
-        return number_of(qualifier) if names_version(qualifier) else self.aliases.choose(name, qualifier)
+        if not names_version(qualifier):
+            return self.aliases.choose(name, qualifier)
+        number = number_of(qualifier)
+        if version_of(number) != qualifier:  # such as 01
+            raise not_found(f"Function not found: {self.place.function_arn(name, qualifier)}")
+        return number
 
     def knows(self, name: str) -> bool:
         """Whether a function of this name was made by API."""
