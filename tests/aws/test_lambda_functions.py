@@ -300,11 +300,11 @@ def test_invocations_that_cannot_be_are_refused_in_lambda_s_words(
 
 
 def test_what_all_versions_share_is_asked_for_without_a_qualifier(client: Any) -> None:
-    create(client, "plain", Publish=True)
-    for call, given in ((client.put_function_concurrency, {"ReservedConcurrentExecutions": 1}), (client.get_function_recursion_config, {})):
-        code, _, message = refusal(call, FunctionName="plain:1", **given)
-        assert (code, "Aliases and versions do not support this operation" in message) == ("InvalidParameterValueException", True)
-    assert refusal(client.update_function_code, FunctionName="plain", ZipFile=b"")[2] == "Uploaded file must be a non-empty zip"
+    create(client, "shared-plainly", Publish=True)
+    code, _, message = refusal(client.put_function_concurrency, FunctionName="shared-plainly:1", ReservedConcurrentExecutions=1)
+    assert (code, "Aliases and versions do not support this operation" in message) == ("InvalidParameterValueException", True)
+    assert refusal(client.get_function_recursion_config, FunctionName="shared-plainly:1")[0] == "ValidationException"  # by the model itself
+    assert refusal(client.update_function_code, FunctionName="shared-plainly", ZipFile=b"")[2] == "Uploaded file must be a non-empty zip"
 
 
 def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
