@@ -31,6 +31,12 @@ ALLOW = "Allow"
 UNCHECKED = ("package", "version", "recursive_loop", "provisioned_concurrency")
 URL_MODES = ("BUFFERED", STREAMED)
 
+TEXT, JSON = "Text", "JSON"
+#: Lambda's levels of a function's own log, and of its own lines about it, from the most detail to the least.
+APPLICATION_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+SYSTEM_LEVELS = ("DEBUG", "INFO", "WARN")
+USUAL_LEVEL = "INFO"
+
 #: Variables that Lambda sets itself and refuses from users (Lambda developer guide, "Defined runtime environment variables").
 RESERVED_VARIABLES = frozenset(
     (
@@ -70,7 +76,6 @@ UNSUPPORTED = frozenset(
         "image",
         "kms_key",
         "layers",
-        "log_format",
         "logging",
         "package_type",
         "policies",
@@ -154,6 +159,9 @@ class FunctionSettings(TypedDict, total=False):
     snap_start: bool
     retry_delays: Sequence[int] | None
     url: bool | Mapping[str, Any] | None
+    log_format: str
+    application_log_level: str | None
+    system_log_level: str | None
 
 
 @dataclass(frozen=True)
@@ -164,8 +172,10 @@ class Function:
     the bare event; with ``snap_start`` the init runs once, and environments begin as copies of a process that has done it; ``url`` gives it an
     address of its own on the gateway (``auth``, ``cors``, ``invoke_mode``). ``package`` is its code where that is not the application's module,
     ``version`` the number of a published version. ``retry_delays``, which Lambda does not have, are the seconds before each retry after a function
-    error, in place of ``retries``. With ``recursive_loop`` "Allow" chains of events in which it stands often go on. So many environments as
-    ``provisioned_concurrency`` says have done their init before anybody asks.
+    error, in place of ``retries``. With ``log_format`` "JSON" its log has one JSON object a line; ``application_log_level`` and
+    ``system_log_level`` (None: INFO) are the least that is kept of what it writes and of what is written about it. With ``recursive_loop`` "Allow"
+    chains of events in which it stands often go on. So many environments as ``provisioned_concurrency``
+    says have done their init before anybody asks.
     """
 
     name: str
@@ -183,6 +193,9 @@ class Function:
     snap_start: bool = False
     url: Mapping[str, Any] | None = field(default=None, hash=False)
     retry_delays: tuple[int, ...] | None = None
+    log_format: str = TEXT
+    application_log_level: str | None = None
+    system_log_level: str | None = None
     package: Package | None = None
     version: str = LATEST
     recursive_loop: str = "Terminate"
@@ -195,6 +208,10 @@ class Function:
         """What dispatcher and pool know it by: the name, of a published version ``name:version``."""
         key = self.name if self.version == LATEST else f"{self.name}:{self.version}"
         return f"{key}:debug:{self.debug_port}" if self.debug_port else key
+
+    @cached_property
+    def logs_json(self) -> bool:
+        return self.log_format == JSON
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -244,6 +261,9 @@ def checked(function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             ready[setting] = CHECKS[setting](value)
         except SettingError as error:
             raise SettingError(f"Function {function!r}: {setting}={value!r} is refused: {error}") from error
+    for setting in ("application_log_level", "system_log_level"):
+        if ready.get(setting) is not None and ready.get("log_format") != JSON:
+            raise SettingError(f"Function {function!r}: {setting}={ready[setting]!r} is refused: levels need log_format={JSON!r}; Text has none.")
     return ready
 
 
@@ -372,6 +392,19 @@ def yes_or_no(value: object) -> bool:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    choices: tuple[str, ...]
+    optional: bool = False
+
+    def __call__(self, value: object) -> str | None:
+        if value is None and self.optional:
+            return None
+        if value not in self.choices:
+            raise SettingError(f"it takes one of {', '.join(self.choices)}{', or None' if self.optional else ''}.")
+        return str(value)
+
+
 def function_url(value: object) -> Mapping[str, Any] | None:
     """What SAM calls FunctionUrlConfig. The daemon's gateway checks ``cors``."""
     if value is None or value is False:
@@ -407,4 +440,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "snap_start": yes_or_no,
     "retry_delays": retry_delays,
     "url": function_url,
+    "log_format": OneOf((TEXT, JSON)),
+    "application_log_level": OneOf(APPLICATION_LEVELS, optional=True),
+    "system_log_level": OneOf(SYSTEM_LEVELS, optional=True),
 }

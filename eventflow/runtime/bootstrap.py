@@ -23,6 +23,7 @@ from typing import Any
 from eventflow import faultpoint
 from eventflow.context import Context
 from eventflow.runtime import frames, streamed
+from eventflow.runtime.python import eventflow_json_log
 
 #: AWS: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
 LARGEST_RESPONSE = 6_291_556
@@ -265,9 +266,12 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 def described(error: BaseException, error_type: str, message: str) -> dict[str, Any]:
     stack = traceback.format_list(traceback.extract_tb(users_traceback(error.__traceback__)))
-    log_text = f"[ERROR] {error_type}: {message}\nTraceback (most recent call last):\n" + "".join(stack)
-    write_log(log_text)
-    return error_object(error_type, message, stack)
+    found = error_object(error_type, message, stack)
+    if eventflow_json_log.is_wanted():
+        write_log(eventflow_json_log.error_line({**found, "requestId": RequestIdFilter.request_id}) + "\n")
+    else:
+        write_log(f"[ERROR] {error_type}: {message}\nTraceback (most recent call last):\n" + "".join(stack))
+    return found
 
 
 def users_traceback(tb: TracebackType | None) -> TracebackType | None:
@@ -329,10 +333,14 @@ class RequestIdFilter(logging.Filter):
 
 
 def set_up_logging() -> None:
-    """The root logger of Lambda's Python runtime: WARNING and above, tab-separated, UTC with milliseconds."""
+    """The root logger of Lambda's Python runtime: WARNING and above, tab-separated, UTC with milliseconds; JSON if the function's log is."""
     handler = logging.StreamHandler(sys.stdout)
-    formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    if eventflow_json_log.is_wanted():
+        handler.setFormatter(eventflow_json_log.JsonFormatter())
+        eventflow_json_log.set_level()
+    else:
+        formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
     handler.addFilter(RequestIdFilter())
     logging.getLogger().handlers = [handler]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from eventflow.runtime import bootstrap
+from eventflow.runtime.python import eventflow_json_log
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -97,9 +98,12 @@ def lower(kind: int, value: int) -> None:
 
 
 def take_variables(request: dict[str, Any]) -> None:
-    """The function's variables, and its folder for temporary files."""
+    """The function's variables, which may say how it logs, and its folder for temporary files."""
+    logged_json = eventflow_json_log.is_wanted()
     os.environ.update(request["environment"])
     os.environ["TMPDIR"] = request["tmp"]
+    if eventflow_json_log.is_wanted() and not logged_json:  # else the code may have set up its own by now
+        bootstrap.set_up_logging()
 
 
 def kill_group(pid: int) -> None:

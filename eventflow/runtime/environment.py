@@ -17,7 +17,7 @@ from pathlib import Path
 from eventflow.dispatch.invocation import Invocation
 from eventflow.function import Function
 from eventflow.outcome import Outcome, Status
-from eventflow.runtime import frames
+from eventflow.runtime import frames, levels
 from eventflow.runtime.limits import Confinement
 from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.runtimes import runs_programs
@@ -55,6 +55,7 @@ class Environment:
     pid: int = 0
     in_flight: deque[Invocation] = field(default_factory=deque)
     init_ms: float | None = None
+    init_told: bool = False  # its platform.initStart is in the log
     slots: int = 0  # of the concurrency that it holds: one, or one for each synchronous invocation
     announced: bool = False  # the START line of the first in flight is in the log
     cpu_ms: float = 0.0
@@ -67,6 +68,9 @@ class Environment:
     _answered: frames.Buffer = field(default_factory=frames.Buffer)
     _buffer: frames.Buffer = field(default_factory=frames.Buffer)
     _unsent: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self.launched = self.since
 
     def began(self, at: float) -> None:
         """The first in flight has been running since this monotonic instant."""
@@ -141,7 +145,13 @@ class Environment:
             data = os.pread(self.log, min(PIECE, end - self.log_offset), self.log_offset)
             if not data:
                 return
-            self.log_offset += len(data)
+            if levels.filters(self.function):
+                if self.log_offset + len(data) < end:  # a line is cut: the rest of it comes with the next piece
+                    data = data[: data.rfind(b"\n") + 1] or data
+                self.log_offset += len(data)
+                data = levels.kept(self.function, data)
+            else:
+                self.log_offset += len(data)
             self.tail = (self.tail + data)[-TAIL:]
             sink(data)
 
@@ -182,6 +192,13 @@ class Environment:
             os.close(self.answers)
         self.confinement.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def initialization_type(environment: Environment) -> str:
+    """Lambda's word for why the init runs."""
+    if environment.provisioned:
+        return "provisioned-concurrency"
+    return "snap-start" if environment.function.snap_start else "on-demand"
 
 
 def failed(error_type: str, message: str, *, status: Status = Status.FUNCTION_ERROR) -> Outcome:

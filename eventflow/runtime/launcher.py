@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from eventflow.clock import Clock
-from eventflow.function import Function
-from eventflow.runtime.environment import Environment
+from eventflow.function import JSON, USUAL_LEVEL, Function
+from eventflow.runtime.environment import Environment, initialization_type
 from eventflow.runtime.limits import Limiter
 from eventflow.runtime.nursery import LOAD_SECONDS, Nursery
 from eventflow.runtime.preloads import Preloads
@@ -129,6 +129,8 @@ class Launcher:
             **self.variables,
             **function.environment,
         }
+        if function.logs_json:
+            variables |= {"AWS_LAMBDA_LOG_FORMAT": JSON, "AWS_LAMBDA_LOG_LEVEL": function.application_log_level or USUAL_LEVEL}
         if not function.snap_start:  # Lambda: a snapshot is of no log stream, and has neither
             variables |= {"AWS_LAMBDA_LOG_GROUP_NAME": group, "AWS_LAMBDA_LOG_STREAM_NAME": environment.log_stream}
         return {
@@ -139,13 +141,6 @@ class Launcher:
             "procs": list(confinement.procs),
             "data_limit": confinement.data_limit,
         }
-
-
-def initialization_type(environment: Environment) -> str:
-    """Lambda's word for why the init runs."""
-    if environment.provisioned:
-        return "provisioned-concurrency"
-    return "snap-start" if environment.function.snap_start else "on-demand"
 
 
 def open_log(folder: Path) -> int:

@@ -6,6 +6,7 @@ import math
 
 from eventflow.dispatch.invocation import Invocation
 from eventflow.outcome import Outcome
+from eventflow.runtime import platform_events
 
 
 def billed_ms(duration_ms: float, init_ms: float | None) -> int:
@@ -13,7 +14,9 @@ def billed_ms(duration_ms: float, init_ms: float | None) -> int:
     return max(1, math.ceil(duration_ms + (init_ms or 0.0)))
 
 
-def start_line(invocation: Invocation) -> bytes:
+def start_line(invocation: Invocation, at: float) -> bytes:
+    if invocation.function.logs_json:
+        return platform_events.start(invocation, at)
     return f"START RequestId: {invocation.request_id} Version: {invocation.function.version}\n".encode()
 
 
@@ -27,7 +30,9 @@ def quick_lines(prefix: str, invocation: Invocation, outcome: Outcome) -> str:
     )
 
 
-def end_lines(invocation: Invocation, outcome: Outcome) -> bytes:
+def end_lines(invocation: Invocation, outcome: Outcome, at: float) -> bytes:
+    if invocation.function.logs_json:
+        return platform_events.end(invocation, outcome, at)
     request_id = invocation.request_id
     text = (
         f"END RequestId: {request_id}\n"

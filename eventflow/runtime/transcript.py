@@ -8,9 +8,9 @@ from typing import Protocol
 from eventflow.clock import Clock, iso
 from eventflow.dispatch.invocation import Invocation
 from eventflow.outcome import Outcome, Status
-from eventflow.runtime import frames
+from eventflow.runtime import frames, platform_events
 from eventflow.runtime.crew import QUICK_MS
-from eventflow.runtime.environment import TAIL, Environment, failed
+from eventflow.runtime.environment import TAIL, Environment, failed, initialization_type
 from eventflow.runtime.report import billed_ms, end_lines, quick_lines, start_line
 
 
@@ -32,11 +32,27 @@ class Transcript:
         if not environment.announced:
             environment.announced = True
             invocation = environment.in_flight[0]
-            environment.tail = start_line(invocation)
-            self._logs.write(environment.function.name, invocation.request_id, environment.tail, self._wall(environment.since))
+            self._tell_init(environment)
+            self._write_start(environment, invocation, self._wall(environment.since))
+
+    def _write_start(self, environment: Environment, invocation: Invocation, at: float) -> None:
+        environment.tail = start_line(invocation, at)
+        if environment.tail:
+            self._logs.write(environment.function.name, invocation.request_id, environment.tail, at)
+
+    def _tell_init(self, environment: Environment) -> None:
+        """Where the log is JSON: that there was an init, before all that comes of it."""
+        function = environment.function
+        if function.logs_json and not environment.init_told:
+            environment.init_told = True
+            at = self._wall(environment.launched)
+            line = platform_events.init_start(function, initialization_type(environment), at)
+            if line:
+                self._logs.write(function.name, "", line, at)
 
     def take_output(self, environment: Environment, end: int | None, request_id: str) -> None:
         """Write what the process has put out, up to an offset in its log file (None: all of it), as this invocation's ("" for the init's)."""
+        self._tell_init(environment)
         environment.drain(end, lambda data: self._logs.write(environment.function.name, request_id, data))
 
     def outcome(self, environment: Environment, answer: frames.Answer) -> Outcome:
@@ -63,13 +79,15 @@ class Transcript:
         return Outcome(outcome.status, body, outcome.error_type, named, duration, environment.init_ms, billed, peak_mb, started_at)
 
     def tell_timeout(self, environment: Environment, request_id: str) -> None:
+        if environment.function.logs_json:
+            return  # the report says so
         line = f"{iso(self._clock.now())} {request_id} Task timed out after {environment.function.timeout:.2f} seconds\n"
         self._logs.write(environment.function.name, request_id, line.encode())
 
     def end(self, environment: Environment, invocation: Invocation, outcome: Outcome) -> None:
         """Write the lines that end an invocation, and keep the tail of its log in the outcome where a caller may ask for it."""
         function, request_id = invocation.function.name, invocation.request_id
-        is_plain = outcome.status is Status.SUCCESS and outcome.init_ms is None
+        is_plain = outcome.status is Status.SUCCESS and outcome.init_ms is None and not invocation.function.logs_json
         if is_plain and outcome.duration_ms < QUICK_MS and not environment.announced:
             prefix = self._logs.prefix(request_id, outcome.started_at)
             text = quick_lines(prefix, invocation, outcome)
@@ -78,16 +96,20 @@ class Transcript:
                 outcome.log_tail = text.replace(prefix, "").encode()
             return
         if not environment.announced:
-            environment.tail = start_line(invocation)
-            self._logs.write(function, request_id, environment.tail, outcome.started_at)
-        lines = end_lines(invocation, outcome)
-        self._logs.write(function, request_id, lines)
+            self._tell_init(environment)
+            self._write_start(environment, invocation, outcome.started_at)
+        lines = end_lines(invocation, outcome, self._clock.now())
+        if lines:
+            self._logs.write(function, request_id, lines)
         if invocation.answer is not None:
             outcome.log_tail = (environment.tail + lines)[-TAIL:]
 
     def never_began(self, invocation: Invocation, outcome: Outcome) -> None:
         """Write the lines of an invocation for which no environment could be made."""
-        self._logs.write(invocation.function.name, invocation.request_id, start_line(invocation) + end_lines(invocation, outcome))
+        now = self._clock.now()
+        lines = start_line(invocation, now) + end_lines(invocation, outcome, now)
+        if lines:
+            self._logs.write(invocation.function.name, invocation.request_id, lines)
 
     def _wall(self, monotonic: float) -> float:
         """A monotonic instant as Unix time."""

@@ -28,6 +28,7 @@ def function(plan: Plan, resource: Declared) -> None:
             settings[setting] = value
     dead_letters(plan, said, settings)
     snap_start(said, settings)
+    logs(said, settings, name)
     with_package(plan, said, settings)
     role(plan, said, name)
     refuse_others(said)
@@ -110,6 +111,15 @@ def dead_letters(plan: Plan, said: Properties, settings: dict[str, Any]) -> None
     settings["dead_letter_queue"] = found.name
 
 
+def logs(said: Properties, settings: dict[str, Any], name: str) -> None:
+    config = said.at("LoggingConfig")
+    for member, setting in (("LogFormat", "log_format"), ("ApplicationLogLevel", "application_log_level"), ("SystemLogLevel", "system_log_level")):
+        value = config.text(member)
+        if value is not None:
+            settings[setting] = value
+    config.only("LogGroup", f"/aws/lambda/{name}", why="each function has its own log.")
+
+
 def snap_start(said: Properties, settings: dict[str, Any]) -> None:
     config = said.at("SnapStart")
     if config.text("ApplyOn", "None") == "PublishedVersions":
@@ -148,8 +158,6 @@ def refuse_others(said: Properties) -> None:
     storage.only("Size", 512, "512", why="the size of /tmp is not limited.")
     tracing = said.at("TracingConfig")
     tracing.only("Mode", "PassThrough", why="there is no X-Ray.")
-    logging = said.at("LoggingConfig")
-    logging.only("LogFormat", "Text", why="logs are text.")
     runtime = said.at("RuntimeManagementConfig")
     runtime.only("UpdateRuntimeOn", "Auto", why="the runtime is the machine's own.")
 

@@ -135,6 +135,9 @@ def written(draft: Draft, function: Function, handler: str) -> dict[str, Any]:
         found["ReservedConcurrentExecutions"] = function.reserved_concurrency
     if function.dead_letter_queue is not None:
         found["DeadLetterQueue"] = {"Type": "SQS", "TargetArn": draft.arn("queue", function.dead_letter_queue)}
+    if function.logs_json:
+        levels = {"ApplicationLogLevel": function.application_log_level, "SystemLogLevel": function.system_log_level}
+        found["LoggingConfig"] = {"LogFormat": function.log_format, **{member: level for member, level in levels.items() if level is not None}}
     if function.snap_start:  # which is of versions alone, as an alias publishes them
         found |= {"SnapStart": {"ApplyOn": "PublishedVersions"}, "AutoPublishAlias": ALIAS}
     if function.url is not None:

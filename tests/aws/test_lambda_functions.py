@@ -501,3 +501,27 @@ def test_aliases_that_cannot_be_are_refused_and_weights_are_taken_back(client: A
     assert "RoutingConfig" not in client.update_alias(FunctionName="aliased", Name="live", RoutingConfig={"AdditionalVersionWeights": {}})
     assert refusal(client.get_function, FunctionName="aliased:1", Qualifier="2")[0] == "InvalidParameterValueException"
     assert refusal(client.update_function_code, FunctionName=made["FunctionArn"], ZipFile=zipped())[0] == "InvalidParameterValueException"
+
+
+def test_the_format_and_levels_of_a_functions_log(client: Any) -> None:
+    logging = {"ApplicationLogLevel": "INFO", "LogFormat": "JSON", "LogGroup": "/aws/lambda/logging", "SystemLogLevel": "WARN"}
+    failing = {"ZipFile": zipped({"main.py": "def handler(event, context): raise ValueError(event)\n"})}
+    made = create(client, "logging", Code=failing, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "WARN"})
+    assert made["LoggingConfig"] == logging
+    assert client.get_function_configuration(FunctionName="logging")["LoggingConfig"] == logging
+    changed = client.update_function_configuration(FunctionName="logging", LoggingConfig={"ApplicationLogLevel": "DEBUG"})
+    assert changed["LoggingConfig"] == {**logging, "ApplicationLogLevel": "DEBUG"}
+    tail = client.invoke(FunctionName="logging", LogType="Tail")["LogResult"]
+    assert [json.loads(line)["type"] for line in base64.b64decode(tail).splitlines() if b"platform." in line] == [
+        "platform.runtimeDone",
+        "platform.report",
+    ]
+    text = {"LogFormat": "Text", "LogGroup": "/aws/lambda/logging"}
+    for wrong in ({"LogFormat": "Text", "SystemLogLevel": "INFO"}, {"LogGroup": "others"}):
+        with pytest.raises(ClientError, match=r"LogLevel is not supported when|LogGroup='others'") as raised:
+            client.update_function_configuration(FunctionName="logging", LoggingConfig=wrong)
+        assert raised.value.response["Error"]["Code"] == "InvalidParameterValueException"
+    changed = client.update_function_configuration(FunctionName="logging", LoggingConfig=text)
+    assert changed["LoggingConfig"] == text
+    with pytest.raises(ClientError, match="LogLevel is not supported when"):
+        client.update_function_configuration(FunctionName="logging", LoggingConfig={"ApplicationLogLevel": "DEBUG"})

@@ -60,6 +60,7 @@ SLOW = {
     "gateway-limits.md",
     "guarantees.md",
     "guide.md",
+    "json-logs.md",
     "lambda.md",
     "openapi.md",
     "operations.md",

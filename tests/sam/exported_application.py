@@ -109,7 +109,7 @@ def serve(event: Any, context: Any) -> Any:
 app.mock("GET /health", 200, "well", authorizer="none")
 
 
-@app.function(url={"auth": "AWS_IAM", "cors": {"allow_origins": ["*"]}}, snap_start=True)
+@app.function(url={"auth": "AWS_IAM", "cors": {"allow_origins": ["*"]}}, snap_start=True, log_format="JSON", system_log_level="WARN")
 def addressed(event: Any, context: Any) -> Any:
     return "here"
 

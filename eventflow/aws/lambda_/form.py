@@ -14,10 +14,10 @@ from eventflow.aws.operation import Call
 from eventflow.aws.snapshots import Snapshots
 from eventflow.aws.wire import Wires
 from eventflow.errors import ServiceError
-from eventflow.function import LATEST, Function
+from eventflow.function import JSON, LATEST, USUAL_LEVEL, Function
 from eventflow.services.functions import Functions, Place
 from eventflow.services.functions.names import not_found
-from eventflow.services.functions.records import Version
+from eventflow.services.functions.records import Settings, Version
 from eventflow.services.functions.settings import ARCHITECTURE, USUAL_STORAGE
 
 Params = dict[str, Any]
@@ -81,6 +81,15 @@ def timestamp(instant: float) -> str:
     return text.replace("+00:00", "+0000")
 
 
+def logging(settings: Function | Settings, function: str) -> dict[str, str]:
+    """LoggingConfig: with levels where the log has them."""
+    found = {"LogFormat": settings.log_format, "LogGroup": f"/aws/lambda/{function}"}
+    if settings.log_format == JSON:
+        found["ApplicationLogLevel"] = settings.application_log_level or USUAL_LEVEL
+        found["SystemLogLevel"] = settings.system_log_level or USUAL_LEVEL
+    return found
+
+
 def told_declared(function: Function, place: Place, runtime: str, loaded_at: str, qualifier: str | None) -> dict[str, Any]:
     """The FunctionConfiguration of a function that the application declares."""
     package = function.package
@@ -102,7 +111,7 @@ def told_declared(function: Function, place: Place, runtime: str, loaded_at: str
             "ApplyOn": "PublishedVersions" if function.snap_start else "None",
             "OptimizationStatus": "On" if function.snap_start else "Off",
         },
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{function.name}"},
+        "LoggingConfig": logging(function, function.name),
     }
     if function.environment:
         configuration["Environment"] = {"Variables": dict(function.environment)}
@@ -133,7 +142,7 @@ def told(version: Version, functions: Functions, qualifier: str | None = None) -
         "Architectures": [ARCHITECTURE],
         "EphemeralStorage": {"Size": USUAL_STORAGE},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{version.function}"},
+        "LoggingConfig": logging(settings, version.function),
         "State": state.state,
         "LastUpdateStatus": state.update,
     }

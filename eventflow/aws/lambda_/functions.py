@@ -26,9 +26,8 @@ VALUES = {
     "EphemeralStorage": "`EphemeralStorage` other than 512 MB",
     "SnapStart": "`SnapStart` `PublishedVersions`",
     "TracingConfig": "`TracingConfig` `Active`",
-    "LoggingConfig": "`LoggingConfig` other than `Text`",
 }
-REFUSED = tuple(VALUES.get(name, name) for name in HARMLESS)
+REFUSED = (*(VALUES.get(name, name) for name in HARMLESS), "`LogGroup` other than the function's")
 
 
 class FunctionOperations(Known):

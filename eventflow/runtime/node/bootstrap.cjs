@@ -24,9 +24,11 @@ let whenEmpty = null;
 // Tells of an error that nobody caught, to whom it concerns at the moment.
 let failNow = (error) => api.failInit(error);
 
-function writeLine(level, values) {
-  const line = `${new Date().toISOString()}\t${globalThis[REQUEST_ID]}\t${level}\t${util.format(...values)}\n`;
-  let rest = Buffer.from(line);
+const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
+const isJson = environment.AWS_LAMBDA_LOG_FORMAT === 'JSON';
+
+function write(line) {
+  let rest = Buffer.from(`${line}\n`);
   while (rest.length) {
     try {
       rest = rest.subarray(writeSync(1, rest));
@@ -36,7 +38,31 @@ function writeLine(level, values) {
   }
 }
 
+function writeLine(level, values) {
+  write(isJson ? record(level, values) : `${new Date().toISOString()}\t${globalThis[REQUEST_ID]}\t${level}\t${util.format(...values)}`);
+}
+
+// One value is the message as it is; of several the message is their text, and the first error among them is told too.
+function record(level, values) {
+  const found = { timestamp: new Date().toISOString(), level, requestId: globalThis[REQUEST_ID] };
+  if (values.length === 1) {
+    try {
+      return JSON.stringify({ ...found, message: values[0] }, (_key, value) => (value instanceof Error ? { ...parts(value), ...value } : value));
+    } catch {
+      return JSON.stringify({ ...found, message: util.format(values[0]) }); // it has itself in it, or a BigInt
+    }
+  }
+  const error = values.find((value) => value instanceof Error);
+  return JSON.stringify({ ...found, message: util.format(...values), ...(error && parts(error)) });
+}
+
+function parts(error) {
+  const errorType = error.name === 'Error' ? (error.constructor?.name ?? error.name) : error.name;
+  return { errorType, errorMessage: error.message, stackTrace: String(error.stack).split('\n') };
+}
+
 function takeConsole() {
+  const least = isJson ? LEVELS.indexOf(environment.AWS_LAMBDA_LOG_LEVEL) : 0;
   for (const [method, level] of Object.entries({
     trace: 'TRACE',
     debug: 'DEBUG',
@@ -46,7 +72,7 @@ function takeConsole() {
     error: 'ERROR',
     fatal: 'FATAL',
   })) {
-    console[method] = (...values) => writeLine(level, values);
+    console[method] = LEVELS.indexOf(level) < least ? () => {} : (...values) => writeLine(level, values);
   }
 }
 
@@ -65,6 +91,10 @@ function described(error) {
 
 function logError(what, error) {
   const shown = isError(error) ? error : new Error(String(error));
+  if (isJson) {
+    writeLine('ERROR', [what, shown]);
+    return;
+  }
   const plain = (_key, value) =>
     value instanceof Error
       ? { errorType: value.name, errorMessage: value.message, code: value.code, ...value, stack: String(value.stack).split('\n') }

@@ -14,6 +14,8 @@ import traceback
 from decimal import Decimal
 from typing import Any, Callable, Dict, List, Optional
 
+import eventflow_json_log  # type: ignore[import-not-found]
+
 RUNTIME = "/2018-06-01/runtime"
 Handler = Callable[[Any, Any], Any]
 
@@ -80,9 +82,13 @@ class RequestIdFilter(logging.Filter):
 def set_up_logging() -> RequestIdFilter:
     """The root logger of Lambda's Python runtime."""
     ids, handler = RequestIdFilter(), logging.StreamHandler(sys.stdout)
-    formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    if eventflow_json_log.is_wanted():
+        handler.setFormatter(eventflow_json_log.JsonFormatter())
+        eventflow_json_log.set_level()
+    else:
+        formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
     handler.addFilter(ids)
     logging.getLogger().handlers = [handler]
     return ids
@@ -114,6 +120,10 @@ def failure(error: BaseException) -> Failed:
 
 def tell(failed: Failed) -> None:
     error = failed.error
+    if eventflow_json_log.is_wanted():
+        sys.stdout.write(eventflow_json_log.error_line(error) + "\n")
+        sys.stdout.flush()
+        return
     sys.stdout.write(
         "[ERROR] %s: %s\nTraceback (most recent call last):\n%s" % (error["errorType"], error["errorMessage"], "".join(error["stackTrace"]))
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from eventflow.function import LATEST
+from eventflow.function import LATEST, TEXT
 from eventflow.services.functions.code import Code
 
 #: The number under which $LATEST is kept.
@@ -19,7 +19,7 @@ LARGEST = 2**63 - 1
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What CreateFunction and UpdateFunctionConfiguration say of a function, checked: ``memory`` in MB, ``timeout`` in seconds, ``dead_letter`` the
-    ARN of a queue, ``layers`` the ARNs of layer versions, in order."""
+    ARN of a queue, ``layers`` the ARNs of layer versions, in order; the levels are None where logs are text."""
 
     runtime: str
     handler: str
@@ -30,6 +30,9 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     dead_letter: str | None = None
     layers: tuple[str, ...] = ()
+    log_format: str = TEXT
+    application_log_level: str | None = None
+    system_log_level: str | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "environment": dict(self.environment)}, ensure_ascii=False, separators=(",", ":"))

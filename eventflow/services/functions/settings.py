@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from eventflow.function import LARGEST_ENVIRONMENT, RESERVED_VARIABLES
+from eventflow.function import JSON, LARGEST_ENVIRONMENT, RESERVED_VARIABLES, TEXT, USUAL_LEVEL
 from eventflow.services.functions.names import Place, invalid, wrong
 from eventflow.services.functions.records import Settings
 
@@ -36,7 +36,6 @@ HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "Architectures": ([ARCHITECTURE],),
     "EphemeralStorage": ({"Size": USUAL_STORAGE},),
     "SnapStart": ({}, {"ApplyOn": "None"}),
-    "LoggingConfig": ({}, {"LogFormat": "Text"}),
     "TenancyConfig": (),
     "CapacityProviderConfig": (),
     "DurableConfig": (),
@@ -86,8 +85,32 @@ def settings_of(params: Mapping[str, Any], former: Settings | None, place: Place
         settings = replace(settings, layers=layers(params["Layers"], place))
     if params.get("DeadLetterConfig") is not None:
         settings = replace(settings, dead_letter=dead_letter(params["DeadLetterConfig"].get("TargetArn") or "", place))
+    if params.get("LoggingConfig") is not None:
+        settings = replace(settings, **logging(params["LoggingConfig"], settings, params["FunctionName"]))
     check(settings)
     return settings
+
+
+def logging(config: Mapping[str, str], former: Settings, function: str) -> dict[str, Any]:
+    """The format and levels of a function's log. What a request leaves out stays, unless the format changes: then it is Lambda's usual level."""
+    group = f"/aws/lambda/{function.rpartition(':')[2]}"
+    if config.get("LogGroup", group) != group:
+        raise wrong(
+            f"eventflow does not support LoggingConfig LogGroup={config['LogGroup']!r} yet: the log of this function is {group}; leave it out."
+        )
+    log_format = config.get("LogFormat", former.log_format)
+    if log_format != JSON:
+        if config.get("ApplicationLogLevel") or config.get("SystemLogLevel"):
+            raise wrong(
+                'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your request or change the LogFormat to "JSON" '
+                "and try again."
+            )
+        return {"log_format": TEXT, "application_log_level": None, "system_log_level": None}
+    return {
+        "log_format": JSON,
+        "application_log_level": config.get("ApplicationLogLevel") or former.application_log_level or USUAL_LEVEL,
+        "system_log_level": config.get("SystemLogLevel") or former.system_log_level or USUAL_LEVEL,
+    }
 
 
 def given(params: Mapping[str, Any], name: str, former: Any) -> Any:
