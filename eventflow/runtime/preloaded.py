@@ -23,6 +23,7 @@ def live(control: socket.socket, request: Request, parent: int) -> int:
     child.enter_limits(request["procs"], request["data_limit"])
     child.take_variables(request)
     sys.dont_write_bytecode = True
+    bootstrap.set_up_logging()  # before the libraries, which may add to it: environments keep what they find
     package = handlers.package_of(request["function"])
     assert package is not None
     try:
@@ -36,7 +37,7 @@ def live(control: socket.socket, request: Request, parent: int) -> int:
     child.freeze_memory()
     if tempfile.tempdir == request["tmp"]:
         tempfile.tempdir = None  # an environment has its own
-    below = ForkServer(control, child.stand_ready, begin, spare=True, lingers=True)
+    below = ForkServer(control, child.open_standard_streams, begin, spare=True, lingers=True)
     send(control, {"ready": True})
     below.serve()
     return 0

@@ -17,12 +17,13 @@ from tests.runtime_api.packages import packaged
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find whose child an environment is")
 
 #: The library takes longer than what is worth a process, in the only way that is the same on every machine.
-LIBRARY = "import os, time\nPID = os.getpid()\ntime.sleep(0.05)\n"
+LIBRARY = "import logging, os, time\nPID = os.getpid()\nlogging.getLogger().addHandler(logging.NullHandler())\ntime.sleep(0.05)\n"
 RECORD = "slowly/__init__.py,,\nslowly-1.0.dist-info/RECORD,,\n"
 HANDLER = """
-import os, tempfile
+import logging, os, tempfile
 import slowly, beside
 def handler(event, context):
+    logging.warning("from %d with %d", os.getpid(), len(logging.getLogger().handlers))
     if "wait" in event:
         while not os.path.exists(event["wait"]):
             pass
@@ -63,6 +64,8 @@ def test_a_later_environment_finds_libraries_loaded_and_does_the_rest_of_its_ini
         for told in (second, third):
             assert told["beside"] == told["pid"]  # the function's own module: each has its own
             assert (told["mine"], told["stream"]) == ("set", told["variable"])
+        for told in (first, second, third):
+            assert spine.log_text("f").count(f"from {told['pid']} with 2") == 1
         assert len({told[name] for told in (first, second, third) for name in ("pid", "stream", "tmp")}) == 9
 
     with_packages(tmp_path, [function_with(tmp_path)], work)
