@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -220,10 +220,15 @@ class Core:
             concurrency=self.concurrency.allowed(function.name),
         )
 
-    async def _drop_events(self, function: str) -> int:
+    async def _drop_events(self, function: str, heirs: Mapping[str, str]) -> int:
         """End all events that wait for a function which was deleted. It takes none any more, but some may be on their way to the disk."""
+        running = self.dispatcher.left_running(function)
         await self.dispatcher.handed_in()
-        return await self.journal.drop(function, "FunctionDeleted", f"{function} was deleted while the event waited for it.")
+        reason = f"{function} was deleted while the event waited for it."
+        dropped, handed_on = await self.journal.drop(function, "FunctionDeleted", reason, heirs, running)
+        if handed_on:
+            await self.dispatcher.look_anew()
+        return dropped
 
     async def _send(self, queue: str, body: str) -> None:
         follow = await self.database.write(lambda connection: self._deliver(connection, QueueMessage(queue, body)))

@@ -64,6 +64,7 @@ class Dispatcher:
         self._largest_event = largest_event
         self._runner: Runner | None = None
         self._lanes: dict[str, Lane] = {}
+        self._left: dict[str, frozenset[str]] = {}
         self._aliases: dict[str, Mapping[str, Mapping[str, Any]]] = {}
         self._accepting = Batcher(self._accept, self._tell_progress)
         self._arriving = self._arriving_bytes = 0
@@ -137,7 +138,9 @@ class Dispatcher:
 
     def remove(self, key: str) -> None:
         """Take a function away; what was accepted for it stays in the journal."""
-        self._lanes.pop(key, None)
+        lane = self._lanes.pop(key, None)
+        if lane is not None and lane.running:
+            self._left[key] = frozenset(lane.running)
         self.functions_changed()
 
     async def stop(self, grace: float) -> int:
@@ -156,6 +159,10 @@ class Dispatcher:
         await self._settling.drained()
         await self._recording.drained()
         await self._accepting.drained()
+
+    def left_running(self, key: str) -> frozenset[str]:
+        """The ids of the events that ran when a function was taken away; it is told once."""
+        return self._left.pop(key, frozenset())
 
     async def handed_in(self) -> None:
         """Return when all that was handed in before is on disk, or refused."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -65,11 +66,11 @@ REVIVE = (
     "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = ''"
     " WHERE id = ? AND state IN (2, 3)"
 )
-DROP = (
-    "UPDATE events SET state = 3, due_at = NULL, settled_at = ?, reason = ?"
-    " WHERE sequence IN (SELECT sequence FROM events WHERE function = ? AND state = {} LIMIT ?)"
-)
-DROP_READY, DROP_WAITING = DROP.format(State.READY.value), DROP.format(State.WAITING.value)
+WAITING_FOR = "SELECT sequence, id, qualifier FROM events WHERE function = ? AND state = {:d} LIMIT ?"
+LEFT = tuple(WAITING_FOR.format(state) for state in (State.READY, State.WAITING))
+DROP = "UPDATE events SET state = 3, due_at = NULL, settled_at = ?, reason = ? WHERE sequence = ?"
+#: An event that is ready waits, until now: it is woken like those whose time has come.
+HAND_ON = "UPDATE events SET function = ?, state = 1, due_at = coalesce(due_at, ?) WHERE sequence = ?"
 NOTE = "UPDATE events SET reason = reason || ? WHERE id = ?"
 GET = f"SELECT {COLUMNS} FROM events WHERE id = ?"
 PRUNE_CHUNK = 1000
@@ -194,14 +195,25 @@ class SqliteJournal:
 
         return await self._database.write(change)
 
-    async def drop(self, function: str, condition: str, reason: str) -> int:
-        """End all events that wait for a function as dead ones, in small transactions; how many. What of them runs keeps its success."""
-        arguments = (self._clock.now(), f"{condition}: {reason}", function)
-        dropped = 0
-        for statement in (DROP_READY, DROP_WAITING):
-            while chunk := await self._change(statement, arguments):
-                dropped += chunk
-        return dropped
+    async def drop(
+        self, function: str, condition: str, reason: str, heirs: Mapping[str, str] | None = None, running: Collection[str] = ()
+    ) -> tuple[int, int]:
+        """End all events that wait for a function as dead ones, in small transactions; of what is ``running`` (ids) a success still counts. What came
+        by a qualifier that has an heir waits for that function from now on. How many were dropped, and how many handed on."""
+        now, whys = self._clock.now(), f"{condition}: {reason}"
+
+        def change(connection: sqlite3.Connection, statement: str) -> tuple[int, int]:
+            found = connection.execute(statement, (function, PRUNE_CHUNK)).fetchall()
+            onward = {sequence: heirs[qualifier] for sequence, id, qualifier in found if heirs and qualifier in heirs and id not in running}
+            connection.executemany(HAND_ON, [(heir, now, sequence) for sequence, heir in onward.items()])
+            connection.executemany(DROP, [(now, whys, sequence) for sequence, _id, _qualifier in found if sequence not in onward])
+            return len(found) - len(onward), len(onward)
+
+        dropped = handed_on = 0
+        for statement in LEFT:
+            while (chunk := await self._database.write(partial(change, statement=statement))) != (0, 0):
+                dropped, handed_on = dropped + chunk[0], handed_on + chunk[1]
+        return dropped, handed_on
 
     async def prune(self, done_before: float, dead_before: float) -> int:
         """Forget events that were done, or dead, before these instants, and ledger rows as old; returns how many rows went. In small
@@ -212,11 +224,11 @@ class SqliteJournal:
             (PRUNE_EVENTS, (0, State.DEAD, dead_before)),
             (PRUNE_ATTEMPTS, (min(done_before, dead_before),)),
         ):
-            while chunk := await self._change(statement, arguments):
+            while chunk := await self._delete(statement, arguments):
                 removed += chunk
         return removed
 
-    async def _change(self, statement: str, arguments: tuple[Any, ...]) -> int:
+    async def _delete(self, statement: str, arguments: tuple[Any, ...]) -> int:
         return await self._database.write(lambda connection: connection.execute(statement, (*arguments, PRUNE_CHUNK)).rowcount)
 
 

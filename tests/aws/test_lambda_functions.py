@@ -267,6 +267,22 @@ def test_events_that_wait_for_a_function_are_dropped_with_it(client: Any, proces
     assert {state for state, _ in ends().values()} == {"dead"}
 
 
+def test_what_came_by_an_alias_goes_on_with_its_version_where_the_former_is_deleted(client: Any, process: DaemonProcess) -> None:
+    create(client, "moved", Code={"ZipFile": zipped({"main.py": "def handler(event, context): raise ValueError('no')\n"})}, Publish=True)
+    client.create_alias(FunctionName="moved", Name="live", FunctionVersion="1")
+    client.invoke(FunctionName="moved", InvocationType="Event", Qualifier="live")
+
+    def events() -> list[tuple[str, str, str]]:
+        return [(one["function"], one["qualifier"], one["state"]) for one in process.events() if one["function"].startswith("moved")]
+
+    process.until(lambda: events() == [("moved:1", "live", "waiting")], "the event waits for its retry")
+    client.update_function_configuration(FunctionName="moved", Description="another")
+    client.publish_version(FunctionName="moved")
+    client.update_alias(FunctionName="moved", Name="live", FunctionVersion="2")
+    client.delete_function(FunctionName="moved", Qualifier="1")
+    assert events() == [("moved:2", "live", "waiting")]
+
+
 LARGE = b'"' + b"x" * 1_048_575 + b'"'
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class TestSqliteJournal(JournalContract):
             await journal.append([self.event(n, "g" if n == 4 else "f") for n in range(5)])
             failing, waiting, succeeding, idle = await journal.claim("f", 0, 10)
             await journal.settle([Settlement(waiting, Retry(self.clock.now() + 60), None)])
-            assert await journal.drop("f", "FunctionDeleted", "f was deleted.") == 4
+            assert await journal.drop("f", "FunctionDeleted", "f was deleted.") == (4, 0)
             await journal.settle([Settlement(failing, Retry(self.clock.now() + 60), None, "boom"), Settlement(succeeding, Done(), None)])
             assert await self.ids(journal) == []
             assert await journal.next_wake() == {}
@@ -98,6 +99,21 @@ class TestSqliteJournal(JournalContract):
             )
             told = [(one["state"], one["reason"]) for one in shown if one is not None]
             assert told == [("done", "") if n == 2 else ("dead", "FunctionDeleted: f was deleted.") for n in range(4)]
+
+        self.run(tmp_path, work)
+
+    def test_what_came_by_an_alias_goes_on_with_its_heir_unless_it_runs(self, tmp_path: Path) -> None:
+        async def work(journal: Journal) -> None:
+            assert isinstance(journal, SqliteJournal)
+            by = {0: "live", 1: "live", 2: "1", 3: "live", 4: "other"}
+            await journal.append([replace(self.event(number, "f:1"), qualifier=qualifier) for number, qualifier in by.items()])
+            events = await journal.claim("f:1", 0, 10)
+            await journal.settle([Settlement(events[1], Retry(self.clock.now() + 60), None)])
+            assert await journal.drop("f:1", "FunctionDeleted", "gone", {"live": "f:2"}, {"id-0003"}) == (3, 2)
+            woken = await journal.wake("f:2", self.clock.now(), 10)
+            assert [(event.id, event.qualifier) for event in woken] == [("id-0000", "live")]
+            assert await journal.next_wake() == {"f:2": self.clock.now() + 60}
+            assert await self.ids(journal, "f:1") == []
 
         self.run(tmp_path, work)
 

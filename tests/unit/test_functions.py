@@ -65,6 +65,7 @@ class World:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.dropped: list[str] = []
+        self.heirs: dict[str, dict[str, str]] = {}
         self.there = {("queue", "dead"), ("function", "other"), ("bus", "b"), ("bucket", "bin")}
 
     async def exists(self, kind: str, name: str) -> bool:
@@ -75,8 +76,9 @@ class World:
             raise ServiceError("NoSuchKey", "The specified key does not exist.", 404)
         return once(self.objects[bucket, key])
 
-    async def drop_events(self, key: str) -> int:
+    async def drop_events(self, key: str, heirs: Mapping[str, str]) -> int:
         self.dropped.append(key)
+        self.heirs[key] = dict(heirs)
         return 0
 
     def check_runtime(self, runtime: str) -> None:
@@ -159,14 +161,15 @@ def test_what_was_made_runs_again_at_the_next_start_and_what_was_deleted_does_no
 
 
 def test_the_events_of_what_was_deleted_are_dropped_at_the_next_start_where_they_were_not(tmp_path: Path) -> None:
-    async def full(_key: str) -> int:
+    async def full(_key: str, _heirs: Mapping[str, str]) -> int:
         raise StorageError("the disk is full")
 
     async def first(world: Here) -> None:
         await world.create("f", publish=True)
         await world.create("g", publish=True)
+        await world.functions.aliases.create("g", "live", "$LATEST", "", {})
         await world.functions.versions.delete("g", 1)
-        assert world.world.dropped == ["g:1"]
+        assert (world.world.dropped, world.world.heirs) == (["g:1"], {"g:1": {"live": "g"}})
         world.world.drop_events = full  # type: ignore[assignment, method-assign]
         await world.functions.delete("f")
         with pytest.raises(StorageError):
@@ -174,6 +177,7 @@ def test_the_events_of_what_was_deleted_are_dropped_at_the_next_start_where_they
 
     async def second(world: Here) -> None:
         assert sorted(world.world.dropped) == ["f", "f:1"]
+        assert world.world.heirs == {"f": {}, "f:1": {}}
         await world.create("f")
 
     async def third(world: Here) -> None:

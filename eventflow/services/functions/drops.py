@@ -1,4 +1,5 @@
-"""What becomes of asynchronous events whose function is deleted: they belong to it, as on AWS, and are dropped with it.
+"""What becomes of asynchronous events whose function is deleted: they belong to it, as on AWS, and are dropped with it. What an alias had led to a
+version that is deleted goes to the one that the alias names now.
 
 That they are to be dropped is written down with the deletion; whoever is killed in between finishes it at the next start, and no function gets a
 name before the events of its predecessor are gone.
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from eventflow.errors import StorageError
 from eventflow.services.functions import rows
 from eventflow.services.functions.ledger import Ledger
+from eventflow.services.functions.records import NEWEST
 
 log = logging.getLogger("eventflow.functions")
 
@@ -31,11 +33,17 @@ class Drops:
         for key in keys:
             if name not in (None, key.partition(":")[0]):
                 continue
-            if count := await self._ledger.world.drop_events(key):
+            if count := await self._ledger.world.drop_events(key, self._heirs(key)):
                 log.warning(
                     "%s was deleted, and with it %d asynchronous events that waited for it: eventflow events list --function %s", key, count, key
                 )
             await self._ledger.write(lambda connection, key=key: connection.execute(rows.DELETE_DROP, (key,)))  # type: ignore[misc]
+
+    def _heirs(self, key: str) -> dict[str, str]:
+        """By the aliases of a function that is there still, the versions that they name."""
+        name = key.partition(":")[0]
+        aliases = self._ledger.routes[name].aliases.values() if name in self._ledger.routes else ()
+        return {alias.name: name if alias.number == NEWEST else f"{name}:{alias.number}" for alias in aliases}
 
     async def try_to_finish(self, name: str) -> None:
         """As ``finish``, where the deletion stands even if the disk is full: the next start, or the next function made, drops what is left."""

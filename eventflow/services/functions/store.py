@@ -219,9 +219,9 @@ class Functions:
         async def work() -> None:
             gone = await ledger.write(change)
             await ledger.remove([version.key for version in gone])
-            await self.drops.try_to_finish(name)
             ledger.deployments.configure_aliases(name, {})
             ledger.routes.pop(name, None)
+            await self.drops.try_to_finish(name)
             ledger.code.forget(sha for version in gone for sha in version.contents)
 
         ledger.check_changeable(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 
 from eventflow.errors import ServiceError
 from eventflow.services.bus import Buses
@@ -21,7 +21,7 @@ class Neighbours:
         objects: Objects,
         has_function: Callable[[str], bool],
         check_runtime: Callable[[str], None],
-        drop_events: Callable[[str], Awaitable[int]],
+        drop_events: Callable[[str, Mapping[str, str]], Awaitable[int]],
     ) -> None:
         self._region = region
         self._queues = queues
@@ -46,8 +46,8 @@ class Neighbours:
             return False
         return True
 
-    async def drop_events(self, key: str) -> int:
-        return await self._drop_events(key)
+    async def drop_events(self, key: str, heirs: Mapping[str, str]) -> int:
+        return await self._drop_events(key, heirs)
 
     async def content(self, bucket: str, key: str, version: str | None) -> AsyncIterable[bytes]:
         return (await self._objects.get(bucket, key, version_id=version)).content
