@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sqlite3
 import zipfile
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from eventflow.clock import Clock
 from eventflow.database import Database
 from eventflow.errors import EventflowError, ServiceError, SettingError, StorageError
 from eventflow.function import Function
-from eventflow.services.functions import Functions, Place
+from eventflow.services.functions import Functions, Place, records
 from eventflow.services.functions.code import GRACE
 from eventflow.services.functions.records import EventSettings
 from eventflow.services.functions.sources import archive_of
@@ -344,6 +346,28 @@ def test_settings_of_events_are_those_of_a_version_and_reserved_concurrency_of_a
         assert first.reserved_concurrency == 7
         await world.functions.events.put("f", "1", EventSettings(retries=1), merge=False)
         assert (world.running.functions["f:1"].on_failure, world.running.functions["f:1"].maximum_event_age) == (None, 21_600)
+
+    here(tmp_path, work)
+
+
+def test_settings_of_events_of_an_earlier_release_are_there_by_their_qualifiers(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+        connection.execute("CREATE TABLE schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        for number in (1, 2):
+            connection.executescript((Path(records.__file__).parents[1] / "schema" / f"functions_{number:03}.sql").read_text())
+        connection.execute("INSERT INTO schema_versions VALUES ('functions', 2)")
+        connection.execute("INSERT INTO functions VALUES ('f', NULL, 'Terminate', '{}')")
+        settings = records.Settings("python3.11", "main.handler", PARAMETERS["Role"]).to_json()
+        for number in (0, 3):
+            connection.execute("INSERT INTO function_versions VALUES ('f', ?, ?, 'sha', 1, 1, 'r', 0.0, NULL)", (number, settings))
+            connection.execute("INSERT INTO function_event_settings VALUES ('f', ?, ?, NULL, NULL, NULL, 5.0)", (number, number % 2))
+        connection.commit()
+
+    async def work(world: Here) -> None:
+        found = await world.functions.events.all("f", "", 9)
+        assert found == [("$LATEST", EventSettings(0, modified_at=5.0)), ("3", EventSettings(1, modified_at=5.0))]
+        await world.functions.versions.delete("f", 3)
+        assert [qualifier for qualifier, _ in await world.functions.events.all("f", "", 9)] == ["$LATEST"]
 
     here(tmp_path, work)
 
