@@ -19,6 +19,8 @@ PROTOCOLS = {REST: "REST", HTTP: "HTTP"}
 STAGES = {"AWS::ApiGateway::Stage": ("RestApiId", REST), "AWS::ApiGatewayV2::Stage": ("ApiId", HTTP)}
 DEFAULT_API = "default"
 DEFAULT_STAGE = "$default"
+#: What SAM calls a stage that API Gateway asks for at each deployment, and that nobody uses.
+SAM_STAGE = "Stage"
 #: The qualifier of a version or an alias in the address of a function's invocations: it means the function itself.
 QUALIFIER = re.compile(r"(:function:[A-Za-z0-9_-]+)(?::[A-Za-z0-9$_-]+)?(?=/invocations|/response-streaming-invocations)")
 
@@ -100,7 +102,8 @@ def rest_api(plan: Plan, resource: Declared) -> None:
 def http_api(plan: Plan, resource: Declared) -> None:
     """AWS::ApiGatewayV2::Api with a document."""
     said = plan.properties(resource)
-    said.ignore("Name", "Description", "Tags", "FailOnWarnings", "Version", "BasePath", "IpAddressType")
+    said.ignore("Name", "Description", "Tags", "FailOnWarnings", "Version", "IpAddressType")
+    said.only("BasePath", "ignore", why="routes are where the document's paths say.")
     said.only("ProtocolType", "HTTP", why="a template's WebSocket API is not read yet; declare it in Python with WebSocket triggers.")
     said.only("DisableExecuteApiEndpoint", False, "false", why="an API always has its address.")
     add_api(plan, resource, said, cors_options(said, "CorsConfiguration"))
@@ -171,8 +174,17 @@ def throttle_of(said: Properties, kind: str) -> dict[str, Any] | None:
 
 
 def stage(plan: Plan, resource: Declared) -> None:
-    """Stages are read with their API."""
+    """Stages are read with their API, which must be in the template."""
+    said = plan.properties(resource)
+    member, _kind = STAGES[resource.type]
+    if (api := said.take(member)) not in plan.stack.api_ids.values():
+        said.wrong(member, f"{api!r} is no API of this template.")
 
 
 def deployment(plan: Plan, resource: Declared) -> None:
     """AWS::ApiGateway::Deployment: what is declared is what is served."""
+    said = plan.properties(resource)
+    said.ignore("RestApiId", "Description")
+    # SAM's own deployments name one for nothing; others would make a stage by it.
+    said.only("StageName", SAM_STAGE, why="stages are resources of their own here: AWS::ApiGateway::Stage.")
+    said.finish()

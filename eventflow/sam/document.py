@@ -36,7 +36,7 @@ SHORT_TAGS = (
     "ToJsonString",
     "Transform",
 )
-SECTIONS = ("Parameters", "Mappings", "Conditions", "Globals", "Outputs")
+MAPPING_SECTIONS = ("Parameters", "Mappings", "Conditions", "Globals", "Outputs")
 EXTRA = "Reading a template takes the extra `sam`: pip install 'eventflow[sam]'."
 
 Template = dict[str, Any]
@@ -47,7 +47,7 @@ def read_template(path: Path) -> Template:
     value = read_document(path)
     if not isinstance(value, dict) or not isinstance(value.get("Resources"), dict) or not value["Resources"]:
         raise TemplateError(f"{path} is no SAM or CloudFormation template: it has no Resources.")
-    for section in SECTIONS:
+    for section in MAPPING_SECTIONS:
         if not isinstance(value.get(section) or {}, dict):
             raise TemplateError(f"{path}: {section} takes a mapping.")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from typing import Any
 
 from eventflow.errors import SettingError
@@ -15,6 +16,9 @@ from eventflow.sam.properties import Properties
 from eventflow.sam.stack import Declared
 
 LARGEST_INLINE = 4_194_304
+LOOPS = ("Terminate", "Allow")
+#: What all functions may be provisioned with and have reserved: 100 of an account's 1,000 concurrent executions stay unreserved (Lambda quotas).
+MOST_PROVISIONED = 900
 
 
 def function(plan: Plan, resource: Declared) -> None:
@@ -26,11 +30,15 @@ def function(plan: Plan, resource: Declared) -> None:
         value = said.number(member)
         if value is not None:
             settings[setting] = value
+    settings["recursive_loop"] = said.text("RecursiveLoop", "Terminate")
+    if settings["recursive_loop"] not in LOOPS:
+        said.wrong("RecursiveLoop", f"{settings['recursive_loop']!r} is refused: it takes {' or '.join(LOOPS)}.")
     dead_letters(plan, said, settings)
     snap_start(said, settings)
     logs(said, settings, name)
     with_package(plan, said, settings)
     role(plan, said, name)
+    architecture(plan, said)
     refuse_others(said)
     said.finish()
     plan.functions[name] = settings
@@ -148,12 +156,17 @@ def layers(plan: Plan, said: Properties) -> list[str]:
     return found
 
 
+def architecture(plan: Plan, said: Properties) -> None:
+    """There is one, the machine's: a function that says another is told of it, for only what is compiled minds."""
+    asked = said.listed("Architectures")
+    if asked not in ([], ["x86_64"], ["arm64"]):
+        said.wrong("Architectures", f"{asked!r} is refused: it takes one of x86_64 and arm64.")
+    elif asked and asked[0] != (own := "arm64" if platform.machine() in ("aarch64", "arm64") else platform.machine()):
+        plan.note(f"{said.where}.Architectures: it says {asked[0]}, and the function runs on this machine's {own}.")
+
+
 def refuse_others(said: Properties) -> None:
     """What Lambda has and nothing here enforces, unless it asks for what is so anyhow."""
-    architectures = said.listed("Architectures")
-    if architectures not in ([], ["x86_64"], ["arm64"]):
-        said.wrong("Architectures", f"{architectures!r} is refused: it takes one of x86_64 and arm64.")
-    said.only("RecursiveLoop", "Terminate", why="recursive loops are always ended.")
     storage = said.at("EphemeralStorage")
     storage.only("Size", 512, "512", why="the size of /tmp is not limited.")
     tracing = said.at("TracingConfig")
@@ -218,7 +231,7 @@ def owner(plan: Plan, said: Properties, member: str) -> str | None:
 def version(plan: Plan, resource: Declared) -> None:
     """AWS::Lambda::Version: the code that runs is always the template's."""
     said = plan.properties(resource)
-    owner(plan, said, "FunctionName")
+    provision(plan, said, owner(plan, said, "FunctionName"))
     said.ignore("Description", "CodeSha256")
     said.at("RuntimePolicy").only("UpdateRuntimeOn", "Auto", why="the runtime is the machine's own.")
     said.finish()
@@ -227,9 +240,30 @@ def version(plan: Plan, resource: Declared) -> None:
 def alias(plan: Plan, resource: Declared) -> None:
     """AWS::Lambda::Alias: it means the function itself."""
     said = plan.properties(resource)
-    owner(plan, said, "FunctionName")
+    provision(plan, said, owner(plan, said, "FunctionName"))
     said.ignore("Name", "FunctionVersion", "Description")
     said.finish()
+
+
+def provision(plan: Plan, said: Properties, name: str | None) -> None:
+    """``ProvisionedConcurrencyConfig`` of a version or an alias: environments of the function itself, which both mean."""
+    config = said.at("ProvisionedConcurrencyConfig")
+    wanted = config.number("ProvisionedConcurrentExecutions", 0) or 0
+    if "ProvisionedConcurrencyConfig" not in said or name is None:
+        return
+    settings = plan.functions[name]
+    total, reserved = settings.get("provisioned_concurrency", 0) + wanted, settings.get("reserved_concurrency")
+    others = sum(one.get("reserved_concurrency") or one.get("provisioned_concurrency", 0) for other, one in plan.functions.items() if other != name)
+    if wanted < 1:
+        config.wrong("ProvisionedConcurrentExecutions", f"{wanted} is refused: it takes 1 or more.")
+    elif settings.get("snap_start"):
+        config.wrong("", "a function has either SnapStart or provisioned concurrency.")
+    elif reserved is not None and total > reserved:
+        config.wrong("ProvisionedConcurrentExecutions", f"{total} is refused: it is more than the function has reserved ({reserved}).")
+    elif reserved is None and others + total > MOST_PROVISIONED:
+        config.wrong("ProvisionedConcurrentExecutions", f"{total} is refused: all functions together have at most {MOST_PROVISIONED}.")
+    else:
+        settings["provisioned_concurrency"] = total
 
 
 def layer(plan: Plan, resource: Declared) -> None:

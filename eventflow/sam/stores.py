@@ -100,9 +100,9 @@ def table(plan: Plan, resource: Declared) -> None:
     if tags:
         definition["Tags"] = tags
     encryption = said.at("SSESpecification")
-    encryption.only("SSEEnabled", False, why="items are not encrypted.")
+    encryption.only("SSEEnabled", False, "false", why="items are not encrypted.")
     recovery = said.at("PointInTimeRecoverySpecification")
-    recovery.only("PointInTimeRecoveryEnabled", False, why="there is no recovery of a point in time.")
+    recovery.only("PointInTimeRecoveryEnabled", False, "false", why="there is no recovery of a point in time.")
     lifetime = said.at("TimeToLiveSpecification")
     attribute, enabled = lifetime.text("AttributeName"), lifetime.truth("Enabled", True)
     said.finish()

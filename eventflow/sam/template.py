@@ -55,6 +55,21 @@ MAPPERS: Mapping[str, Mapper] = {
     "AWS::CloudFormation::WaitConditionHandle": lambda plan, resource: None,
 }
 
+#: The sections of a template and the attributes of a resource that are read, or that change nothing of what functions see.
+SECTIONS = (
+    "AWSTemplateFormatVersion",
+    "Transform",
+    "Description",
+    "Metadata",
+    "Parameters",
+    "Mappings",
+    "Conditions",
+    "Globals",
+    "Resources",
+    "Outputs",
+)
+ATTRIBUTES = ("Type", "Properties", "Metadata", "DependsOn", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "Connectors", "IgnoreGlobals")
+
 
 def manifest_of(path: Path, options: TemplateOptions, check_runtime: Callable[[str], None]) -> Manifest:
     """The application that a template describes. Raises LoadError with everything that is wrong with it or not to be had; ``check_runtime`` raises
@@ -63,6 +78,7 @@ def manifest_of(path: Path, options: TemplateOptions, check_runtime: Callable[[s
     folder = path.resolve().parent
     configuration = Configuration.read(folder, options.config_env)
     template = with_definitions(read_template(path), folder)
+    check_sections(template, problems)
     name = stack_name(options, configuration, folder)
     given = {**configuration.overrides, **options.overrides}
     parameters = parameter_values(template.get("Parameters"), given, problems)
@@ -102,6 +118,7 @@ def filled_in(template: Template, resolver: Resolver, problems: Problems) -> Tem
         try:
             if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
                 raise TemplateError("it takes a mapping with a Type.")
+            check_attributes(where, resource, problems)
             if "Condition" in resource and not resolver.condition(resource["Condition"]):
                 continue
             kept = {name: value for name, value in resource.items() if name not in ("Condition", "DependsOn")}
@@ -111,13 +128,30 @@ def filled_in(template: Template, resolver: Resolver, problems: Problems) -> Tem
             resources[id] = {**kept, "Properties": properties}
         except TemplateError as error:
             problems.wrong(where, str(error))
-    found = {name: value for name, value in template.items() if name not in ("Conditions", "Outputs", "Rules")}
+    found = {name: value for name, value in template.items() if name not in ("Conditions", "Outputs", "Rules", "Hooks")}
     try:
         shared = resolver.resolve(template.get("Globals") or {})
         found |= {} if shared is REMOVED else {"Globals": shared}
     except TemplateError as error:
         problems.wrong("Globals", str(error))
     return {**found, "Resources": resources}
+
+
+def check_sections(template: Template, problems: Problems) -> None:
+    for section in template:
+        if section in ("Rules", "Hooks"):
+            problems.absent(section, "nothing here would heed this section.")
+        elif section not in SECTIONS:
+            problems.wrong(str(section), f"a template has no such section; it has: {', '.join(SECTIONS)}.")
+
+
+def check_attributes(where: str, resource: Mapping[str, Any], problems: Problems) -> None:
+    """What stands beside ``Properties``."""
+    for attribute in resource:
+        if attribute in ("CreationPolicy", "UpdatePolicy"):
+            problems.absent(f"{where}.{attribute}", "resources are made and changed at once.")
+        elif attribute not in ATTRIBUTES:
+            problems.wrong(f"{where}.{attribute}", f"a resource has no such attribute; it has: {', '.join(ATTRIBUTES)}.")
 
 
 def stack_of(template: Template, resolver: Resolver, name: str, options: TemplateOptions) -> tuple[Stack, Resolver]:
@@ -201,9 +235,11 @@ def finished(plan: Plan, template: Template, configuration: Configuration, varia
 
 
 def function_of(name: str, settings: Mapping[str, Any]) -> Function:
-    kept = {setting: value for setting, value in settings.items() if setting not in ("handler", "runtime", "folder", "layers")}
-    package = Package(settings["runtime"], settings["folder"], tuple(settings["layers"]))
-    return Function(handler=settings["handler"], package=package, **checked(name, {"name": name, **kept}))
+    """``settings`` as the mappers have gathered them: where the code is, what was checked while it was read, and what ``checked`` checks."""
+    kept = dict(settings)
+    package = Package(kept.pop("runtime"), kept.pop("folder"), tuple(kept.pop("layers")))
+    read = {setting: kept.pop(setting) for setting in ("handler", "recursive_loop", "provisioned_concurrency") if setting in kept}
+    return Function(package=package, **read, **checked(name, {"name": name, **kept}))
 
 
 def json_plain(plan: Plan) -> tuple[Any, ...]:

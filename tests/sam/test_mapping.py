@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventflow.errors import LoadError
-from eventflow.function import Destination
+from eventflow.function import Destination, Function
 from tests.sam.reading import read, resources
 
 CODE = "CodeUri: src, Handler: app.handler, Runtime: python3.11"
@@ -37,7 +37,17 @@ def refusal(folder: Path, text: str, **options: Any) -> str:
         ("FileSystemConfigs: [{Arn: a, LocalMountPath: /mnt/x}]", "FileSystemConfigs"),
         ("Layers: ['arn:aws:lambda:eu-west-1:1:layer:other:3']", "Hello (AWS::Lambda::Function).Layers"),
         ("DeadLetterQueue: {Type: SNS, TargetArn: 'arn:aws:sns:eu-west-1:123456789012:t'}", "DeadLetterConfig.TargetArn"),
-        ("AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 1}", "ProvisionedConcurrencyConfig"),
+        ("AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 901}", "all functions together have at most 900"),
+        ("AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 0}", "0 is refused: it takes 1 or more"),
+        (
+            "AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 3}, ReservedConcurrentExecutions: 2",
+            "3 is refused: it is more than the function has reserved (2)",
+        ),
+        (
+            "AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 3}, SnapStart: {ApplyOn: PublishedVersions}",
+            "either SnapStart or provisioned concurrency",
+        ),
+        ("RecursiveLoop: Always", "'Always' is refused: it takes Terminate or Allow"),
         ("Environment: {Variables: {AWS_REGION: x}}", "AWS_REGION is set by the runtime itself"),
         ("FunctionUrlConfig: {AuthType: SOME}", "AuthType"),
         ("Events: {T: {Type: SNS, Properties: {Topic: 'arn:aws:sns:eu-west-1:123456789012:t'}}}", "HelloT (AWS::SNS::Subscription)"),
@@ -94,7 +104,7 @@ def test_lenient_does_not_forgive_what_is_wrong(tmp_path: Path) -> None:
 def test_a_function_has_its_settings(tmp_path: Path) -> None:
     text = hello(
         "MemorySize: 512, Timeout: 20, Description: d, ReservedConcurrentExecutions: 3, SnapStart: {ApplyOn: PublishedVersions}, "
-        "AutoPublishAlias: live, Tags: {a: b}, Architectures: [arm64], "
+        "AutoPublishAlias: live, Tags: {a: b}, Architectures: [arm64], RecursiveLoop: Allow, "
         "DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt Dead.Arn}, "
         "EventInvokeConfig: {MaximumRetryAttempts: 1, MaximumEventAgeInSeconds: 100, "
         "DestinationConfig: {OnSuccess: {Type: Lambda, Destination: !GetAtt Next.Arn}}}"
@@ -103,7 +113,7 @@ def test_a_function_has_its_settings(tmp_path: Path) -> None:
     manifest = resources(tmp_path, text)
     function = manifest.function("shop-Hello")
     assert (function.memory, function.timeout, function.description, function.reserved_concurrency, function.snap_start) == (512, 20, "d", 3, True)
-    assert (function.retries, function.maximum_event_age) == (1, 100)
+    assert (function.retries, function.maximum_event_age, function.recursive_loop) == (1, 100, "Allow")
     assert function.on_success == Destination("function", "shop-Next")
     assert function.dead_letter_queue == "shop-Dead"
     assert function.package is not None
@@ -122,6 +132,98 @@ def test_rules_that_do_more_than_start_a_function_are_rules(tmp_path: Path) -> N
     assert [target["Arn"].rpartition(":")[2] for target in rule.options["targets"]] == ["shop-Hello", "shop-Q"]
     assert "RunCommandParameters" in refusal(tmp_path, text.replace("{Id: two,", "{Id: two, RunCommandParameters: {},"))
     assert "is a function of this template, or a queue" in refusal(tmp_path, text.replace("!GetAtt Q.Arn", "'arn:aws:sns:eu-west-1:123456789012:t'"))
+
+
+def test_an_alias_with_provisioned_concurrency_has_the_function_warm(tmp_path: Path) -> None:
+    text = hello("AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: '2'}, ReservedConcurrentExecutions: 2")
+    function = resources(tmp_path, text).function("shop-Hello")
+    assert (function.provisioned_concurrency, Function.from_json(function.to_json())) == (2, function)
+
+
+#: What `sam init` writes where X-Ray, JSON logs and Application Insights were asked for.
+STARTER = """
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Description: Sample SAM Template
+Globals:
+  Function:
+    Timeout: 3
+    MemorySize: 128
+    Tracing: Active
+    LoggingConfig: {LogFormat: JSON}
+  Api: {TracingEnabled: true}
+Resources:
+  HelloWorldFunction:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: esbuild}
+    Properties:
+      CodeUri: src/
+      Handler: app.lambda_handler
+      Runtime: python3.11
+      Architectures: [x86_64]
+      Events: {HelloWorld: {Type: Api, Properties: {Path: /hello, Method: get}}}
+  ApplicationResourceGroup:
+    Type: AWS::ResourceGroups::Group
+    Properties:
+      Name: !Sub ApplicationInsights-SAM-${AWS::StackName}
+      ResourceQuery: {Type: CLOUDFORMATION_STACK_1_0}
+  ApplicationInsightsMonitoring:
+    Type: AWS::ApplicationInsights::Application
+    Properties: {ResourceGroupName: !Ref ApplicationResourceGroup, AutoConfigurationEnabled: 'true'}
+Outputs:
+  HelloWorldApi: {Value: !Sub 'https://${ServerlessRestApi}.execute-api.${AWS::Region}.amazonaws.com/Prod/hello/'}
+  HelloWorldFunctionIamRole: {Value: !GetAtt HelloWorldFunctionRole.Arn}
+"""
+
+
+def test_what_sam_inits_template_has_and_is_not_here_is_one_list_and_runs_with_lenient(tmp_path: Path) -> None:
+    with pytest.raises(LoadError) as raised:
+        read(tmp_path, STARTER)
+    said = str(raised.value)
+    assert "What eventflow does not have is left out with --lenient." in said
+    places = [line.strip().split(": ")[0] for line in said.splitlines()[1:]]
+    assert sorted(places) == [
+        "ApplicationInsightsMonitoring (AWS::ApplicationInsights::Application)",
+        "ApplicationResourceGroup (AWS::ResourceGroups::Group)",
+        "HelloWorldFunction (AWS::Lambda::Function).LoggingConfig.LogFormat",
+        "HelloWorldFunction (AWS::Lambda::Function).TracingConfig.Mode",
+        "ServerlessRestApiProdStage (AWS::ApiGateway::Stage).TracingEnabled",
+    ]
+    manifest = read(tmp_path, STARTER, lenient=True)
+    assert [function.name for function in manifest.functions] == ["shop-HelloWorldFunction"]
+    assert sum(note.startswith("left out: ") for note in manifest.notes) == len(places)
+
+
+STAGE = "S: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: %s, StageName: s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Rules: {R: {Assertions: []}}\nResources: {Q: {Type: AWS::SQS::Queue}}\n", "Rules: nothing here would heed this section"),
+        ("Hooks: {}\nResources: {Q: {Type: AWS::SQS::Queue}}\n", "Hooks: nothing here would heed this section"),
+        ("Resourses: {}\nResources: {Q: {Type: AWS::SQS::Queue}}\n", "Resourses: a template has no such section"),
+        ("Resources: {Q: {Type: AWS::SQS::Queue, Propertys: {}}}\n", "Q (AWS::SQS::Queue).Propertys: a resource has no such attribute"),
+        ("Resources: {Q: {Type: AWS::SQS::Queue, UpdatePolicy: {}}}\n", "Q (AWS::SQS::Queue).UpdatePolicy: resources are made"),
+        ("Resources:\n  " + STAGE % "elsewhere", "S (AWS::ApiGateway::Stage).RestApiId: 'elsewhere' is no API of this template"),
+        (
+            "Resources:\n  D: {Type: AWS::ApiGateway::Deployment, Properties: {RestApiId: r, StageName: live}}\n",
+            "D (AWS::ApiGateway::Deployment).StageName",
+        ),
+        (
+            "Resources:\n  D: {Type: AWS::ApiGateway::Deployment, Properties: {RestApiId: r, DeploymentCanarySettings: {}}}\n",
+            "D (AWS::ApiGateway::Deployment).DeploymentCanarySettings",
+        ),
+        (
+            "Resources: {A: {Type: AWS::ApiGatewayV2::Api, Properties: {Body: {openapi: 3.0.1, paths: {}}, BasePath: prepend}}}\n",
+            "A (AWS::ApiGatewayV2::Api).BasePath: 'prepend'",
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(LoadError) as raised:
+        read(tmp_path, text)
+    assert said in str(raised.value)
 
 
 DELIVERY = "RetryPolicy: {MaximumRetryAttempts: '3', MaximumEventAgeInSeconds: 600}, DeadLetterConfig: {Arn: !GetAtt Dead.Arn}"

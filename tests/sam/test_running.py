@@ -98,6 +98,11 @@ def test_a_queue_a_table_and_its_stream_with_partial_failures_and_destinations(t
 def test_rules_on_two_buses_start_a_function_whose_code_stands_in_the_template(tmp_path: Path) -> None:
     with template_daemon(tmp_path, "events") as daemon:
         daemon.start()
+
+        def environments() -> int:
+            return sum(daemon.control("status")["functions"][0]["environments"].values())
+
+        daemon.until(lambda: environments() >= 2, "as many environments as are provisioned are there")
         daemon.client("events").put_events(
             Entries=[
                 {"EventBusName": "events-shop", "Source": "shop", "DetailType": "sold", "Detail": "{}"},
