@@ -140,7 +140,7 @@ def test_an_alias_with_provisioned_concurrency_has_the_function_warm(tmp_path: P
     assert (function.provisioned_concurrency, Function.from_json(function.to_json())) == (2, function)
 
 
-#: What `sam init` writes where X-Ray, JSON logs and Application Insights were asked for.
+#: What `sam init` writes where X-Ray, JSON logs and Application Insights are asked for.
 STARTER = """
 AWSTemplateFormatVersion: '2010-09-09'
 Transform: AWS::Serverless-2016-10-31
@@ -185,12 +185,11 @@ def test_what_sam_inits_template_has_and_is_not_here_is_one_list_and_runs_with_l
     assert sorted(places) == [
         "ApplicationInsightsMonitoring (AWS::ApplicationInsights::Application)",
         "ApplicationResourceGroup (AWS::ResourceGroups::Group)",
-        "HelloWorldFunction (AWS::Lambda::Function).LoggingConfig.LogFormat",
         "HelloWorldFunction (AWS::Lambda::Function).TracingConfig.Mode",
         "ServerlessRestApiProdStage (AWS::ApiGateway::Stage).TracingEnabled",
     ]
     manifest = read(tmp_path, STARTER, lenient=True)
-    assert [function.name for function in manifest.functions] == ["shop-HelloWorldFunction"]
+    assert [(function.name, function.log_format) for function in manifest.functions] == [("shop-HelloWorldFunction", "JSON")]
     assert sum(note.startswith("left out: ") for note in manifest.notes) == len(places)
 
 
