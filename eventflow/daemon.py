@@ -4,58 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import faulthandler
 import gc
-import itertools
 import logging
 import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from eventflow import faultpoint
+from eventflow.application import Application
 from eventflow.aws.credentials import Credentials
 from eventflow.aws.endpoint import Endpoint
 from eventflow.body_budget import BodyBudget
-from eventflow.clock import Clock, SystemClock, Timer, iso
+from eventflow.clock import Clock, SystemClock, iso
 from eventflow.clock_watch import ClockWatch
 from eventflow.composition import Core
 from eventflow.control import Control
 from eventflow.database import Database
 from eventflow.debugging import Debugging
-from eventflow.deployments import ZYGOTE_PAUSES, Deployments
+from eventflow.deployments import Deployments
 from eventflow.descriptors import LimitReached, raise_limit
 from eventflow.errors import EventflowError, StorageError
-from eventflow.function_urls import FunctionUrls
 from eventflow.gateway.composition import GatewayService
 from eventflow.gateway.plugs import Surroundings
-from eventflow.gateway.table import Table
 from eventflow.gateway.throttle import Limit
-from eventflow.http_guard import Limits, check_authorities, check_certificate, guarded
+from eventflow.gateway_server import GatewayServer
 from eventflow.http_server import HttpServer
 from eventflow.journals.check import examine_at_start
 from eventflow.log_format import set_up_logging
-from eventflow.manifest import Manifest, resolve_triggers
 from eventflow.notify import Notifier
 from eventflow.reloader import Changes
-from eventflow.runtime import boto3_endpoints
 from eventflow.runtime.launcher import Launcher
 from eventflow.runtime.limits import choose_limiter
-from eventflow.runtime.nursery import NO_APP, Nursery
+from eventflow.runtime.nursery import Nursery
 from eventflow.runtime.pool import Pool
-from eventflow.sam.addresses import GATEWAY, with_gateway
 from eventflow.sam.options import TemplateOptions
 from eventflow.services.logs import LogStore
-from eventflow.settings import TEST_KILL_AT, Settings, inherited_variables, kill_asked_for, service_manager
+from eventflow.settings import TEST_KILL_AT, Settings, kill_asked_for, service_manager
 from eventflow.source import locate
 from eventflow.state_directory import StateDirectory
 from eventflow.supervisor import Supervisor
-from eventflow.trigger import Trigger
+from eventflow.zygotes import Zygotes
 
 log = logging.getLogger("eventflow.daemon")
 
@@ -65,12 +58,6 @@ SWITCH_SECONDS = 0.0005
 #: Objects made until the collector looks at the young, looks at the young until it looks at the middle-aged, and so on.
 COLLECT_AFTER = (20_000, 20, 50)
 DEAD_RETENTION_FACTOR = 2
-#: What the API gateway takes: AWS's 10,240 bytes of request line and headers ("Amazon API Gateway quotas"), and no connection that does nothing.
-LIMITS = Limits(head_bytes=10_240, head_seconds=30.0, idle_seconds=60.0)
-#: After a load the next one is prepared, when environments of the present one have started.
-PREPARE_SECONDS = 0.3
-#: There is no X-Ray daemon here. Powertools' Tracer takes an environment with LAMBDA_TASK_ROOT for Lambda's, and would send it each invocation.
-UNTRACED = {"POWERTOOLS_TRACE_DISABLED": "true", "AWS_XRAY_SDK_ENABLED": "false"}
 
 
 class Daemon:
@@ -81,22 +68,13 @@ class Daemon:
         self._app = app
         self._template_flags = dict(template or {})
         self._watch = watch
-        self._changes: Changes | None = None
         self._settings = settings
         self._clock = clock
         self._state = StateDirectory(settings.state)
+        self._changes: Changes | None = None
         self._stopping = asyncio.Event()
-        self._next: Nursery | None = None
-        self._preparing: Timer | None = None
         self._started_at = clock.now()
         self._grace = settings.grace_seconds
-        self._manifest: Manifest | None = None
-        self._nursery: Nursery | None = None
-        self._triggers: Sequence[tuple[str, Trigger]] = ()
-        self._reloading = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._restarting: set[asyncio.Task[None]] = set()
-        self._gateway_server: HttpServer | None = None
         self._notifier = Notifier(service_manager(), clock, self._status_line)
 
     def stop(self) -> None:
@@ -148,12 +126,12 @@ class Daemon:
         self._limiter = choose_limiter(str(os.getpid()))
         self._launcher = Launcher(clock, self._limiter, self._core.arn, self._state.run)
         self._pool = Pool(self._dispatcher, clock, self._core.concurrency, self._launcher, self._logs, self._zygote_lost)
+        self._zygotes = self._make_zygotes()
         self._dispatcher.attach(self._pool)
         self._deployments = Deployments(
-            self._pool, self._dispatcher, self._core.concurrency, clock, lambda: Nursery(NO_APP, self._variables(), self._pool), self._retire
+            self._pool, self._dispatcher, self._core.concurrency, clock, self._zygotes.without_application, self._zygotes.retire
         )
         self._core.functions.attach(self._deployments)
-        self._urls = self._core.functions.urls.door = FunctionUrls(self._gateway_url, self._reroute)
         self._supervisor = Supervisor(clock)
         core = self._core
         self._gateway = GatewayService(
@@ -173,7 +151,35 @@ class Daemon:
                 mutual_tls=settings.tls_client_ca is not None,
             )
         )
+        self._gateway_server = GatewayServer(self._gateway, settings, self._gateway_opened)
+        self._application = Application(
+            core,
+            self._pool,
+            self._launcher,
+            self._deployments,
+            self._supervisor,
+            self._gateway,
+            self._gateway_server,
+            self._zygotes,
+            self._url,
+            self._stopping,
+        )
         self._token = secrets.token_urlsafe(32)
+
+    def _make_zygotes(self) -> Zygotes:
+        app, options = self._app, None
+        if self._template is not None:
+            app = str(self._template)
+            options = TemplateOptions(self._core.account, self._core.region, self._url, str(self._state.path), **self._template_flags)
+        prepares = self._watch and options is None
+        return Zygotes(app, options, self._pool, self._clock, self._settings, self._credentials, self._url, self._stopping, prepares=prepares)
+
+    def _zygote_lost(self, nursery: Nursery) -> None:
+        self._application.zygote_lost(nursery)
+
+    def _gateway_opened(self) -> None:
+        if self._application.manifest is not None:  # else all is announced at once, when it is loaded
+            self._announce()
 
     def _endpoint(self) -> Endpoint:
         core = self._core
@@ -204,20 +210,18 @@ class Daemon:
         if self._watch:  # from before the files are read: no change is missed
             self._changes = Changes(self._root, self._state.path, self._clock)
             self._changes.start()
-        self._urls.begin(await self._core.functions.urls.all())
-        await self._core.functions.deploy_all()  # first: the application may not have a function of the same name
-        await self.load()
+        await self._application.start(self._changes)
         await self._core.start()
         faultpoint.reach("daemon.loaded")
         self._announce()
-        functions = self._manifest.functions if self._manifest else ()
+        gateway = self._gateway_server.url
         log.info(
             "%s: %d functions, %d triggers; AWS endpoint %s%s; state in %s",
             self._app,
-            len(functions),
+            len(self._application.functions),
             len(self._supervisor.status()),
             self._url,
-            "" if self._gateway_server is None else f"; API gateway {self._gateway_server.url}",
+            "" if gateway is None else f"; API gateway {gateway}",
             self._state.path,
         )
         self._notifier.ready()
@@ -225,12 +229,14 @@ class Daemon:
 
     def _announce(self) -> None:
         said = {"pid": os.getpid(), "url": self._url, "version": version("eventflow"), "started_at": iso(self._started_at), "token": self._token}
-        self._state.announce({**said, "gateway": self._gateway_server.url} if self._gateway_server else said)
+        gateway = self._gateway_server.url
+        self._state.announce(said if gateway is None else {**said, "gateway": gateway})
 
     async def _serve(self, serving: asyncio.Task[None]) -> None:
         aside = [asyncio.create_task(self._prune()), asyncio.create_task(ClockWatch(self._core).run())]
         if self._changes is not None:
-            aside.append(asyncio.create_task(self._reload_on(self._changes)))
+            log.info("watching %s: the application is loaded again when its files change", self._root)
+            aside.append(asyncio.create_task(self._application.reload_on(self._changes, self._notifier)))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -250,7 +256,7 @@ class Daemon:
         await self._supervisor.stop()
         await self._core.stop()
         faultpoint.reach("daemon.stopping")
-        started = self._manifest is not None
+        started = self._application.manifest is not None
         if started:
             log.info("stopping: waiting up to %.0f s for running functions", self._grace)
         draining = asyncio.create_task(self._drain())
@@ -263,16 +269,11 @@ class Daemon:
             left = await draining
             if left:
                 log.warning("%d invocations were still running; their events run again at the next start", left)
-        for task in self._restarting:  # it goes on until now, for what runs may need an environment
-            task.cancel()
-        await asyncio.gather(*self._restarting, return_exceptions=True)
+        await self._application.close()  # it goes on until now, for what runs may need an environment
         await self._deployments.close()
         faultpoint.reach("daemon.drained")
         await self._pool.close()
-        if self._preparing is not None:
-            self._preparing.cancel()
-        if self._next is not None:
-            await self._next.close()
+        await self._zygotes.close()
         faultpoint.reach("daemon.ended")
         await asyncio.sleep(0.05)  # whoever was answered just now has its own last words: a queue's messages to delete, a response to send
         await self._dispatcher.flush()
@@ -286,9 +287,7 @@ class Daemon:
         """Answer the requests that are here, then let go of what else runs; how many invocations were still running."""
         begin = self._clock.monotonic()
         await self._gateway.stop()
-        if self._gateway_server is not None:
-            await self._gateway_server.close(self._grace)
-            await self._gateway.logged()
+        await self._gateway_server.close(self._grace)
         await self._gateway.farewells_run(self._dispatcher.counts, lambda: begin + self._grace / 2)
         return await self._dispatcher.stop(max(0.0, self._grace - (self._clock.monotonic() - begin)))
 
@@ -305,168 +304,11 @@ class Daemon:
                     log.info("forgot %d old events and attempts", removed)
             await self._clock.sleep(PRUNE_SECONDS)
 
-    # The application's code.
-
-    async def load(self) -> None:
-        """Load the application, or load it again: what runs ends with the old code, what follows gets the new. Raises ``LoadError``;
-        the former code then goes on."""
-        async with self._reloading:
-            nursery, self._next = self._next or self._new_nursery(), None
-            try:
-                manifest = Manifest.from_json(await nursery.start())
-                if self._nursery is not None:
-                    await nursery.warm()  # until then the former code answers sooner
-                await self._take_up(manifest, nursery)
-            except BaseException:
-                await nursery.close()
-                raise
-            finally:
-                self._prepare_next()
-
-    def _prepare_next(self) -> None:
-        """Where files are watched, have a process ready for their next change that has loaded all but the application: a little later, not to be in
-        the way of the environments that start now."""
-        if self._watch and self._template is None and not self._stopping.is_set():
-            self._preparing = self._clock.call_later(PREPARE_SECONDS, self._prepare)
-
-    def _prepare(self) -> None:
-        if self._nursery is None or self._next is not None or self._stopping.is_set() or self._reloading.locked():
-            return  # what is under way comes here again
-        shared = self._nursery.shared
-        if shared is None:  # it is still loading what its environments share
-            self._prepare_next()
-            return
-        nursery = self._new_nursery()
-        try:
-            nursery.prepare(shared)
-        except OSError as error:
-            log.warning("the next change of the application takes longer to be loaded: %s", error)
-            return
-        self._next = nursery
-
-    def _new_nursery(self) -> Nursery:
-        if self._template is None:
-            return Nursery(self._app, self._variables(), self._pool)
-        options = TemplateOptions(self._core.account, self._core.region, self._url, str(self._state.path), **self._template_flags)
-        return Nursery(str(self._template), self._variables(), self._pool, options.to_json())
-
-    async def _take_up(self, manifest: Manifest, nursery: Nursery) -> None:
-        functions = {function.name: function for function in manifest.functions}
-        self._deployments.check(manifest.functions)
-        self._core.concurrency.configure(functions.values())
-        triggers = resolve_triggers(manifest)
-        routes = self._routes(manifest, triggers)
-        await self._core.ensure(manifest, triggers)
-        if routes.serves and self._gateway_server is None:
-            self._open_gateway()
-        gateway = self._gateway_server.url if self._gateway_server is not None else ""
-        for note in manifest.notes:
-            log.info("%s: %s", manifest.app, note.replace(GATEWAY, gateway))
-        functions = {name: with_gateway(function, gateway) for name, function in functions.items()}
-        self._manifest, self._nursery = dataclasses.replace(manifest, functions=tuple(functions.values())), nursery
-        self._triggers = triggers
-        if domains := self._gateway.socket_domains(routes):
-            self._launcher.variables = {boto3_endpoints.VARIABLE: " ".join((self._url, *domains))}
-        if self._changes is not None:
-            packages = [function.package for function in functions.values() if function.package is not None]
-            self._changes.packages(Path(folder) for package in packages for folder in (package.folder, *package.layers))
-        former = self._pool.replace(nursery, functions)
-        if nursery.lost:
-            self._pool.lost(nursery)  # it died before anybody knew that it was the one
-        # In the turn of the event loop in which the functions change: no request meets routes of the one and functions of the other.
-        self._gateway.take_up(routes)
-        await self._dispatcher.start({**functions, **self._deployments.functions})
-        await self._supervisor.run([(trigger, self._core.target(functions[name], trigger)) for name, trigger in triggers])
-        self._core.mappings.take_up(triggers)
-        if former is not None:
-            self._retire(former)
-
-    def _routes(self, manifest: Manifest, triggers: Sequence[tuple[str, Trigger]]) -> Table:
-        names = {*(function.name for function in manifest.functions), *self._deployments.functions, *self._urls.functions()}
-        return self._gateway.compile(manifest.app, (*manifest.resources, *self._urls.resources()), triggers, names)
-
-    async def _reroute(self) -> None:
-        """Have the gateway serve the function URLs that there are now."""
-        async with self._reloading:
-            if self._manifest is not None:
-                self._gateway.take_up(self._routes(self._manifest, self._triggers))
-
-    def _gateway_url(self) -> str:
-        if self._gateway_server is None:
-            self._open_gateway()
-        assert self._gateway_server is not None
-        return self._gateway_server.url
-
-    def _open_gateway(self) -> None:
-        """Listen for the first application that has routes; one without them does not close it again. Raises EventflowError for a taken port."""
-        settings = self._settings
-        tls = None
-        if settings.tls_cert is not None and settings.tls_key is not None:
-            tls = settings.tls_cert, settings.tls_key
-            check_certificate(*tls)
-        if settings.tls_client_ca is not None:
-            check_authorities(settings.tls_client_ca)
-        self._gateway_server = HttpServer(
-            settings.gateway_host,
-            settings.gateway_port,
-            flag="--gateway-port",
-            protocol=guarded(LIMITS),
-            keep_alive=int(LIMITS.idle_seconds),
-            tls=tls,
-            client_ca=settings.tls_client_ca,
-        )
-        self._gateway_server.serve(self._gateway.app, self._gateway.accept)
-        if self._manifest is not None:
-            self._announce()
-
-    def _retire(self, former: Nursery) -> None:
-        task = asyncio.create_task(self._close_when_idle(former))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
-    async def _close_when_idle(self, former: Nursery) -> None:
-        while self._pool.busy(former):
-            await self._clock.sleep(0.05)
-        await former.close()
-
-    def _zygote_lost(self, nursery: Nursery) -> None:
-        if self._stopping.is_set():
-            return
-        self._deployments.lost(nursery)
-        if nursery is not self._nursery:
-            return
-        log.error("the zygote (pid %d) died; starting another", nursery.pid)
-        task = asyncio.create_task(self._start_zygote_again())
-        self._restarting.add(task)
-        task.add_done_callback(self._restarting.discard)
-
-    async def _reload_on(self, changes: Changes) -> None:
-        log.info("watching %s: the application is loaded again when its files change", self._root)
-        while True:
-            await changes.next()
-            begin = self._clock.monotonic()
-            self._notifier.reloading()
-            try:
-                await self.load()
-                log.info("loaded the changed application in %.0f ms", (self._clock.monotonic() - begin) * 1000)
-            except EventflowError as error:
-                log.error("the changed application is refused, the former goes on: %s", error)
-            self._notifier.ready()
-
-    async def _start_zygote_again(self) -> None:
-        for attempt in itertools.count():
-            await self._clock.sleep(ZYGOTE_PAUSES[min(attempt, len(ZYGOTE_PAUSES) - 1)])
-            try:
-                await self.load()
-                return
-            except EventflowError as error:
-                log.error("the application cannot be loaded again: %s", error)
-
     # What others ask.
 
     def describe(self) -> dict[str, Any]:
         """The daemon's state for ``eventflow status`` and ``eventflow functions``."""
-        counts, environments = self._dispatcher.counts(), self._pool.counts()
+        manifest, counts, environments = self._application.manifest, self._dispatcher.counts(), self._pool.counts()
         running = [*self._supervisor.status(), *self._core.mappings.status(), *self._core.notifications.status()]
         triggers: dict[object, list[object]] = {}
         for one in running:
@@ -479,14 +321,14 @@ class Daemon:
                 "environments": environments.get(function.key, {}),
                 "triggers": triggers.get(function.name, []),
             }
-            for function in (*(self._manifest.functions if self._manifest else ()), *self._deployments.functions.values())
+            for function in (*self._application.functions, *self._deployments.functions.values())
         ]
         return {
-            "app": self._manifest.app if self._manifest else self._app,
+            "app": manifest.app if manifest else self._app,
             "source": self._app,
             "pid": os.getpid(),
             "url": self._url,
-            "gateway": None if self._gateway_server is None else self._gateway_server.url,
+            "gateway": self._gateway_server.url,
             "authorizers": self._gateway.authorizers(),
             "version": version("eventflow"),
             "started_at": iso(self._started_at),
@@ -500,7 +342,7 @@ class Daemon:
 
     def _status_line(self) -> str:
         """What ``systemctl status`` shows in a line."""
-        if self._manifest is None:
+        if self._application.manifest is None:
             return "starting"
         if self._stopping.is_set():
             return f"stopping: {self._dispatcher.running} invocations still run"
@@ -508,24 +350,6 @@ class Daemon:
         return (
             f"{len(counts)} functions; {sum(running for _ready, running in counts)} invocations run, {sum(ready for ready, _running in counts)} wait"
         )
-
-    def _variables(self) -> dict[str, str]:
-        """The environment of the functions' processes: the daemon's own, pointed at this endpoint instead of AWS."""
-        return {
-            **UNTRACED,
-            **inherited_variables(),
-            "AWS_ENDPOINT_URL": self._url,
-            "AWS_ACCESS_KEY_ID": self._credentials.access_key,
-            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_key,
-            "AWS_REGION": self._settings.region,
-            "AWS_DEFAULT_REGION": self._settings.region,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
-            "EVENTFLOW_LOCAL": "1",
-            "LAMBDA_TASK_ROOT": str(Path(self._manifest.root) if self._manifest else Path.cwd()),
-            "TZ": ":UTC",
-            **({TEST_KILL_AT: kill} if (kill := kill_asked_for()) else {}),
-        }
 
 
 def run(app: str, settings: Settings, *, watch: bool = False, template: Mapping[str, Any] | None = None) -> int:
