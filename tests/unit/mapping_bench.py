@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from eventflow.composition import Core
 from eventflow.database import MEMORY, Database
 from eventflow.dispatch.invocation import Invocation
@@ -216,3 +218,9 @@ def world(
             await at.close()
 
     asyncio.run(main())
+
+
+async def refusal(work: Any) -> tuple[str, str]:
+    with pytest.raises(ServiceError) as caught:
+        await work
+    return caught.value.code, caught.value.message
