@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
+from tests.aws.deployed import refusal, refused
 from tests.process.daemon_process import DaemonProcess, daemon
 
 CODE = """
@@ -58,13 +58,6 @@ def client(process: DaemonProcess) -> Any:
     return process.client("lambda")
 
 
-def refusal(call: Any, **arguments: Any) -> tuple[str, int, dict[str, Any]]:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    response: dict[str, Any] = caught.value.response  # type: ignore[assignment]
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response
-
-
 def test_a_synchronous_invocation_answers_with_the_handler_s_value(client: Any) -> None:
     context = base64.b64encode(json.dumps({"custom": {"k": "v"}}).encode()).decode()
     answer = client.invoke(FunctionName="echo", Payload=b'{"a": [1, "\\u00e9"]}', ClientContext=context, LogType="Tail")
@@ -100,7 +93,8 @@ def test_events_are_accepted_and_run(client: Any, process: DaemonProcess) -> Non
 
 
 def test_a_dry_run_runs_nothing(client: Any) -> None:
-    assert client.invoke(FunctionName="fails", InvocationType="DryRun")["StatusCode"] == 204
+    answer = client.invoke(FunctionName="fails", InvocationType="DryRun")
+    assert (answer["StatusCode"], answer["Payload"].read()) == (204, b"")
 
 
 def test_function_errors_are_answers_with_lambda_s_header(client: Any) -> None:
@@ -127,10 +121,11 @@ def test_what_cannot_be_invoked_is_refused_by_lambda_s_names(client: Any) -> Non
 
 
 def test_reserved_concurrency_is_a_throttle_with_its_reason(client: Any, process: DaemonProcess) -> None:
-    client.invoke(FunctionName="single", InvocationType="Event")
+    client.invoke(FunctionName="single", InvocationType="Event")["Payload"].read()
     process.until(lambda: any(one["name"] == "single" and one["running"] for one in process.control("functions")["functions"]), "it runs")
-    code, status, response = refusal(client.invoke, FunctionName="single")
-    assert (code, status, response["Reason"]) == ("TooManyRequestsException", 429, "ReservedFunctionConcurrentInvocationLimitExceeded")
+    response = refused(client.invoke, FunctionName="single")
+    assert response["Error"]["Code"] == "TooManyRequestsException"
+    assert (response["ResponseMetadata"]["HTTPStatusCode"], response["Reason"]) == (429, "ReservedFunctionConcurrentInvocationLimitExceeded")
     assert refusal(client.invoke, FunctionName="off")[0] == "TooManyRequestsException"
 
 
@@ -149,9 +144,9 @@ def test_functions_are_listed_in_pages_and_described(client: Any) -> None:
 
 
 def test_operations_that_are_not_there_are_named(client: Any) -> None:
-    code, status, response = refusal(client.get_policy, FunctionName="echo")
+    code, status, message = refusal(client.get_policy, FunctionName="echo")
     assert (code, status) == ("NotImplemented", 501)
-    assert "GetPolicy" in response["Error"]["Message"]
+    assert "GetPolicy" in message
 
 
 def test_the_command_line_invokes_and_lists(process: DaemonProcess, tmp_path: Path) -> None:
@@ -192,7 +187,8 @@ def test_what_cannot_be_streamed_is_refused_before_the_stream(client: Any) -> No
     assert refusal(call, FunctionName="nobody")[:2] == ("ResourceNotFoundException", 404)
     assert refusal(call, FunctionName="off")[:2] == ("TooManyRequestsException", 429)
     assert refusal(call, FunctionName="echo", Payload=b"{")[:2] == ("InvalidRequestContentException", 400)
-    assert call(FunctionName="echo", InvocationType="DryRun")["StatusCode"] == 204
+    dry = call(FunctionName="echo", InvocationType="DryRun")
+    assert (dry["StatusCode"], list(dry["EventStream"])) == (204, [])
 
 
 def test_a_function_sees_the_qualifier_that_it_was_called_by(client: Any) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from botocore.handlers import validate_bucket_name
 
+from tests.aws import deployed
+from tests.aws.deployed import RUNTIME, refusal, zipped
 from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
@@ -27,8 +26,6 @@ APP = """
 def declared(event, context):
     return "application"
 """
-ROLE = "arn:aws:iam::000000000000:role/any"
-RUNTIME = f"python3.{sys.version_info.minor}"
 #: Says what it was asked, what it is, and what is beside it.
 HANDLER = """
 import os
@@ -39,12 +36,8 @@ def handler(event, context):
 """
 
 
-def zipped(files: Mapping[str, str] | None = None, word: str = "one") -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as out:
-        for name, text in (files or {"main.py": HANDLER, "extra/words.py": f"WORD = {word!r}\n"}).items():
-            out.writestr(zipfile.ZipInfo(name), text)
-    return archive.getvalue()
+def saying(word: str = "one") -> bytes:
+    return zipped({"main.py": HANDLER, "extra/words.py": f"WORD = {word!r}\n"})
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +52,7 @@ def client(process: DaemonProcess) -> Any:
 
 
 def create(client: Any, name: str, **parameters: Any) -> Any:
-    given = {"Runtime": RUNTIME, "Role": ROLE, "Handler": "main.handler", "Code": {"ZipFile": zipped()}}
-    return client.create_function(FunctionName=name, **{**given, **parameters})
+    return deployed.create(client, name, saying(), **parameters)
 
 
 def invoke(client: Any, name: str, event: Any = None, **parameters: Any) -> Any:
@@ -69,19 +61,12 @@ def invoke(client: Any, name: str, event: Any = None, **parameters: Any) -> Any:
     return json.load(answer["Payload"])
 
 
-def refusal(call: Any, **arguments: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
-
-
 def test_a_function_is_made_run_told_of_and_deleted(client: Any) -> None:
     made = create(client, "first", Environment={"Variables": {"COLOUR": "blue"}}, Tags={"team": "a"}, Description="says")
     arn = "arn:aws:lambda:us-east-1:000000000000:function:first"
     assert (made["FunctionArn"], made["Version"], made["State"], made["LastUpdateStatus"]) == (arn, "$LATEST", "Active", "Successful")
-    assert made["CodeSha256"] == base64.b64encode(hashlib.sha256(zipped()).digest()).decode()
-    assert made["CodeSize"] == len(zipped())
+    assert made["CodeSha256"] == base64.b64encode(hashlib.sha256(saying()).digest()).decode()
+    assert made["CodeSize"] == len(saying())
     assert made["LastModified"].endswith("+0000")
     said = invoke(client, "first", {"n": 1})
     assert said == {"event": {"n": 1}, "word": "one", "version": "$LATEST", "arn": arn, "colour": "blue"}
@@ -96,14 +81,14 @@ def test_a_function_is_made_run_told_of_and_deleted(client: Any) -> None:
 
 def test_code_and_settings_change_and_a_revision_guards_both(client: Any) -> None:
     made = create(client, "changing")
-    dry = client.update_function_code(FunctionName="changing", ZipFile=zipped(word="dry"), DryRun=True)
-    assert dry["CodeSha256"] == base64.b64encode(hashlib.sha256(zipped(word="dry")).digest()).decode()
+    dry = client.update_function_code(FunctionName="changing", ZipFile=saying("dry"), DryRun=True)
+    assert dry["CodeSha256"] == base64.b64encode(hashlib.sha256(saying("dry")).digest()).decode()
     assert invoke(client, "changing")["word"] == "one"
-    after = client.update_function_code(FunctionName="changing", ZipFile=zipped(word="two"), RevisionId=made["RevisionId"])
+    after = client.update_function_code(FunctionName="changing", ZipFile=saying("two"), RevisionId=made["RevisionId"])
     assert (after["LastUpdateStatus"], after["RevisionId"] != made["RevisionId"]) == ("Successful", True)
     assert invoke(client, "changing")["word"] == "two"
     stale = {"FunctionName": "changing", "RevisionId": made["RevisionId"]}
-    assert refusal(client.update_function_code, ZipFile=zipped(), **stale)[:2] == ("PreconditionFailedException", 412)
+    assert refusal(client.update_function_code, ZipFile=saying(), **stale)[:2] == ("PreconditionFailedException", 412)
     assert refusal(client.update_function_configuration, Timeout=5, **stale)[:2] == ("PreconditionFailedException", 412)
     client.update_function_configuration(FunctionName="changing", Timeout=7, MemorySize=256, Environment={"Variables": {"COLOUR": "red"}})
     client.get_waiter("function_updated_v2").wait(FunctionName="changing")
@@ -115,16 +100,18 @@ def test_code_and_settings_change_and_a_revision_guards_both(client: Any) -> Non
 def test_versions_and_aliases_are_invoked_by_qualifier_and_arn(client: Any) -> None:
     arn = create(client, "qualified", Publish=True)["FunctionArn"]
     assert arn.endswith(":qualified:1")
-    second = client.update_function_code(FunctionName="qualified", ZipFile=zipped(word="two"), Publish=True)
+    second = client.update_function_code(FunctionName="qualified", ZipFile=saying("two"), Publish=True)
     assert (second["Version"], invoke(client, "qualified:1")["word"], invoke(client, arn)["version"]) == ("2", "one", "1")
-    client.update_function_code(FunctionName="qualified", ZipFile=zipped(word="three"))
+    client.update_function_code(FunctionName="qualified", ZipFile=saying("three"))
     alias = client.create_alias(FunctionName="qualified", Name="live", FunctionVersion="1", Description="d")
     assert alias["AliasArn"] == arn.removesuffix("1") + "live"
     answer = client.invoke(FunctionName="qualified", Qualifier="live")
     assert (answer["ExecutedVersion"], json.load(answer["Payload"])["word"]) == ("1", "one")
     routed = client.update_alias(FunctionName="qualified", Name="live", RoutingConfig={"AdditionalVersionWeights": {"2": 1.0}})
     assert routed["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 1.0}}
-    assert client.invoke(FunctionName="qualified:live")["ExecutedVersion"] == "2"
+    by_name = client.invoke(FunctionName="qualified:live")
+    by_name["Payload"].read()
+    assert by_name["ExecutedVersion"] == "2"
     assert invoke(client, "qualified")["word"] == "three"
     assert client.get_function(FunctionName="qualified", Qualifier="live")["Configuration"]["Version"] == "1"
     assert [version["Version"] for version in client.list_versions_by_function(FunctionName="qualified")["Versions"]] == ["$LATEST", "1", "2"]
@@ -179,7 +166,7 @@ def test_what_versions_share_and_what_becomes_of_events(client: Any, process: Da
     assert merged["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": arn}}
     assert merged["FunctionArn"].endswith(":settled:$LATEST")
     assert client.list_function_event_invoke_configs(FunctionName="settled")["FunctionEventInvokeConfigs"][0]["MaximumEventAgeInSeconds"] == 60
-    client.invoke(FunctionName="settled", InvocationType="Event", Payload=b'{"n": 1}')
+    client.invoke(FunctionName="settled", InvocationType="Event", Payload=b'{"n": 1}')["Payload"].read()
     url = sqs.get_queue_url(QueueName="failed")["QueueUrl"]
     (message,) = process.until(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"), "the failure was sent")
     assert json.loads(message["Body"])["requestContext"]["condition"] == "RetriesExhausted"
@@ -326,7 +313,7 @@ def test_what_all_versions_share_is_asked_for_without_a_qualifier(client: Any) -
 def test_code_comes_from_a_bucket(client: Any, process: DaemonProcess) -> None:
     s3 = process.client("s3")
     s3.create_bucket(Bucket="deployments")
-    s3.put_object(Bucket="deployments", Key="a/f.zip", Body=zipped(word="bucket"))
+    s3.put_object(Bucket="deployments", Key="a/f.zip", Body=saying("bucket"))
     create(client, "fetched", Code={"S3Bucket": "deployments", "S3Key": "a/f.zip"})
     assert invoke(client, "fetched")["word"] == "bucket"
     code, _, message = refusal(client.update_function_code, FunctionName="fetched", S3Bucket="deployments", S3Key="nothing")
@@ -347,20 +334,20 @@ def load(address: str) -> tuple[int, bytes]:
 
 def test_archives_are_loaded_again_from_presigned_addresses(client: Any, process: DaemonProcess) -> None:
     create(client, "kept", Publish=True)
-    client.update_function_code(FunctionName="kept", ZipFile=zipped(word="two"))
-    layer = client.publish_layer_version(LayerName="kept", Content={"ZipFile": zipped(word="layer")})
+    client.update_function_code(FunctionName="kept", ZipFile=saying("two"))
+    layer = client.publish_layer_version(LayerName="kept", Content={"ZipFile": saying("layer")})
     by_arn = client.get_layer_version_by_arn(Arn=layer["LayerVersionArn"])
     for code, sha, archive in (
-        (client.get_function(FunctionName="kept")["Code"], client.get_function_configuration(FunctionName="kept")["CodeSha256"], zipped(word="two")),
-        (client.get_function(FunctionName="kept", Qualifier="1")["Code"], "", zipped()),
-        (layer["Content"], layer["Content"]["CodeSha256"], zipped(word="layer")),
-        (by_arn["Content"], by_arn["Content"]["CodeSha256"], zipped(word="layer")),
+        (client.get_function(FunctionName="kept")["Code"], client.get_function_configuration(FunctionName="kept")["CodeSha256"], saying("two")),
+        (client.get_function(FunctionName="kept", Qualifier="1")["Code"], "", saying()),
+        (layer["Content"], layer["Content"]["CodeSha256"], saying("layer")),
+        (by_arn["Content"], by_arn["Content"]["CodeSha256"], saying("layer")),
     ):
         assert load(code["Location"]) == (200, archive)
         assert sha in ("", base64.b64encode(hashlib.sha256(archive).digest()).decode())
     function = client.get_function(FunctionName="kept")["Code"]
     assert function["RepositoryType"] == "S3"
-    other = hashlib.sha256(zipped()).hexdigest()
+    other = hashlib.sha256(saying()).hexdigest()
     address = urllib.parse.urlsplit(function["Location"])
     assert dict(urllib.parse.parse_qsl(address.query))["X-Amz-Expires"] == "600"
     changed = address._replace(path=f"{address.path[:-64]}{other}").geturl()
@@ -483,7 +470,7 @@ def test_pages_of_versions_aliases_and_layers_have_everything_once(client: Any) 
         client.publish_version(FunctionName="paged")
     for name in ("a", "b", "c"):
         client.create_alias(FunctionName="paged", Name=name, FunctionVersion="1" if name == "b" else "2")
-        client.publish_layer_version(LayerName="paged", Content={"ZipFile": zipped()})
+        client.publish_layer_version(LayerName="paged", Content={"ZipFile": saying()})
 
     def pages(operation: str, member: str, field: str, **parameters: Any) -> list[Any]:
         found = client.get_paginator(operation).paginate(PaginationConfig={"PageSize": 1}, **parameters)
@@ -498,7 +485,7 @@ def test_pages_of_versions_aliases_and_layers_have_everything_once(client: Any) 
 
 def test_aliases_that_cannot_be_are_refused_and_weights_are_taken_back(client: Any) -> None:
     made = create(client, "aliased", Publish=True)
-    client.update_function_code(FunctionName="aliased", ZipFile=zipped(word="two"), Publish=True)
+    client.update_function_code(FunctionName="aliased", ZipFile=saying("two"), Publish=True)
     alias = client.create_alias(FunctionName="aliased", Name="live", FunctionVersion="1")
 
     def refused(**parameters: Any) -> str:
@@ -516,7 +503,7 @@ def test_aliases_that_cannot_be_are_refused_and_weights_are_taken_back(client: A
     assert "RoutingConfig" in client.get_alias(FunctionName="aliased", Name="live")
     assert "RoutingConfig" not in client.update_alias(FunctionName="aliased", Name="live", RoutingConfig={"AdditionalVersionWeights": {}})
     assert refusal(client.get_function, FunctionName="aliased:1", Qualifier="2")[0] == "InvalidParameterValueException"
-    assert refusal(client.update_function_code, FunctionName=made["FunctionArn"], ZipFile=zipped())[0] == "InvalidParameterValueException"
+    assert refusal(client.update_function_code, FunctionName=made["FunctionArn"], ZipFile=saying())[0] == "InvalidParameterValueException"
 
 
 def test_the_format_and_levels_of_a_functions_log(client: Any) -> None:

@@ -1,20 +1,16 @@
 """Event source mappings by API on a real daemon, with boto3 as the other side."""
 
-import io
 import json
 import re
-import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
+from tests.aws.deployed import create, refusal
 from tests.process.daemon_process import DaemonProcess, daemon
 
-RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 CODE = """
 import json, os, time
 
@@ -71,13 +67,6 @@ def arn_of(queue: str) -> str:
     return f"arn:aws:sqs:us-east-1:000000000000:{queue}"
 
 
-def refusal(call: Any, **arguments: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    response: dict[str, Any] = caught.value.response  # type: ignore[assignment]
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
-
-
 def in_state(process: DaemonProcess, client: Any, uuid: str, state: str) -> dict[str, Any]:
     def there() -> Any:
         found = client.get_event_source_mapping(UUID=uuid)
@@ -104,13 +93,6 @@ def left(sqs: Any, queue: str) -> int:
     """Messages that are visible or in flight."""
     told = sqs.get_queue_attributes(QueueUrl=url_of(sqs, queue), AttributeNames=["All"])["Attributes"]
     return int(told["ApproximateNumberOfMessages"]) + int(told["ApproximateNumberOfMessagesNotVisible"])
-
-
-def zipped(code: str) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("app.py", code)
-    return archive.getvalue()
 
 
 def test_a_mapping_polls_its_queue_from_its_creation_to_its_deletion(process: DaemonProcess, client: Any, sqs: Any) -> None:
@@ -253,9 +235,7 @@ def test_functions_made_by_api_are_polled_for_by_name_version_and_alias(process:
         sqs.create_queue(QueueName=queue)
     code = f"import json\ndef handler(event, context):\n    open({str(process.folder / 'by-api')!r}, 'a').write(\n"
     code += "        json.dumps([context.function_version, event['Records'][0]['body']]) + '\\n')\n"
-    client.create_function(
-        FunctionName="made", Runtime=RUNTIME, Handler="app.handler", Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": zipped(code)}
-    )
+    create(client, "made", code)
     version = client.publish_version(FunctionName="made")["Version"]
     client.create_alias(FunctionName="made", Name="live", FunctionVersion=version)
     made = {

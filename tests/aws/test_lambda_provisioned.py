@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.aws.deployed import create, refusal
 from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
 pytestmark = pytest.mark.slow  # a daemon of its own, killed and started again
 
-ROLE = "arn:aws:iam::000000000000:role/any"
 HANDLER = """
 import os
 if os.environ.get("BROKEN"):
@@ -36,13 +34,8 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
 @pytest.fixture(scope="module")
 def client(process: DaemonProcess) -> Any:
     client = process.client("lambda")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as out:
-        out.writestr("main.py", HANDLER)
     for name, variables in (("f", {}), ("broken", {"BROKEN": "1"})):
-        code = {"ZipFile": archive.getvalue()}
-        given = {"Runtime": "python3.11", "Role": ROLE, "Handler": "main.handler", "Environment": {"Variables": variables}}
-        client.create_function(FunctionName=name, Code=code, Publish=True, **given)
+        create(client, name, HANDLER, Environment={"Variables": variables}, Publish=True)
         client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     return client
 
@@ -53,13 +46,6 @@ def until(client: Any, status: str, name: str = "f", qualifier: str = "1") -> An
         assert time.monotonic() < end, found
         time.sleep(0.02)
     return found
-
-
-def refusal(call: Any, **arguments: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
 
 def environments(process: DaemonProcess, key: str) -> int:

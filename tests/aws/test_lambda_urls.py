@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.aws.deployed import create
 from tests.patience import PATIENCE
 from tests.process.daemon_process import DaemonProcess, daemon
 
-ROLE = "arn:aws:iam::000000000000:role/any"
 HANDLER = (
     "def handler(event, context):\n    return {'path': event['rawPath'], 'version': context.function_version, 'arn': context.invoked_function_arn}\n"
 )
@@ -31,11 +29,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
 @pytest.fixture(scope="module")
 def client(process: DaemonProcess) -> Any:
     client = process.client("lambda")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as out:
-        out.writestr("main.py", HANDLER)
-    code = {"ZipFile": archive.getvalue()}
-    client.create_function(FunctionName="page", Runtime="python3.11", Role=ROLE, Handler="main.handler", Code=code, Publish=True)
+    create(client, "page", HANDLER, Publish=True)
     client.create_alias(FunctionName="page", Name="live", FunctionVersion="1")
     return client
 
