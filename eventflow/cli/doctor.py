@@ -21,7 +21,7 @@ from eventflow.connection import DaemonError
 from eventflow.descriptors import WANTED
 from eventflow.errors import StorageError
 from eventflow.journals.check import CHECKED_AT_START, glance
-from eventflow.runtime import runtimes
+from eventflow.runtime import opt, runtimes
 from eventflow.runtime.limits import available_memory, choose_limiter
 from eventflow.settings import read_settings
 from eventflow.state_directory import StateDirectory
@@ -77,6 +77,13 @@ def languages() -> Finding:
     missing = [program for program, one in there.items() if one is None]
     text = f"{', '.join([runtimes.OURSELVES, *found])} and custom runtimes"
     return Finding("languages", "ok", f"{text}; not on the PATH: {', '.join(missing)}" if missing else text)
+
+
+def layers() -> Finding:
+    if opt.works():
+        return Finding("layers", "ok", "functions have their layers at /opt")
+    text = "functions have their layers where these lie, and the variables that name them: /opt takes root, or user namespaces with overlays"
+    return Finding("layers", "weaker", text)
 
 
 def user() -> Finding:
@@ -252,6 +259,7 @@ def daemon(directory: Path) -> Finding:
 MACHINE: tuple[Callable[[], Finding], ...] = (
     python,
     languages,
+    layers,
     user,
     memory_limits,
     orphans,

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from eventflow.function import Package
-from eventflow.runtime import bootstrap, runtimes
+from eventflow.runtime import bootstrap, opt, runtimes
 from eventflow.runtime.programs import package_variables
 from eventflow.runtime.runtimes import WRAPPER
 
@@ -45,6 +45,7 @@ def find(function: Mapping[str, Any], variables: Mapping[str, str]) -> Handler:
 def enter(package: Package, variables: Mapping[str, str]) -> None:
     """Make this process one that has the package as Lambda would: its variables, its folder, and its modules before all others."""
     os.environ.update(package_variables(package, variables))
+    opt.show(package.layers)  # else they are found where they lie
     time.tzset()
     try:
         os.chdir(package.folder)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from eventflow.function import Package
-from eventflow.runtime import frames
+from eventflow.runtime import frames, opt
 from eventflow.runtime.api_operations import Operations
 from eventflow.runtime.bootstrap import UNMEASURED_MS
 from eventflow.runtime.extensions import INVOKE, SHUTDOWN, Extensions
@@ -135,6 +135,7 @@ class Supervisor:
         self._watch(self._listener, self._accept)
         self._watch(awake, lambda: self._reap(awake))
         self._watch(self._output.reader, self._output.drain)
+        opt.show(self.package.layers)  # else they are found where they lie
         try:
             self._start()
             while self._status is None:
