@@ -190,6 +190,10 @@ def talkative(event, context):
     print('{"level": "TRACE", "message": "kept"}')
     logging.debug("kept")
 
+@app.function(log_format="JSON", snap_start=True, timeout=60)
+def snapped(event, context):
+    logging.info("restored")
+
 @app.function()
 def text(event, context):
     print('{"level": "TRACE"}')
@@ -210,6 +214,11 @@ def test_levels_are_enforced(tmp_path: Path) -> None:
         assert [line["message"] for line in own(lines(spine, "talkative"))] == ["kept", "kept"]
         kinds = [event["type"].removeprefix("platform.") for event in platform(lines(spine, "talkative"))]
         assert kinds == ["initStart", "start", "runtimeDone", "report"]
+        assert (await spine.invoke("snapped")).ok
+        start, _begun, record, report = lines(spine, "snapped")
+        assert (start["type"], start["record"]["initializationType"]) == ("platform.initStart", "snap-start")
+        assert (record["level"], record["message"]) == ("INFO", "restored")
+        assert "restoreDurationMs" in report["record"]["metrics"]
         text = spine.log_text("text").splitlines()
         assert text[0].startswith("START RequestId: ")
         assert text[1] == '{"level": "TRACE"}'

@@ -180,6 +180,31 @@ def test_node_begins_with_a_connection_of_its_own_and_ends_with_its_environment(
         until(lambda: not Path(f"/proc/{pid}").exists())
 
 
+#: Late enough for node to be waiting for the next invocation by then.
+LEAVING = """
+exports.handler = async (event) => {
+  if (event.exit) setTimeout(() => process.exit(3), 100);
+  if (event.throws) setTimeout(() => { throw new Error('later'); }, 100);
+  return process.pid;
+};
+"""
+
+
+@linux_only
+def test_node_may_end_between_two_invocations(tmp_path: Path) -> None:
+    with Direct(tmp_path, node(tmp_path, {"index.js": LEAVING}, "index.handler")) as direct:
+        assert direct.answer().kind == frames.READY
+        seen = set()
+        for event in ({"exit": 1}, {"throws": 1}, {}):
+            answer = direct.invoke(event)
+            pid = json.loads(answer.content)
+            assert answer.kind == frames.RESULT
+            assert pid not in seen
+            seen.add(pid)
+            until(lambda pid=pid, event=event: not event or not Path(f"/proc/{pid}").exists())
+        assert "later" in direct.log()
+
+
 @linux_only
 def test_node_behind_a_wrapper_finds_the_api_by_its_address(tmp_path: Path) -> None:
     wrapper = write(tmp_path / "wrapper", {"wrapper": '#!/bin/bash\nexec "$@"\n'}) / "wrapper"

@@ -98,6 +98,12 @@ class Inherited {
     this.take = take;
     this.listening = false;
     this.unsent = []; // the first is being sent
+    process.on('exit', () => this.wake());
+  }
+
+  // The process cannot end while a thread of it reads: what is no request makes the other side close the connection.
+  wake() {
+    if (this.listening) this.write('end\r\n\r\n');
   }
 
   write(data) {
