@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +43,16 @@ class Route:
     arn: str
 
 
+class Asked(NamedTuple):
+    """What both ways of an invocation ask: its kind, whether the log's tail is wanted, what to run, and with what."""
+
+    kind: str
+    tail: bool
+    route: Route
+    payload: bytes
+    context: str
+
+
 #: How a stream begins whose function says nothing of status and headers.
 NO_METADATA = b"{}" + DELIMITER
 
@@ -54,12 +64,7 @@ class InvokeOperations:
 
     @operation("Invoke", refuses=["TenantId", "DurableExecutionName"])
     async def invoke(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        refuse_unknown(params, INVOKE_PARAMETERS)
-        kind = one_of(params, "InvocationType", KINDS, "RequestResponse")
-        tail = one_of(params, "LogType", LOG_TYPES, "None") == "Tail"
-        route = self._route(params)
-        payload = checked_payload(params.get("Payload") or b"", kind)
-        context = client_context(params.get("ClientContext"))
+        kind, tail, route, payload, context = self._asked(params, KINDS)
         if kind == "DryRun":
             return {"StatusCode": 204}
         if kind == "Event":  # as on AWS without the client context
@@ -72,12 +77,7 @@ class InvokeOperations:
 
     @operation("InvokeWithResponseStream", refuses=["TenantId"])
     async def invoke_with_response_stream(self, call: Call, params: dict[str, Any]) -> Mapping[str, Any]:
-        refuse_unknown(params, INVOKE_PARAMETERS)
-        kind = one_of(params, "InvocationType", STREAMED_KINDS, "RequestResponse")
-        tail = one_of(params, "LogType", LOG_TYPES, "None") == "Tail"
-        route = self._route(params)
-        payload = checked_payload(params.get("Payload") or b"", kind)
-        context = client_context(params.get("ClientContext"))
+        kind, tail, route, payload, context = self._asked(params, STREAMED_KINDS)
         if kind == "DryRun":
             return {"StatusCode": 204, "EventStream": nothing()}
         stream = ResponseStream()
@@ -94,6 +94,13 @@ class InvokeOperations:
             raise
         events = streamed(stream, first, running, tail)
         return {"StatusCode": 200, "ExecutedVersion": route.version, "EventStream": events}
+
+    def _asked(self, params: dict[str, Any], kinds: Collection[str]) -> Asked:
+        refuse_unknown(params, INVOKE_PARAMETERS)
+        kind = one_of(params, "InvocationType", kinds, "RequestResponse")
+        tail = one_of(params, "LogType", LOG_TYPES, "None") == "Tail"
+        route = self._route(params)
+        return Asked(kind, tail, route, checked_payload(params.get("Payload") or b"", kind), client_context(params.get("ClientContext")))
 
     async def _run(self, call: Call, context: str, route: Route, payload: bytes, stream: ResponseStream | None = None) -> Outcome:
         return await self.dispatcher.invoke(
@@ -174,7 +181,7 @@ def answer(outcome: Outcome, version: str, tail: bool) -> dict[str, Any]:
     return response
 
 
-def one_of(params: Mapping[str, Any], name: str, known: tuple[str, ...], usual: str) -> str:
+def one_of(params: Mapping[str, Any], name: str, known: Collection[str], usual: str) -> str:
     """A parameter that takes one of some words. Raises ServiceError."""
     value: str = params.get(name, usual)
     if value not in known:
