@@ -74,6 +74,7 @@ def test_functions_see_their_layers_at_opt_and_nobody_else_does(tmp_path: Path) 
     assert sorted(path.name for path in Path(opt.OPT).iterdir()) == there
 
 
+@pytest.mark.slow
 def test_where_they_cannot_be_shown_they_are_found_where_they_lie(tmp_path: Path) -> None:
     """A folder whose name an overlay cannot be told stands for a machine that permits none."""
 

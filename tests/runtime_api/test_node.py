@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,10 @@ def until(look: Callable[[], Any]) -> Any:
     return found
 
 
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
 def text_of(file: Path) -> str:
     return file.read_text() if file.exists() else ""
 
@@ -177,7 +182,7 @@ def test_node_begins_with_a_connection_of_its_own_and_ends_with_its_environment(
         direct.send({"busy": str(tmp_path / "pid")})
         pid = int(until(lambda: text_of(tmp_path / "pid")))
         direct.process.kill()
-        until(lambda: not Path(f"/proc/{pid}").exists())
+        until(partial(is_gone, pid))
 
 
 #: Late enough for node to be waiting for the next invocation by then.
@@ -201,7 +206,8 @@ def test_node_may_end_between_two_invocations(tmp_path: Path) -> None:
             assert answer.kind == frames.RESULT
             assert pid not in seen
             seen.add(pid)
-            until(lambda pid=pid, event=event: not event or not Path(f"/proc/{pid}").exists())
+            if event:
+                until(partial(is_gone, pid))
         assert "later" in direct.log()
 
 
