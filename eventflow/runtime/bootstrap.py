@@ -7,7 +7,6 @@ import fcntl
 import importlib
 import inspect
 import json
-import logging
 import os
 import resource
 import socket
@@ -23,7 +22,8 @@ from typing import Any
 from eventflow import faultpoint
 from eventflow.context import Context
 from eventflow.runtime import frames, streamed
-from eventflow.runtime.python import eventflow_json_log
+from eventflow.runtime.python import eventflow_log
+from eventflow.runtime.python.eventflow_log import RequestIdFilter
 
 #: AWS: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
 LARGEST_RESPONSE = 6_291_556
@@ -267,8 +267,8 @@ def describe(error: BaseException) -> dict[str, Any]:
 def described(error: BaseException, error_type: str, message: str) -> dict[str, Any]:
     stack = traceback.format_list(traceback.extract_tb(users_traceback(error.__traceback__)))
     found = error_object(error_type, message, stack)
-    if eventflow_json_log.is_wanted():
-        write_log(eventflow_json_log.error_line({**found, "requestId": RequestIdFilter.request_id}) + "\n")
+    if eventflow_log.is_wanted():
+        write_log(eventflow_log.error_line({**found, "requestId": RequestIdFilter.request_id}) + "\n")
     else:
         write_log(f"[ERROR] {error_type}: {message}\nTraceback (most recent call last):\n" + "".join(stack))
     return found
@@ -320,27 +320,3 @@ def write_log(text: str) -> None:
         os.write(1, text.encode(errors="backslashreplace"))
     except OSError:
         return  # the handler closed its own output
-
-
-class RequestIdFilter(logging.Filter):
-    """Gives every log record the request id, as Lambda's Python runtime does."""
-
-    request_id = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.aws_request_id = self.request_id
-        return True
-
-
-def set_up_logging() -> None:
-    """The root logger of Lambda's Python runtime: WARNING and above, tab-separated, UTC with milliseconds; JSON if the function's log is."""
-    handler = logging.StreamHandler(sys.stdout)
-    if eventflow_json_log.is_wanted():
-        handler.setFormatter(eventflow_json_log.JsonFormatter())
-        eventflow_json_log.set_level()
-    else:
-        formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
-    handler.addFilter(RequestIdFilter())
-    logging.getLogger().handlers = [handler]

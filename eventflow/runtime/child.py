@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from eventflow.runtime import bootstrap
-from eventflow.runtime.python import eventflow_json_log
+from eventflow.runtime.python import eventflow_log
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -72,7 +72,7 @@ def stand_ready() -> None:
     """What can be done before it is known which function a process is for."""
     open_standard_streams()
     sys.dont_write_bytecode = True
-    bootstrap.set_up_logging()
+    eventflow_log.set_up()
 
 
 def enter_limits(procs: Sequence[str], data_limit: int) -> None:
@@ -99,11 +99,11 @@ def lower(kind: int, value: int) -> None:
 
 def take_variables(request: dict[str, Any]) -> None:
     """The function's variables, which may say how it logs, and its folder for temporary files."""
-    logged_json = eventflow_json_log.is_wanted()
+    logged_json = eventflow_log.is_wanted()
     os.environ.update(request["environment"])
     os.environ["TMPDIR"] = request["tmp"]
-    if eventflow_json_log.is_wanted() and not logged_json:  # else the code may have set up its own by now
-        bootstrap.set_up_logging()
+    if eventflow_log.is_wanted() and not logged_json:  # else the code may have set up its own by now
+        eventflow_log.set_up()
 
 
 def kill_group(pid: int) -> None:

@@ -13,6 +13,7 @@ import threading
 from eventflow.runtime import bootstrap, child, handlers, snapshot
 from eventflow.runtime.dependencies import preload
 from eventflow.runtime.forks import ForkServer, Request, send
+from eventflow.runtime.python import eventflow_log
 
 
 def live(control: socket.socket, request: Request, parent: int) -> int:
@@ -23,7 +24,7 @@ def live(control: socket.socket, request: Request, parent: int) -> int:
     child.enter_limits(request["procs"], request["data_limit"])
     child.take_variables(request)
     sys.dont_write_bytecode = True
-    bootstrap.set_up_logging()  # before the libraries, which may add to it: environments keep what they find
+    eventflow_log.set_up()  # before the libraries, which may add to it: environments keep what they find
     package = handlers.package_of(request["function"])
     assert package is not None
     try:

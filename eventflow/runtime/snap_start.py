@@ -19,6 +19,7 @@ from typing import Any
 
 from eventflow.runtime import bootstrap, child, handlers
 from eventflow.runtime.forks import ForkServer, Request, send
+from eventflow.runtime.python import eventflow_log
 
 #: Lambda: the hooks after a restore have 10 seconds together.
 RESTORE_SECONDS = 10.0
@@ -41,7 +42,7 @@ def live(control: socket.socket, request: Request, descriptor: int, parent: int)
     child.enter_limits(template["procs"], template["data_limit"])
     child.take_variables({**request, "tmp": template["tmp"]})
     sys.dont_write_bytecode = True
-    bootstrap.set_up_logging()
+    eventflow_log.set_up()
     try:
         handler = handlers.find(request["function"], request["environment"])
         run_hooks("get_before_snapshot", "Runtime.BeforeSnapshotError")

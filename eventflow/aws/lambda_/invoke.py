@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventflow import payload as payloads
 from eventflow.aws.lambda_.form import refuse_unknown

@@ -6,7 +6,6 @@ It is started as a program, with Lambda's variables, and understands what Python
 import http.client
 import importlib
 import json
-import logging
 import os
 import sys
 import time
@@ -14,7 +13,7 @@ import traceback
 from decimal import Decimal
 from typing import Any, Callable, Dict, List, Optional
 
-import eventflow_json_log  # type: ignore[import-not-found]
+import eventflow_log  # type: ignore[import-not-found]
 
 RUNTIME = "/2018-06-01/runtime"
 Handler = Callable[[Any, Any], Any]
@@ -71,29 +70,6 @@ class Context:
         sys.stdout.write(str(message))
 
 
-class RequestIdFilter(logging.Filter):
-    request_id = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.aws_request_id = self.request_id
-        return True
-
-
-def set_up_logging() -> RequestIdFilter:
-    """The root logger of Lambda's Python runtime."""
-    ids, handler = RequestIdFilter(), logging.StreamHandler(sys.stdout)
-    if eventflow_json_log.is_wanted():
-        handler.setFormatter(eventflow_json_log.JsonFormatter())
-        eventflow_json_log.set_level()
-    else:
-        formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
-    handler.addFilter(ids)
-    logging.getLogger().handlers = [handler]
-    return ids
-
-
 def find_handler(name: str) -> Handler:
     module_name, dot, attribute = name.rpartition(".")
     if not dot:
@@ -120,8 +96,8 @@ def failure(error: BaseException) -> Failed:
 
 def tell(failed: Failed) -> None:
     error = failed.error
-    if eventflow_json_log.is_wanted():
-        sys.stdout.write(eventflow_json_log.error_line(error) + "\n")
+    if eventflow_log.is_wanted():
+        sys.stdout.write(eventflow_log.error_line(error) + "\n")
         sys.stdout.flush()
         return
     sys.stdout.write(
@@ -162,7 +138,7 @@ class Api:
         self.post(path, json.dumps(failed.error).encode(), str(failed.error["errorType"]))
 
 
-def serve(api: Api, handler: Handler, ids: RequestIdFilter) -> None:
+def serve(api: Api, handler: Handler, ids: eventflow_log.RequestIdFilter) -> None:
     while True:
         response = api.next()
         payload, context = response.read(), Context(response.headers)
@@ -186,7 +162,7 @@ def main() -> None:
     layers = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     below = "lib/python%d.%d/site-packages" % sys.version_info[:2]
     sys.path[:] = [here] + [path for place in layers for path in (place, os.path.join(place, below))] + [path for path in sys.path if path != own]
-    ids, api = set_up_logging(), Api()
+    ids, api = eventflow_log.set_up(), Api()
     try:
         handler = find_handler(os.environ["_HANDLER"])
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The log of a Python function as JSON: one object for each record, as Lambda's Python runtime writes it.
+"""The log of a Python function as Lambda's Python runtime writes it: text, or JSON with one object for each record.
 
 It is used in environments, and beside ``bootstrap.py`` by other Pythons: it imports nothing of eventflow's, and understands what Python 3.8 does
 (AWS: "Log and monitor Python Lambda functions", "Using structured JSON log format").
@@ -7,6 +7,7 @@ It is used in environments, and beside ``bootstrap.py`` by other Pythons: it imp
 import json
 import logging
 import os
+import sys
 import time
 import traceback
 from typing import Any, Dict, Optional
@@ -19,6 +20,31 @@ LEVELS = {"TRACE": logging.DEBUG, "WARN": logging.WARNING, "FATAL": logging.CRIT
 
 def is_wanted() -> bool:
     return os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives every log record the request id."""
+
+    request_id = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.aws_request_id = self.request_id
+        return True
+
+
+def set_up() -> RequestIdFilter:
+    """The root logger of Lambda's Python runtime: WARNING and above, tab-separated, UTC with milliseconds; JSON if the function's log is."""
+    handler, ids = logging.StreamHandler(sys.stdout), RequestIdFilter()
+    if is_wanted():
+        handler.setFormatter(JsonFormatter())
+        set_level()
+    else:
+        formatter = logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+    handler.addFilter(ids)
+    logging.getLogger().handlers = [handler]
+    return ids
 
 
 def set_level() -> None:
