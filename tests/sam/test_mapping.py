@@ -225,7 +225,9 @@ def test_what_would_have_no_effect_is_refused(tmp_path: Path, text: str, said: s
     assert said in str(raised.value)
 
 
-DELIVERY = "RetryPolicy: {MaximumRetryAttempts: '3', MaximumEventAgeInSeconds: 600}, DeadLetterConfig: {Arn: !GetAtt Dead.Arn}"
+RETRIES = "RetryPolicy: {MaximumRetryAttempts: '3', MaximumEventAgeInSeconds: 600}"
+LETTERS = "DeadLetterConfig: {Arn: !GetAtt Dead.Arn}"
+DELIVERY = f"{RETRIES}, {LETTERS}"
 DELIVERED = {
     "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 600},
     "DeadLetterConfig": {"Arn": "arn:aws:sqs:eu-west-1:123456789012:shop-Dead"},
@@ -248,6 +250,9 @@ def test_a_retry_policy_and_dead_letters_of_an_event_are_those_of_a_rule_or_a_sc
     target = made.options["Target"] if kind == "schedule" else made.options["targets"][0]
     assert {member: target[member] for member in DELIVERED} == DELIVERED
     assert "MaximumRetryAttempts: 186 is refused" in refusal(tmp_path, text.replace("'3'", "186"))
+    for alone in (RETRIES, LETTERS):
+        (made,) = (one for one in resources(tmp_path, text.replace(DELIVERY, alone)).resources if one.kind == kind)
+        assert len([member for member in DELIVERED if member in str(made.options)]) == 1
     topic = text.replace("!GetAtt Dead.Arn", "'arn:aws:sns:eu-west-1:123456789012:t'")
     assert "DeadLetterConfig.Arn: 'arn:aws:sns" in refusal(tmp_path, topic)
     (lenient,) = (one for one in resources(tmp_path, topic, lenient=True).resources if one.kind == kind)
