@@ -130,7 +130,10 @@ def logs(said: Properties, settings: dict[str, Any], name: str) -> None:
 
 def snap_start(said: Properties, settings: dict[str, Any]) -> None:
     config = said.at("SnapStart")
-    if config.text("ApplyOn", "None") == "PublishedVersions":
+    applied = config.text("ApplyOn", "None")
+    if applied not in ("None", "PublishedVersions"):
+        config.wrong("ApplyOn", f"{applied!r} is refused: it takes PublishedVersions or None.")
+    elif applied == "PublishedVersions":
         if (said.text("Runtime") or "").startswith("python"):
             settings["snap_start"] = True
         else:

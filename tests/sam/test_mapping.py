@@ -47,6 +47,7 @@ def refusal(folder: Path, text: str, **options: Any) -> str:
             "AutoPublishAlias: live, ProvisionedConcurrencyConfig: {ProvisionedConcurrentExecutions: 3}, SnapStart: {ApplyOn: PublishedVersions}",
             "either SnapStart or provisioned concurrency",
         ),
+        ("SnapStart: {ApplyOn: Versions}", "'Versions' is refused: it takes PublishedVersions or None"),
         ("RecursiveLoop: Always", "'Always' is refused: it takes Terminate or Allow"),
         ("Environment: {Variables: {AWS_REGION: x}}", "AWS_REGION is set by the runtime itself"),
         ("FunctionUrlConfig: {AuthType: SOME}", "AuthType"),
