@@ -11,6 +11,9 @@ KEEP ?= 1
 SAMPLE ?= items
 # What pytest should run, and how: make test TESTS=tests/unit
 TESTS ?=
+# How many examples hypothesis tries: some, or all of them, as in CI: make test EXAMPLES=all
+EXAMPLES ?= some
+export EXAMPLES
 # What should be measured, and not all that takes minutes: make bench BENCH=latency
 BENCH ?=
 # How many kills make chaos does, and the seed of its choices: make chaos KILLS=1000 SEED=7

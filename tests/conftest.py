@@ -5,10 +5,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.examples import ALL
+
 pytest_plugins = ["pytester"]
 
 # How long an example takes is the machine's doing: nothing fails because one was slow.
-settings.register_profile("eventflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("eventflow", max_examples=100 if ALL else 50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("eventflow")
 
 #: The folders whose files take longest come first: so that at the end no process is left alone with one of them.

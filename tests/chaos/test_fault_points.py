@@ -86,6 +86,7 @@ def test_the_daemon_says_loudly_that_it_will_be_killed(tmp_path: Path, monkeypat
         assert "A TEST HAS THIS DAEMON KILLED AT A FAULT POINT" in process.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_zygote_that_dies_as_soon_as_it_has_loaded_the_application_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTFLOW_TEST_KILL_AT", f"zygote.loaded 1 {tmp_path / 'mark'}")
     with daemon(tmp_path, ECHO) as process:
@@ -108,6 +109,7 @@ def echo(event, context):
 """
 
 
+@pytest.mark.slow
 def test_a_stop_while_the_application_is_loaded_again_runs_what_waits_and_starts_no_trigger(tmp_path: Path) -> None:
     with daemon(tmp_path, f"HERE = {str(tmp_path)!r}\n" + SLOW) as process:
         process.start()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from eventflow.gateway import linear_patterns
 from eventflow.gateway.linear_patterns import LinearPattern, NotLinear, TooCostly
+from tests.examples import examples
 
 ATOMS = st.sampled_from(["a", "b", ".", r"\w", r"\s", r"\d", "[ab]", "[^a]", "A", "^", "$", r"\b", r"\A", r"\Z", "-", r"\n", "é", "ß", "[A-Z]"])
 
@@ -24,7 +25,7 @@ def wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return joined | repeated | either | flagged
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.recursive(ATOMS, wider, max_leaves=8), st.text("abAB-1 \né", max_size=8), st.booleans())
 def test_the_same_matches_as_with_re(pattern: str, text: str, whole: bool) -> None:
     wanted = (re.fullmatch if whole else re.search)(pattern, text) is not None

@@ -23,6 +23,7 @@ from eventflow.gateway.openapi.importing import of_document
 from eventflow.gateway.openapi.schemas import upgraded
 from eventflow.manifest import resolve_triggers
 from eventflow.trigger import Resource
+from tests.examples import examples
 from tests.gateway.server import ACCOUNT, REGION, gateway
 from triggers import Http, Rest
 
@@ -406,7 +407,7 @@ schemas = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(schemas, values)
 def test_an_upgraded_schema_takes_what_it_took(schema: Any, value: Any) -> None:
     found = upgraded(schema)

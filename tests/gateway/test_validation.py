@@ -15,6 +15,7 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from eventflow import App, SettingError
 from eventflow.gateway.schema_keywords import bounded
+from tests.examples import examples
 from tests.gateway.server import GatewayServer, gateway
 from triggers import Http, Rest
 
@@ -265,7 +266,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(SCHEMAS, VALUES)
 def test_what_is_checked_here_is_what_the_library_checks(schema: Any, value: Any) -> None:
     for library in (Draft4Validator, Draft202012Validator):

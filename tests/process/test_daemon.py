@@ -245,6 +245,7 @@ def kill(pid: int) -> None:
         return
 
 
+@pytest.mark.slow
 def test_files_that_came_changed_or_went_while_it_was_down_fire_once(tmp_path: Path) -> None:
     body = """
 @app.on(Bucket("inbox", events=("ObjectCreated:*", "ObjectRemoved:*")))

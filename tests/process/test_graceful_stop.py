@@ -43,6 +43,7 @@ def all_done(process: DaemonProcess) -> bool:
     return all(event["state"] == "done" for event in process.events(function="work"))
 
 
+@pytest.mark.slow
 def test_while_an_environment_is_made(tmp_path: Path) -> None:
     body = """
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
@@ -94,6 +95,7 @@ def emitter(event, context):
         assert all(found == ["success"] for found in attempts(process))
 
 
+@pytest.mark.slow
 def test_while_an_event_waits_for_its_retry(tmp_path: Path) -> None:
     body = """
 @app.function()

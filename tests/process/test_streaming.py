@@ -158,7 +158,7 @@ def test_a_slow_reader_holds_the_function_up_and_nothing_else(process: DaemonPro
 
         process.until(rests, "the function waits for its reader")
         assert int(sent.read_text()) < 250, "not all of it is somewhere in between"
-        received = b""
+        received = bytearray()
         while piece := client.recv(1 << 20):
             received += piece
         assert received.partition(b"\r\n\r\n")[2].count(b"x") == 400 * 100_000

@@ -18,6 +18,7 @@ from eventflow.errors import LoadError
 from eventflow.sam.configuration import overrides_of
 from eventflow.sam.document import parse
 from eventflow.sam.problems import TemplateError
+from tests.examples import examples
 from tests.sam.reading import read, resources
 
 FUNCTION = """
@@ -64,7 +65,7 @@ def test_a_text_that_is_no_template_is_refused(text: str, said: str) -> None:
         parse(text, "t")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode("latin-1")))
 def test_any_text_is_read_or_refused_in_a_sentence(text: str) -> None:
     with contextlib.suppress(TemplateError):

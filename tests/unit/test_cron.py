@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventflow.cron import ExpressionError, parse_cron
+from tests.examples import examples
 
 MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
@@ -219,7 +220,7 @@ window_starts = st.datetimes(datetime(2025, 12, 1), datetime(2028, 3, 10)) | st.
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(expressions, window_starts)
 def test_every_minute_of_a_window_agrees_with_the_second_reading(expression: str, start: datetime) -> None:
     start = start.replace(second=0, microsecond=0)
@@ -231,7 +232,7 @@ def test_every_minute_of_a_window_agrees_with_the_second_reading(expression: str
     assert found == brute_force(expression, start, end)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(days, st.integers(2024, 2029))
 def test_every_day_of_a_year_agrees_with_the_second_reading(day: tuple[str, str], year: int) -> None:
     expression = f"0 12 {day[0]} * {day[1]} *"

@@ -17,6 +17,7 @@ from objects_world import BUCKET, World, in_world
 from eventflow.errors import ServiceError
 from eventflow.services.objects import directory
 from eventflow.services.objects.keys import ENCODED, LONGEST_KEY, decoded_piece, encoded_segments
+from tests.examples import examples
 
 NASTY = [
     "/",
@@ -155,7 +156,7 @@ TEXT = st.text(st.sampled_from("aA/.\0ü~\U0001f600"), min_size=1, max_size=6)
 LONG = st.builds(lambda head, count, tail: head + "n" * count + tail, TEXT, st.integers(70, 330), TEXT)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.one_of(TEXT, LONG), max_size=8, unique=True), st.sampled_from(["", "a", "/", "a/", "n"]), st.sampled_from(["", "/"]), TEXT)
 def test_a_bucket_is_a_map_whatever_the_keys(keys: list[str], prefix: str, delimiter: str, after: str) -> None:
     async def work(world: World) -> None:

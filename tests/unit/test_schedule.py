@@ -17,6 +17,7 @@ from eventflow import SettingError, StorageError
 from eventflow.testing.recording_target import RecordingTarget
 from eventflow.testing.virtual_clock import VirtualClock
 from eventflow.timetable import parse_timetable, parse_zone
+from tests.examples import examples
 from tests.patience import PATIENCE
 from triggers.schedule import Schedule
 
@@ -211,7 +212,7 @@ zones = st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Ho
 daily = st.builds("{} {} * * ? *".format, st.sampled_from(["0", "30", "0/20", "59"]), st.sampled_from(["0", "1", "2", "3", "23", "*", "0/2"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(zones, daily, st.integers(0, 8760))
 def test_each_wall_clock_time_fires_at_most_once_and_only_if_it_was_shown(zone: str, expression: str, hour: int) -> None:
     place, begin = parse_zone(zone), 1_767_225_600.0 + hour * 3600

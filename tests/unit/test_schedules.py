@@ -26,6 +26,7 @@ from eventflow.services.schedules.definition import Definition
 from eventflow.services.schedules.destination import Place
 from eventflow.testing.harness import Harness
 from eventflow.testing.virtual_clock import VirtualClock, unix_time
+from tests.examples import examples
 from triggers import Bus
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -387,7 +388,7 @@ def test_a_client_token_makes_a_repeated_call_harmless(tmp_path: Path, clock: Vi
 EXPRESSIONS = ["rate(7 minutes)", "rate(1 hour)", "cron(0/15 * * * ? *)", "cron(30 2 * * ? *)", "at(2026-03-29T12:34:56)"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     expression=st.sampled_from(EXPRESSIONS),
     zone=st.sampled_from(["UTC", "Europe/Berlin"]),
