@@ -16,7 +16,7 @@ from tests.faults import state_file
 from tests.faults.state_file import PAGE, Rows, overwrite, rows
 
 #: Few of them each time, many where there is time for it.
-SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 60))]
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 60))]
 
 
 @pytest.fixture(scope="module")
