@@ -26,7 +26,7 @@ PEER ?= eventflow
 
 .PHONY: all demo run test test-slow test-again test-browser setup-browser chaos chaos-services conformance fuzz check bench setup-bench format help
 .DELETE_ON_ERROR:
-# Compiled modules are kept, whatever the shell says: without them each of the tests' processes compiles all anew, which is an eighth of their time, and pytest all tests.
+# Compiled modules are kept, whatever the shell says: without them each process of the tests compiles its own anew, and each of pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
 all: check test ## Everything that does not take long: checks and tests (the default)
