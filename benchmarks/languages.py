@@ -31,6 +31,8 @@ from tests.process.daemon_process import DaemonProcess, daemon
 PYTHON = f"python3.{sys.version_info.minor}"
 ROLE = "arn:aws:iam::000000000000:role/any"
 STARTS = 11
+#: Within it the daemon has heard of the end of a process, and the zygote has forked the one to come.
+PAUSE_SECONDS = 0.5
 #: The distributions in the package of a function with libraries, which imports them at once.
 LIBRARIES = ("aws-lambda-powertools", "jmespath", "typing-extensions")
 IMPORTS = "from aws_lambda_powertools.event_handler import APIGatewayRestResolver\nfrom aws_lambda_powertools.utilities.batch import BatchProcessor\n"
@@ -103,7 +105,9 @@ def start_of(client: Any, name: str) -> float:
     runs = []
     for _ in range(STARTS + 2):
         os.kill(pid, signal.SIGKILL)
-        time.sleep(0.25)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.001)
+        time.sleep(PAUSE_SECONDS)
         (pid, first), (_, second) = timed(client, name), timed(client, name)
         runs.append(first - second)
     return statistics.median(runs[2:])  # libraries are loaded in advance from the second start on

@@ -424,6 +424,9 @@ class Pool:
         if not self._take_frames(environment):
             asyncio.get_running_loop().remove_reader(environment.connection)
             environment.kill()
+            crew = self._crews.get(environment.function.key)
+            if crew is not None and environment in crew.idle:
+                crew.idle.remove(environment)  # its exit may be long in coming, and work comes meanwhile
 
     def _take_frames(self, environment: Environment) -> bool:
         try:

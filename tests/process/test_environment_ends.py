@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,20 @@ def test_a_killed_environment_is_the_function_s_error_and_the_event_is_retried(t
         assert "signal: killed" in event["reason"]
 
     with_spine(tmp_path, code, work)
+
+
+def test_an_idle_environment_whose_socket_has_closed_gets_nothing_more(tmp_path: Path) -> None:
+    """Its exit is heard of later, by another way."""
+
+    async def work(spine: Spine) -> None:
+        await spine.invoke("f")
+        (environment,) = spine.environments("f")
+        environment.connection.shutdown(socket.SHUT_RDWR)
+        spine.pool._readable(environment)
+        outcome = await spine.invoke("f")
+        assert outcome.status is Status.SUCCESS, outcome
+
+    with_spine(tmp_path, "@app.function()\ndef f(event, context): ...\n", work)
 
 
 def test_the_zygote_s_death_is_not_the_function_s_and_another_takes_over(tmp_path: Path) -> None:
