@@ -203,6 +203,7 @@ class Control:
 
     async def _replay(self, id: str, query: Mapping[str, str], body: Any) -> Any:
         event = await self._show_event(id, query, body)
+        self._dispatcher.lane(event["function"])
         revived = await self._revive([id])
         if not revived:
             raise ControlError(409, f"Event {id} is {event['state']}: only a done or dead event can be replayed.")
@@ -215,11 +216,14 @@ class Control:
         ids: list[str] | None = (body or {}).get("ids")
         if ids is None:
             function = (body or {}).get("function")
+            if function is not None:
+                self._dispatcher.lane(function)
             ids = await self._database.read(lambda connection: history.dead_events(connection, function))
-        return {"redriven": await self._revive(ids)}
+        revived = await self._revive(ids)
+        return {"redriven": revived, "left": len(ids) - len(revived)}
 
     async def _revive(self, ids: list[str]) -> list[str]:
-        events = await self._journal.revive(ids)
+        events = await self._journal.revive(ids, self._dispatcher.knows)
         self._dispatcher.resume(events)
         return [event.id for event in events]
 

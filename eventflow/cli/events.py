@@ -157,7 +157,10 @@ def redrive(ids: tuple[str, ...], function: str | None, everything: bool, state:
     show_sent(answer["redriven"], "redriven", as_json)
     missing = sorted(set(ids) - set(answer["redriven"]))
     if missing:
-        raise click.ClickException(f"Not dead, or not known: {', '.join(missing)}. `eventflow dlq list` shows the dead.")
+        names = ", ".join(missing)
+        raise click.ClickException(f"Not dead, not known, or of a function that is not there: {names}. `eventflow dlq list` shows the dead.")
+    if everything and answer.get("left"):
+        click.echo(f"{answer['left']} left as they are: their functions are not there. `eventflow dlq list` shows them.", err=True)
 
 
 def show_sent(ids: Sequence[str], verb: str, as_json: bool) -> None:

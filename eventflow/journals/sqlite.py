@@ -62,6 +62,7 @@ PRUNE_EVENTS = (
     "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence > ? AND state = ? AND settled_at < ? ORDER BY sequence LIMIT ?)"
 )
 PRUNE_ATTEMPTS = "DELETE FROM attempts WHERE sequence IN (SELECT sequence FROM attempts WHERE started_at < ? ORDER BY sequence LIMIT ?)"
+FUNCTION_OF = "SELECT function FROM events WHERE id = ?"
 REVIVE = (
     "UPDATE events SET state = 0, due_at = NULL, settled_at = NULL, accepted_at = ?, function_errors = 0, system_errors = 0, reason = ''"
     " WHERE id = ? AND state IN (2, 3)"
@@ -185,12 +186,14 @@ class SqliteJournal:
     async def move_cursor(self, move: CursorMove) -> None:
         await self._database.write(lambda connection: move_cursor(connection, move))
 
-    async def revive(self, ids: Sequence[str]) -> list[Event]:
-        """Make settled events ready again with a fresh age and fresh retries, and give them; unknown and unsettled ids are left out."""
+    async def revive(self, ids: Sequence[str], knows: Callable[[str], bool] = lambda _function: True) -> list[Event]:
+        """Make settled events ready again with a fresh age and fresh retries, and give them; unknown and unsettled ids are left out, and those whose
+        function is not known (``knows`` is asked in the writer's thread)."""
         now = self._clock.now()
 
         def change(connection: sqlite3.Connection) -> list[Event]:
-            revived = [id for id in ids if connection.execute(REVIVE, (now, id)).rowcount]
+            found = ((id, connection.execute(FUNCTION_OF, (id,)).fetchone()) for id in ids)
+            revived = [id for id, row in found if row and knows(row[0]) and connection.execute(REVIVE, (now, id)).rowcount]
             return [Event(*connection.execute(GET, (id,)).fetchone()) for id in revived]
 
         return await self._database.write(change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ IDLE_SECONDS = 900.0
 MOST = 32
 #: A load that takes longer is given up.
 SECONDS = 60.0
+#: One that died is made again, but not for ever: it may need more memory than there is.
+MOST_DEATHS = 3
 
 
 @dataclass(eq=False)
@@ -41,6 +44,7 @@ class Preloads:
         self._folder = folder
         self._names = itertools.count(1)
         self._by_key: dict[str, Preload] = {}
+        self._deaths: Counter[str] = Counter()
         self._timer: Timer | None = None
 
     def name_of(self, function: Function, nursery: Nursery) -> str | None:
@@ -55,7 +59,9 @@ class Preloads:
         """Load these libraries for the next environments of a function; ``request`` is what its last one was asked for with."""
         if self.name_of(function, nursery) is not None:
             return
+        deaths = self._deaths[function.key]
         self.forget(function.key)
+        self._deaths[function.key] = deaths
         if len(self._by_key) >= MOST:
             self.forget(min(self._by_key.values(), key=lambda one: one.used).function.key)
         name = f"preloaded-{next(self._names)}"
@@ -63,7 +69,8 @@ class Preloads:
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             (folder / "tmp").mkdir(parents=True)
-            confinement = self._limiter.confine(name, function.memory)
+            # Twice the function's: the process that waits to become the next environment is in it too.
+            confinement = self._limiter.confine(name, 2 * function.memory)
             undo.callback(confinement.release)
             nursery.tell(
                 {
@@ -86,6 +93,7 @@ class Preloads:
 
     def forget(self, key: str) -> None:
         """Fork nothing more from a function's; it ends when its environments have ended."""
+        del self._deaths[key]
         found = self._by_key.pop(key, None)
         if found is not None:
             with contextlib.suppress(OSError):  # the zygote is gone, and it with it
@@ -103,8 +111,11 @@ class Preloads:
     def _ended(self, ended: Preload, *, again: bool) -> None:
         """One that never became ready is not tried again: it stays known, and environments are forked from the zygote."""
         ended.at_end.close()
-        if again and self._by_key.get(ended.function.key) is ended:
-            del self._by_key[ended.function.key]
+        key = ended.function.key
+        if self._by_key.get(key) is ended:
+            self._deaths[key] += 1
+            if again and self._deaths[key] < MOST_DEATHS:
+                del self._by_key[key]
 
     def _look(self) -> None:
         self._timer = None

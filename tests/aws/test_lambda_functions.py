@@ -249,7 +249,14 @@ def test_events_that_wait_for_a_function_are_dropped_with_it(client: Any, proces
     assert (ends()["1"][0], ends()["$LATEST"][0]) == ("dead", "waiting")
     client.delete_function(FunctionName="brief")
     gone = {"$LATEST": "brief", "1": "brief:1"}
-    assert ends() == {qualifier: ("dead", f"FunctionDeleted: {key} was deleted while the event waited for it.") for qualifier, key in gone.items()}
+    dead = {qualifier: ("dead", f"FunctionDeleted: {key} was deleted while the event waited for it.") for qualifier, key in gone.items()}
+    assert ends() == dead
+    ids = [one["id"] for one in process.events() if one["function"].startswith("brief")]
+    assert process.control("dlq/redrive", {"ids": ids}) == {"redriven": [], "left": 2}
+    for arguments in (("events", "replay", ids[0]), ("dlq", "redrive", "--function", "brief"), ("dlq", "redrive", ids[0])):
+        done = process.cli(*arguments)
+        assert (done.returncode, "unction" in done.stderr) == (1, True), done.stderr
+    assert ends() == dead
     create(client, "brief")
     assert {state for state, _ in ends().values()} == {"dead"}
 

@@ -286,7 +286,9 @@ def test_dlq_redrive_says_which_and_what_was_not_there(server):
     server.answers["POST dlq/redrive"] = {"redriven": ["a"]}
     shown = run("dlq", "redrive", "a", "x", status=1)
     assert "1 event redriven." in shown.stderr
-    assert "Not dead, or not known: x." in shown.stderr
+    assert "Not dead, not known, or of a function that is not there: x." in shown.stderr
+    server.answers["POST dlq/redrive"] = {"redriven": ["a"], "left": 2}
+    assert "2 left as they are: their functions are not there." in run("dlq", "redrive", "--all").stderr
 
 
 def test_status(server):

@@ -103,6 +103,23 @@ def test_what_was_refused_is_not_tried_again_and_what_died_is(tmp_path: Path) ->
     asyncio.run(work())
 
 
+def test_what_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+    async def work() -> None:
+        _clock, loads, zygote = made(tmp_path)
+        dying = function("dying")
+        for _ in range(preloads.MOST_DEATHS + 2):
+            loads.learn(dying, zygote, REQUEST, LEARNED)
+            name = loads.name_of(dying, zygote)
+            if name in zygote.unloaded:
+                zygote.unloaded.pop(name)(True)
+        assert len([message for message in zygote.told if "preload" in message]) == preloads.MOST_DEATHS
+        loads.forget("dying")  # it has changed
+        loads.learn(dying, zygote, REQUEST, LEARNED)
+        assert loads.name_of(dying, zygote) in zygote.unloaded
+
+    asyncio.run(work())
+
+
 def test_without_memory_all_are_given_up(tmp_path: Path) -> None:
     async def work() -> None:
         _clock, loads, zygote = made(tmp_path)
