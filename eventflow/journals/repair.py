@@ -6,7 +6,7 @@ import difflib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +22,9 @@ SCHEMA_FITS = Fits([("TEXT", True), ("TEXT", True), ("TEXT", True), ("INTEGER", 
 VERSIONS = "CREATE TABLE schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
 #: How alike two CREATE statements must be for one to be the other with some wrong bytes.
 ALIKE = 0.9
+#: A file of a newer eventflow that changed no table is at most so many versions ahead; what is further ahead, and has no table that is not known, has
+#: a wrong byte.
+MOST_AHEAD = 3
 BATCH = 1000
 
 
@@ -163,6 +166,14 @@ def remove(file: Path) -> None:
         Path(f"{file}{suffix}").unlink(missing_ok=True)
 
 
+def has_unknown(found: Sequence[tuple[Value, ...]], versions: Mapping[str, int]) -> bool:
+    """Whether a schema has anything that these versions do not make."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as ours:
+        make_schema(ours, dict(versions))
+        known = {row[0] for row in ours.execute("SELECT sql FROM sqlite_schema")}
+    return any(isinstance(row[4], str) and row[1] != "schema_versions" and row[4] not in known for row in found)
+
+
 class Salvage:
     def __init__(self, pages: Pages, target: sqlite3.Connection, result: Repair) -> None:
         self._pages = pages
@@ -205,6 +216,7 @@ class Salvage:
         """What version of each component's tables the file has: the newest where it does not say."""
         known = components()
         versions = {component: migrations(component, package)[-1][0] for component, package in known.items()}
+        newest = dict(versions)
         root = next((row[3] for row in found if row[1] == "schema_versions" and row[0] == "table"), None)
         if isinstance(root, int):
             fits = Fits([("TEXT", True), ("INTEGER", True)], None, 2)
@@ -212,11 +224,11 @@ class Salvage:
                 component, version = cell.values
                 if not isinstance(component, str) or not isinstance(version, int) or component not in known:
                     continue
-                if version > versions[component] + 1000 or version < 1:
+                if version < 1 or (version > newest[component] + MOST_AHEAD and not has_unknown(found, newest)):
                     continue  # a wrong byte rather than a version
-                if version > versions[component]:
+                if version > newest[component]:
                     raise StorageError(
-                        f"The state file was written by a newer eventflow ({component} schema {version}, this one knows {versions[component]}). "
+                        f"The state file was written by a newer eventflow ({component} schema {version}, this one knows {newest[component]}). "
                         "Repair it with that version."
                     )
                 versions[component] = version

@@ -251,14 +251,25 @@ def test_a_repair_that_was_killed_before_the_last_step_is_refused_at_start_and_f
     assert not Path(f"{damaged}.repaired").exists()
 
 
-def test_a_state_file_by_a_newer_version_is_told_and_not_repaired(damaged: Path) -> None:
+@pytest.mark.parametrize(("ahead", "change"), [(93, "ALTER TABLE queues ADD COLUMN colour TEXT"), (93, "CREATE TABLE colours (name TEXT)"), (1, "")])
+def test_a_state_file_by_a_newer_version_is_told_and_not_repaired(damaged: Path, ahead: int, change: str) -> None:
     with closing(sqlite3.connect(damaged)) as connection:
-        connection.execute("UPDATE schema_versions SET version = 99 WHERE component = 'queues'")
+        connection.execute("UPDATE schema_versions SET version = version + ? WHERE component = 'queues'", (ahead,))
+        connection.execute(change)
         connection.commit()
-    assert "newer eventflow (queues schema 99" in " ".join(check(damaged).problems)
+        version = connection.execute("SELECT version FROM schema_versions WHERE component = 'queues'").fetchone()[0]
+    assert f"newer eventflow (queues schema {version}" in " ".join(check(damaged).problems)
     with pytest.raises(StorageError, match="newer eventflow"):
         repair(damaged, "20260101-000000")
     assert damaged.exists()
+
+
+def test_a_version_far_ahead_of_tables_that_are_all_known_is_a_wrong_byte(damaged: Path, content: Rows) -> None:
+    with closing(sqlite3.connect(damaged)) as connection:
+        connection.execute("UPDATE schema_versions SET version = 99 WHERE component = 'queues'")
+        connection.commit()
+    mend(damaged)
+    assert rows(damaged) == content
 
 
 def test_an_empty_file_is_told(tmp_path: Path) -> None:
