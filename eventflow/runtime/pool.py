@@ -578,7 +578,7 @@ class Pool:
             self._work.ended(running, outcome)
             environment.slots -= 1
             self._release(environment.function.name)
-        elif starting and crew is not None:
+        elif starting and crew is not None and environment.function is crew.function:  # who waits for newer code gets that
             self._fail_waiting(crew, outcome)
         self._give_back(environment)
         faultpoint.reach("run.lost")

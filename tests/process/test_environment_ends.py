@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,30 @@ def test_an_idle_environment_whose_socket_has_closed_gets_nothing_more(tmp_path:
         assert outcome.status is Status.SUCCESS, outcome
 
     with_spine(tmp_path, "@app.function()\ndef f(event, context): ...\n", work)
+
+
+def test_an_init_of_former_settings_that_fails_is_not_charged_to_who_waits_for_the_new(tmp_path: Path) -> None:
+    code = """
+    import os, time
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and "MODE" not in os.environ:
+        while not os.path.exists(HERE + "/go"):
+            time.sleep(0.005)
+        raise RuntimeError("former settings")
+    @app.function()
+    def f(event, context):
+        return os.environ["MODE"]
+    """
+
+    async def work(spine: Spine) -> None:
+        waiting = asyncio.create_task(spine.invoke("f"))
+        await spine.until(lambda: spine.environments("f"))
+        function = replace(spine.dispatcher.functions()["f"], environment={"MODE": "new"})
+        spine.dispatcher._lanes["f"].function = function
+        spine.pool.put(function, spine.nursery)
+        (tmp_path / "go").touch()
+        assert (await waiting).value() == "new"
+
+    with_spine(tmp_path, code, work)
 
 
 def test_the_zygote_s_death_is_not_the_function_s_and_another_takes_over(tmp_path: Path) -> None:
