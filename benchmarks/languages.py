@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import ministack_peer, runtime_stub
 from benchmarks.echo import echo_server
 from benchmarks.invoke import target
-from benchmarks.measure import Figure, Value
+from benchmarks.measure import Figure, Value, process_ms
 from benchmarks.throughput import CODE
 from benchmarks.wrk import Target, load, medians
 from tests.process.daemon_process import DaemonProcess, daemon
@@ -113,16 +113,6 @@ def start_of(client: Any, name: str) -> float:
     return statistics.median(runs[2:])  # libraries are loaded in advance from the second start on
 
 
-def fresh(name: str) -> float:
-    """The median of a new interpreter of the language, from nothing to its end, in milliseconds."""
-    took = []
-    for _ in range(STARTS):
-        begin = time.perf_counter()
-        subprocess.run(FRESH[name], check=True, capture_output=True)
-        took.append((time.perf_counter() - begin) * 1000)
-    return statistics.median(took)
-
-
 def ministack() -> tuple[Value, ...]:
     """The same through MiniStack, at one client."""
     program = ministack_peer.command()
@@ -150,7 +140,7 @@ def figures() -> list[Figure]:
         loads = medians([bare, warm_target(process, "noop", folder), *(warm_target(process, name, folder) for name in names)], 1)
         begun, new = {}, {}
         for name in names:
-            begun[name], new[name] = start_of(client, name), fresh(name)
+            begun[name], new[name] = start_of(client, name), process_ms(FRESH[name], STARTS)
         process.stop()
     echoed, application = loads[0].p50, loads[1].p50
     limits = {"Python": "python -c 0", "Python-with-Powertools": "python -c 'from aws_lambda_powertools ...'", "Node": "node -e 0"}

@@ -1,6 +1,8 @@
 """Medians of several runs, and a table that puts each figure beside its peer and its physical limit."""
 
 import statistics
+import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +33,17 @@ class Figure:
 
 def median_of(run: Callable[[], float], runs: int = RUNS) -> float:
     return statistics.median(run() for _ in range(runs))
+
+
+def process_ms(command: Sequence[str], runs: int = RUNS) -> float:
+    """The median of a whole process, from nothing to its end, in milliseconds."""
+
+    def run() -> float:
+        begin = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        return (time.perf_counter() - begin) * 1000
+
+    return median_of(run, runs)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Figure, median_of
+from benchmarks.measure import Figure, process_ms
 from tests.process.daemon_process import DaemonProcess, daemon
 
 EDITS = 7
@@ -75,19 +74,18 @@ def handled(process: DaemonProcess, expected: int) -> int:
     return done if done >= expected else 0
 
 
-def fresh(libraries: str) -> float:
-    def run() -> float:
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", libraries], check=True)
-        return (time.perf_counter() - begin) * 1000
-
-    return median_of(run)
-
-
 def figures() -> list[Figure]:
     found = []
     for what, libraries, again in (("an application without libraries", "", "pass"), ("one with boto3 and Pillow", LIBRARIES, FRESH)):
         took, emitted, done = measured(libraries)
         print(f"  {what}: {emitted} events came during {EDITS} edits, {done} were handled", flush=True)
-        found.append(Figure(f"dev: an edit of {what} answers", "ms", took, limit=fresh(again), limit_name="a new interpreter with its imports"))
+        found.append(
+            Figure(
+                f"dev: an edit of {what} answers",
+                "ms",
+                took,
+                limit=process_ms([sys.executable, "-c", again]),
+                limit_name="a new interpreter with its imports",
+            )
+        )
     return found

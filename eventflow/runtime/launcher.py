@@ -77,7 +77,7 @@ class Launcher:
         if function.package is None or function.snap_start or function.debug_port:
             return {"learn": False, **self._template(environment)}
         name = self.preloads.name_of(function, environment.nursery)
-        return {"learn": True} if name is None else {"learn": True, "preloaded": name}
+        return {"learn": True} if name is None else {"learn": False, "preloaded": name}
 
     def _template(self, environment: Environment) -> dict[str, Any]:
         """With ``snap_start``, what the zygote needs to make the function's template: limits and a folder, which last as long as the zygote."""
